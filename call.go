@@ -1,0 +1,128 @@
+package duolink
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+)
+
+// CallOption changes one call; it is the last argument of every method.
+type CallOption func(*callOptions) error
+
+type callOptions struct {
+	token    *authorizer
+	extra    http.Header
+	maxWait  *time.Duration
+	once     bool
+	response *Response
+}
+
+// WithToken sends this call with another bearer token, say another tenant's, over the same connections. The
+// Plaid-compatible layer takes no bearer token: there it is ErrNotConfigured.
+func WithToken(token string) CallOption {
+	return func(o *callOptions) error {
+		b := BearerToken(token).(*bearer)
+		var a authorizer = b
+		o.token = &a
+		return b.err
+	}
+}
+
+// WithHeader adds a header to this call. Headers that this package sets itself, those that carry credentials, and
+// Idempotency-Key are refused: neither API knows that key, and net/http would silently resend a write that has it.
+func WithHeader(name, value string) CallOption {
+	return func(o *callOptions) error {
+		name = http.CanonicalHeaderKey(name)
+		if slices.Contains(ownHeaders, name) || slices.Contains(credentialHeaders, name) {
+			return argumentError("WithHeader: %s is not the caller's to set", name)
+		}
+		if !headerName(name) || !headerText(value) {
+			return argumentError("WithHeader: not a header")
+		}
+		if o.extra == nil {
+			o.extra = http.Header{}
+		}
+		o.extra.Add(name, value)
+		return nil
+	}
+}
+
+// WithMaxWait replaces Retry.MaxWait for this call; with 0 it never waits, and so is never repeated.
+func WithMaxWait(d time.Duration) CallOption {
+	return func(o *callOptions) error {
+		if d < 0 {
+			return argumentError("WithMaxWait: the wait is negative")
+		}
+		o.maxWait = &d
+		return nil
+	}
+}
+
+// WithoutRetry sends this call at most once.
+func WithoutRetry() CallOption {
+	return func(o *callOptions) error {
+		o.once = true
+		return nil
+	}
+}
+
+// WithResponse fills in what came with the answer, also when the call fails. Of an iterator it is the latest request's.
+func WithResponse(r *Response) CallOption {
+	return func(o *callOptions) error {
+		if r == nil {
+			return argumentError("WithResponse: the response is nil")
+		}
+		*r = Response{}
+		o.response = r
+		return nil
+	}
+}
+
+// Response is what came with an answer. It prints its status, request id and attempts alone.
+type Response struct {
+	Status    int // 0 where no answer arrived
+	Header    http.Header
+	RequestID string
+	Attempts  int
+	RateLimit RateLimit
+
+	body *[]byte // behind a pointer, so that no verb of fmt prints it
+}
+
+// Body is the answer as it came, decompressed, bounded, and with everything confidential in it. It is nil for a stream.
+func (r *Response) Body() []byte {
+	if r.body == nil {
+		return nil
+	}
+	return *r.body
+}
+
+// String shows the status, the request id and the number of attempts.
+func (r Response) String() string {
+	return fmt.Sprintf("status %d, request %s, attempts %d", r.Status, r.RequestID, r.Attempts)
+}
+
+// Format writes String, whatever the verb.
+func (r Response) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, r.String()) }
+
+// ownHeaders are set by this package or by net/http.
+var ownHeaders = []string{
+	"Accept", "Accept-Encoding", "Connection", "Content-Encoding", "Content-Length", "Content-Type", "Expect", "Host",
+	"Idempotency-Key", "Moneykit-Version", "Plaid-Version", "Te", "Trailer", "Transfer-Encoding", "Upgrade", "User-Agent",
+	"X-Idempotency-Key",
+}
+
+// headerName reports whether a text is a token of RFC 9110.
+func headerName(s string) bool {
+	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {
+		return r <= ' ' || r > '~' || strings.ContainsRune(`"(),/:;<=>?@[\]{}`, r)
+	})
+}
+
+// headerText reports whether a text may stand in a header: visible ASCII, spaces and tabs.
+func headerText(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r != '\t' && (r < ' ' || r > '~') })
+}

@@ -1,0 +1,282 @@
+package duolink
+
+import (
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/go-retryablehttp"
+)
+
+// Version is the version of this package, as the User-Agent names it.
+const Version = "0.1.0"
+
+// API names one of the wire interfaces.
+type API string
+
+const (
+	// Supermetrics serves logins and login links, at https://api.supermetrics.com/v2.
+	Supermetrics API = "supermetrics"
+	// MoneyKit serves identity and account numbers, at https://api.moneykit.com.
+	MoneyKit API = "moneykit"
+	// PlaidCompatible is MoneyKit's Plaid-compatible layer: its base is MoneyKit's with /plaid-compatible behind it,
+	// unless WithBaseURL says otherwise.
+	PlaidCompatible API = "plaid-compatible"
+)
+
+// vendor is the API whose credential this one takes.
+func (a API) vendor() API {
+	if a == PlaidCompatible {
+		return MoneyKit
+	}
+	return a
+}
+
+const (
+	supermetricsURL = "https://api.supermetrics.com/v2"
+	moneyKitURL     = "https://api.moneykit.com"
+	plaidPath       = "/plaid-compatible"
+
+	moneyKitVersion = "2023-02-18"
+	plaidVersion    = "2020-09-14"
+)
+
+// Client calls both APIs. It is safe for concurrent use; make one and keep it. It prints nothing of its credentials.
+type Client struct {
+	// Logins are the data source logins at Supermetrics, and the accounts that they reach.
+	Logins *LoginsService
+	// Links are the login links at Supermetrics.
+	Links *LinksService
+	// Identity is who owns the accounts of a bank link, at MoneyKit.
+	Identity *IdentityService
+	// Auth is the account numbers of a bank link, at MoneyKit.
+	Auth *AuthService
+
+	config config
+	retry  *retryablehttp.Client
+	auth   map[API]authorizer
+}
+
+// config is what the options write into.
+type config struct {
+	credentials  map[API]Credentials
+	base         map[API]string
+	insecureHTTP bool
+	httpClient   *http.Client
+	retry        Retry
+	limit        int64
+	userAgent    string
+}
+
+// Option sets up a [Client].
+type Option func(*config) error
+
+// New returns a client for the APIs that it is given credentials for; one of the two is enough, and calling a service
+// of the other is ErrNotConfigured. Any option that cannot be right is ErrArgument.
+func New(opts ...Option) (*Client, error) {
+	c := &Client{
+		config: config{credentials: map[API]Credentials{}, base: map[API]string{}, userAgent: "duolink-go/" + Version},
+		auth:   map[API]authorizer{},
+	}
+	if err := c.config.apply(opts); err != nil {
+		return nil, named(err, "", "new")
+	}
+	c.retry = retryClient(c.config.sender())
+	for api, credentials := range c.config.credentials {
+		c.auth[api] = credentials.bind(c)
+	}
+	c.Logins = &LoginsService{c}
+	c.Links = &LinksService{c}
+	c.Identity = &IdentityService{c}
+	c.Auth = &AuthService{c}
+	return c, nil
+}
+
+func (cfg *config) apply(opts []Option) (err error) {
+	for _, opt := range opts {
+		if opt == nil {
+			return argumentError("an option is nil")
+		}
+		if err := opt(cfg); err != nil {
+			return err
+		}
+	}
+	if cfg.retry, err = cfg.retry.withDefaults(); err != nil {
+		return err
+	}
+	cfg.setDefaultURLs()
+	for _, base := range cfg.base {
+		if err := cfg.checkScheme(base); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (cfg *config) setDefaultURLs() {
+	for api, base := range map[API]string{Supermetrics: supermetricsURL, MoneyKit: moneyKitURL} {
+		if cfg.base[api] == "" {
+			cfg.base[api] = base
+		}
+	}
+	if cfg.base[PlaidCompatible] == "" {
+		cfg.base[PlaidCompatible] = cfg.base[MoneyKit] + plaidPath
+	}
+}
+
+// checkScheme lets a credential travel in the clear only where it does not leave the machine, or by request.
+func (cfg *config) checkScheme(base string) error {
+	u, err := url.Parse(base)
+	if err != nil {
+		return argumentError("a base URL cannot be read")
+	}
+	if u.Scheme == "https" || cfg.insecureHTTP || loopback(u.Hostname()) {
+		return nil
+	}
+	return argumentError("a base URL is plain http to a host that is not loopback; see WithInsecureHTTP")
+}
+
+func loopback(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.IsLoopback()
+}
+
+// sender is the caller's http.Client, or our own, with what every attempt needs. The caller's is copied.
+func (cfg *config) sender() *http.Client {
+	sender := http.Client{}
+	if cfg.httpClient != nil {
+		sender = *cfg.httpClient
+	}
+	if sender.Transport == nil {
+		sender.Transport = defaultTransport()
+	}
+	sender.Transport = transport{sender.Transport}
+	// net/http would carry X-Client-Secret and PLAID-SECRET to wherever a redirect leads, and resend the body.
+	sender.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return &sender
+}
+
+// defaultTransport is net/http's with room for more idle connections to the one host there is, and bounded headers.
+func defaultTransport() *http.Transport {
+	return &http.Transport{
+		Proxy:                  http.ProxyFromEnvironment,
+		DialContext:            (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+		ForceAttemptHTTP2:      true,
+		MaxIdleConns:           100,
+		MaxIdleConnsPerHost:    32,
+		IdleConnTimeout:        90 * time.Second,
+		TLSHandshakeTimeout:    10 * time.Second,
+		ExpectContinueTimeout:  time.Second,
+		MaxResponseHeaderBytes: 256 << 10,
+		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
+	}
+}
+
+// String names the client and nothing that it holds.
+func (c *Client) String() string { return "duolink.Client" }
+
+// Format writes String, whatever the verb.
+func (c *Client) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, c.String()) }
+
+// WithSupermetrics sets the credential for Supermetrics: [BearerToken] or [BearerTokenFunc].
+func WithSupermetrics(credentials Credentials) Option {
+	return withCredentials(Supermetrics, credentials)
+}
+
+// WithMoneyKit sets the credential for MoneyKit and its Plaid-compatible layer: [ClientCredentials] or [ClientHeaders],
+// or a bearer token, with which the Plaid-compatible layer is not available.
+func WithMoneyKit(credentials Credentials) Option {
+	return withCredentials(MoneyKit, credentials)
+}
+
+func withCredentials(api API, credentials Credentials) Option {
+	return func(cfg *config) error {
+		if credentials == nil {
+			return argumentError("the credentials for %s are nil", api)
+		}
+		if _, twice := cfg.credentials[api]; twice {
+			return argumentError("%s has two credentials", api)
+		}
+		cfg.credentials[api] = credentials
+		return credentials.check(api)
+	}
+}
+
+// WithBaseURL sends an API's calls elsewhere: to a test server, a proxy, or another path of the vendor's. The URL may have
+// a path, with or without a slash at its end; user info, a query and a fragment are refused, and so is plain http unless
+// the host is loopback or WithInsecureHTTP allows it.
+func WithBaseURL(api API, base string) Option {
+	return func(cfg *config) error {
+		if api != Supermetrics && api != MoneyKit && api != PlaidCompatible {
+			return argumentError("WithBaseURL: no such API")
+		}
+		u, err := url.Parse(base)
+		switch {
+		case err != nil || u.Host == "" || u.Hostname() == "" || u.Scheme != "https" && u.Scheme != "http":
+			return argumentError("the base URL for %s is not an http or https URL", api)
+		case u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || strings.HasSuffix(base, "#"):
+			return argumentError("the base URL for %s has user info, a query or a fragment", api)
+		}
+		cfg.base[api] = strings.TrimRight(u.String(), "/")
+		return nil
+	}
+}
+
+// WithInsecureHTTP allows plain http to any host: credentials and bank details travel readable for everybody in between.
+func WithInsecureHTTP() Option {
+	return func(cfg *config) error {
+		cfg.insecureHTTP = true
+		return nil
+	}
+}
+
+// WithHTTPClient takes the transport, timeout and cookie jar of an http.Client. It is copied, never changed; its
+// CheckRedirect is not used, for redirects are never followed.
+func WithHTTPClient(client *http.Client) Option {
+	return func(cfg *config) error {
+		if client == nil {
+			return argumentError("WithHTTPClient: the client is nil")
+		}
+		cfg.httpClient = client
+		return nil
+	}
+}
+
+// WithRetry says how calls are repeated and how long they may wait.
+func WithRetry(retry Retry) Option {
+	return func(cfg *config) error {
+		cfg.retry = retry
+		return nil
+	}
+}
+
+// WithMaxResponseBytes bounds how much of an answer is read, after decompression; beyond it the call is
+// ErrResponseTooLarge. The default is 64 MiB for Logins.ListAccounts and 8 MiB for everything else. For
+// Logins.EachAccount it bounds the largest single item, not the length.
+func WithMaxResponseBytes(n int64) Option {
+	return func(cfg *config) error {
+		if n <= 0 {
+			return argumentError("WithMaxResponseBytes: %d is not a number of bytes", n)
+		}
+		cfg.limit = n
+		return nil
+	}
+}
+
+// WithUserAgent puts a product in front of the User-Agent, such as "billing/1.4".
+func WithUserAgent(product string) Option {
+	return func(cfg *config) error {
+		product = strings.TrimSpace(product)
+		if product == "" || !headerText(product) {
+			return argumentError("WithUserAgent: not the text of a header")
+		}
+		cfg.userAgent = product + " " + cfg.userAgent
+		return nil
+	}
+}

@@ -1,0 +1,284 @@
+package duolink
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/go-faster/jx"
+)
+
+// Credentials prove who calls: [BearerToken], [BearerTokenFunc], [ClientCredentials] or [ClientHeaders]. They never print.
+type Credentials interface {
+	// check refuses what can never work for an API.
+	check(API) error
+	// bind makes what signs the requests of one client.
+	bind(*Client) authorizer
+}
+
+// authorizer signs one attempt.
+type authorizer interface {
+	authorize(ctx context.Context, api API, h http.Header) error
+}
+
+// credentialHeaders carry credentials, in their canonical spelling.
+var credentialHeaders = []string{
+	"Authorization", "Cookie", "Plaid-Client-Id", "Plaid-Secret", "Proxy-Authorization", "X-Client-Id", "X-Client-Secret",
+}
+
+// BearerToken is an API key or OAuth token, with or without "Bearer " in front. Supermetrics takes it, and so does
+// MoneyKit's native API.
+func BearerToken(token string) Credentials {
+	clean, err := cleanToken(token)
+	return &bearer{token: NewSecret(clean), err: err}
+}
+
+// BearerTokenFunc asks for a token before each attempt; the function does its own caching. Its error ends the call and
+// can be matched in what the call returns.
+func BearerTokenFunc(token func(context.Context) (string, error)) Credentials {
+	b := &bearer{provide: token}
+	if token == nil {
+		b.err = argumentError("BearerTokenFunc: the function is nil")
+	}
+	return b
+}
+
+type bearer struct {
+	token   Secret
+	provide func(context.Context) (string, error)
+	err     error
+}
+
+func (b *bearer) check(API) error         { return b.err }
+func (b *bearer) bind(*Client) authorizer { return b }
+
+func (b *bearer) authorize(ctx context.Context, api API, h http.Header) error {
+	if api == PlaidCompatible {
+		return &Error{kind: ErrNotConfigured, Message: "the Plaid-compatible layer takes a client id and secret, not a bearer token"}
+	}
+	token := b.token.Reveal()
+	if b.provide != nil {
+		provided, err := b.provide(ctx)
+		if err != nil {
+			return err
+		}
+		if token, err = cleanToken(provided); err != nil {
+			return err
+		}
+	}
+	h.Set("Authorization", "Bearer "+token)
+	return nil
+}
+
+// ClientHeaders is MoneyKit's client id and secret, sent with each request as X-Client-Id and X-Client-Secret.
+func ClientHeaders(id, secret string) Credentials { return newPair(id, secret) }
+
+// ClientCredentials is MoneyKit's client id and secret, exchanged for a bearer token that is kept until shortly before it
+// expires. The Plaid-compatible layer gets id and secret themselves.
+func ClientCredentials(id, secret string) Credentials { return &exchange{newPair(id, secret)} }
+
+// pair is a client id and its secret.
+type pair struct {
+	id, secret Secret
+	err        error
+}
+
+func newPair(id, secret string) *pair {
+	p := &pair{}
+	for _, part := range []struct {
+		what, value string
+		to          *Secret
+	}{{"client id", id, &p.id}, {"client secret", secret, &p.secret}} {
+		clean := strings.TrimSpace(part.value)
+		if p.err == nil {
+			p.err = checkCredential(part.what, clean)
+		}
+		*part.to = NewSecret(clean)
+	}
+	return p
+}
+
+func (p *pair) check(api API) error {
+	if api == Supermetrics {
+		return argumentError("Supermetrics takes a bearer token, not a client id and secret")
+	}
+	return p.err
+}
+
+func (p *pair) bind(*Client) authorizer { return p }
+
+func (p *pair) authorize(_ context.Context, api API, h http.Header) error {
+	if api == PlaidCompatible {
+		h.Set("PLAID-CLIENT-ID", p.id.Reveal())
+		h.Set("PLAID-SECRET", p.secret.Reveal())
+		return nil
+	}
+	h.Set("X-Client-Id", p.id.Reveal())
+	h.Set("X-Client-Secret", p.secret.Reveal())
+	return nil
+}
+
+// exchange is a pair that is traded for a token.
+type exchange struct{ *pair }
+
+func (x *exchange) bind(c *Client) authorizer { return &tokenCache{pair: x.pair, client: c} }
+
+// tokenCache keeps the token of one client. One caller renews it while the others wait, each on its own context.
+type tokenCache struct {
+	*pair
+	client *Client
+
+	mu      sync.Mutex
+	token   Secret
+	renewAt time.Time
+	renewal *renewal // under way, or nil
+}
+
+// renewal is one exchange that any number of callers wait for.
+type renewal struct {
+	done  chan struct{}
+	token Secret
+	err   error
+}
+
+func (c *tokenCache) authorize(ctx context.Context, api API, h http.Header) error {
+	if api == PlaidCompatible {
+		return c.pair.authorize(ctx, api, h)
+	}
+	token, err := c.current(ctx)
+	if err != nil {
+		return err
+	}
+	h.Set("Authorization", "Bearer "+token.Reveal())
+	return nil
+}
+
+// current returns a token that is good for a while, or waits for one.
+func (c *tokenCache) current(ctx context.Context) (Secret, error) {
+	c.mu.Lock()
+	if !c.token.IsZero() && time.Now().Before(c.renewAt) {
+		defer c.mu.Unlock()
+		return c.token, nil
+	}
+	r := c.renewal
+	if r == nil {
+		r = &renewal{done: make(chan struct{})}
+		c.renewal = r
+		// A caller that gives up must not fail the others: the exchange has a life of its own, bounded by its deadline.
+		go c.renew(context.WithoutCancel(ctx), r)
+	}
+	c.mu.Unlock()
+	select {
+	case <-r.done:
+		return r.token, r.err
+	case <-ctx.Done():
+		return Secret{}, ctx.Err()
+	}
+}
+
+// exchangeLimit ends an exchange, with its repetitions, that nobody may be waiting for any more.
+const exchangeLimit = 2 * time.Minute
+
+func (c *tokenCache) renew(ctx context.Context, r *renewal) {
+	ctx, cancel := context.WithTimeout(ctx, exchangeLimit)
+	defer cancel()
+	var t *accessToken
+	t, r.err = c.exchange(ctx)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if r.err == nil {
+		r.token = t.Token
+		c.token, c.renewAt = t.Token, t.renewAt(time.Now())
+	}
+	c.renewal = nil
+	close(r.done)
+}
+
+var tokenExchange = operation{api: MoneyKit, name: "auth.token", method: http.MethodPost, route: "/auth/token", repeat: repeatAlways}
+
+func (c *tokenCache) exchange(ctx context.Context) (*accessToken, error) {
+	op := tokenExchange
+	id, secret := c.id.Reveal(), c.secret.Reveal()
+	op.form = url.Values{"grant_type": {"client_credentials"}, "client_id": {id}, "client_secret": {secret}}
+	op.private = []string{id, secret}
+	var anonymous authorizer = noCredential{}
+	return call(ctx, c.client, op, readToken, []CallOption{func(o *callOptions) error { o.token = &anonymous; return nil }})
+}
+
+// noCredential signs the exchange: the form carries id and secret.
+type noCredential struct{}
+
+func (noCredential) authorize(context.Context, API, http.Header) error { return nil }
+
+// accessToken is the answer of POST /auth/token.
+type accessToken struct {
+	Token     Secret `json:"access_token"`
+	ExpiresIn int64  `json:"expires_in"` // seconds
+}
+
+func readToken(d *jx.Decoder) (*accessToken, error) {
+	t := &accessToken{}
+	err := t.decode(d)
+	if err == nil && t.Token.IsZero() {
+		err = errNoData
+	}
+	return t, err
+}
+
+func (t *accessToken) decode(d *jx.Decoder) error {
+	return object(d, func(key []byte) error {
+		switch string(key) {
+		case "access_token":
+			var s string
+			err := text(d, &s)
+			t.Token = NewSecret(s)
+			return err
+		case "expires_in":
+			_, err := integer(d, &t.ExpiresIn)
+			return err
+		}
+		return d.Skip()
+	})
+}
+
+// renewAt is when the token should be replaced: ahead of its end by a tenth of its life, at most a minute. A life that the
+// server does not state is taken for five minutes; a token that is refused earlier is renewed then.
+func (t *accessToken) renewAt(now time.Time) time.Time {
+	const unstated, longest = 300, 366 * 24 * 3600
+	seconds := t.ExpiresIn
+	if seconds <= 0 {
+		seconds = unstated
+	}
+	life := time.Duration(min(seconds, longest)) * time.Second
+	return now.Add(life - min(life/10, time.Minute))
+}
+
+// cleanToken applies the rules for bearer credentials: trimmed, "Bearer " taken off, and nothing that could not stand in
+// a header. Errors do not quote it.
+func cleanToken(token string) (string, error) {
+	const scheme = "bearer"
+	token = strings.TrimSpace(token)
+	if len(token) >= len(scheme) && strings.EqualFold(token[:len(scheme)], scheme) {
+		rest := token[len(scheme):]
+		if rest == "" {
+			return "", argumentError(`the bearer token is the word "Bearer" alone`)
+		}
+		if trimmed := strings.TrimLeft(rest, " \t"); trimmed != rest {
+			token = trimmed
+		}
+	}
+	return token, checkCredential("bearer token", token)
+}
+
+func checkCredential(what, value string) error {
+	switch {
+	case value == "":
+		return argumentError("the %s is empty", what)
+	case strings.ContainsFunc(value, func(r rune) bool { return r <= ' ' || r > '~' }):
+		return argumentError("the %s has a space, a control character or a character outside ASCII", what)
+	}
+	return nil
+}

@@ -1,0 +1,44 @@
+// Package duolink is a client for two account-connection APIs: Supermetrics, for data source logins and login links, and
+// MoneyKit, for who owns a bank account and what its numbers are.
+//
+// A [Client] has four services: [Client.Logins], [Client.Links], [Client.Identity] and [Client.Auth]. Every method takes a
+// context first and call options last, and returns a result and an error. What is not found is an error, never a nil
+// result without one.
+//
+// # Credentials
+//
+// [WithSupermetrics] takes a [BearerToken] (an API key or OAuth token) or a [BearerTokenFunc]. [WithMoneyKit] takes
+// [ClientCredentials], which trades a client id and secret for a token and renews it ahead of its end, or [ClientHeaders],
+// which sends both with each request. [AuthService.Get] needs a client id and secret. Either API may be left out.
+//
+// # Errors
+//
+// Every error is an [*Error]. Ask for its kind with errors.Is ([ErrNotFound], [ErrRateLimited], [ErrLinkState] and their
+// siblings) and for its details with errors.AsType. Network and context errors are kept as its cause. Arguments that
+// cannot be right are [ErrArgument], and nothing is sent.
+//
+// # Retries and waits
+//
+// What may be repeated depends on the operation:
+//
+//   - reads, [AuthService.Get] and the token exchange, after any transient failure: 429, 5xx, a broken connection;
+//   - [LinksService.Update], [LinksService.Close] and [LoginsService.Revoke], which end in the same state however often
+//     they are done, after 429, 503 and a broken connection;
+//   - [LinksService.Create] and [IdentityService.Refresh], after 429 and where provably nothing was sent. After any
+//     other failure [Error.Outcome] is [Unknown]: look before you send it again.
+//
+// Retry-After, in seconds or as a date, is kept to: no request goes out earlier. A wait that would exceed [Retry.MaxWait] or
+// the context's deadline is not started: the error comes back at once, with [Error.RetryAfter] set, and matches
+// [context.DeadlineExceeded] where the deadline was the reason. Every wait ends with its context. Codes that no
+// repetition changes, such as LICENSE_EXPIRED, are not retried, whatever their status.
+//
+// Redirects are never followed.
+//
+// # What is never printed
+//
+// Credentials are [Secret], and what answers carry of people and their accounts is [Sensitive]: names, e-mail addresses,
+// phone numbers, streets, postal codes, account numbers, IBANs, login URLs. Both print a mask under every verb of fmt and in
+// slog, also inside other values, and come out through Reveal alone. The text of an error names the operation, the
+// status, the code, the server's message and the request id; never an id that was passed in, a query, a body or a credential,
+// even where the server quotes them.
+package duolink

@@ -1,0 +1,436 @@
+package duolink
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/go-faster/jx"
+)
+
+// The kinds of failure. Ask with errors.Is, through any wrapping; the details are in [Error].
+var (
+	// ErrBadRequest: the server refuses the request as it stands (400, and 4xx without a kind of its own).
+	ErrBadRequest = errors.New("bad request")
+	// ErrUnauthorized: the credential is missing, wrong, expired or not meant for this resource (401).
+	ErrUnauthorized = errors.New("unauthorized")
+	// ErrForbidden: the credential is good and does not allow this (403).
+	ErrForbidden = errors.New("forbidden")
+	// ErrNotFound: there is no such resource (404).
+	ErrNotFound = errors.New("not found")
+	// ErrDeleted: there was such a resource, and it is gone (410).
+	ErrDeleted = errors.New("deleted")
+	// ErrConflict: the resource is in the way of itself (409).
+	ErrConflict = errors.New("conflict")
+	// ErrValidation: a value is not acceptable; Error.Fields may say which (422).
+	ErrValidation = errors.New("validation failed")
+	// ErrLinkState: the bank link cannot serve this now; Error.LinkErrorCode or Error.Code says why
+	// (MoneyKit's 422 link_error.bad_state, Plaid's ITEM_ERROR).
+	ErrLinkState = errors.New("link in a bad state")
+	// ErrRateLimited: too many requests; Error.RetryAfter says when to come back, if the server did (429).
+	ErrRateLimited = errors.New("rate limited")
+	// ErrServer: the server, or what stands before it, failed (5xx).
+	ErrServer = errors.New("server error")
+
+	// ErrArgument: an argument or option cannot be right; nothing was sent.
+	ErrArgument = errors.New("invalid argument")
+	// ErrNotConfigured: the client has no credential for this API; nothing was sent.
+	ErrNotConfigured = errors.New("not configured")
+	// ErrMalformedResponse: the server answered, and the answer is not what the API documents.
+	ErrMalformedResponse = errors.New("malformed response")
+	// ErrResponseTooLarge: the answer is larger than the client is willing to read.
+	ErrResponseTooLarge = errors.New("response too large")
+)
+
+// Error is every error of this package. Its text names the operation, the status, the code, the server's
+// message and the request id; never an id that was passed in, a query, a body or a credential.
+type Error struct {
+	API        API
+	Operation  string // such as "links.get"
+	StatusCode int    // 0 where no answer arrived
+	Code       Code   // the machine-readable code of either dialect, "" if the answer had none
+	Message    string
+	// Description is the second, longer text of Supermetrics' envelope and of OAuth errors.
+	Description string
+	RequestID   string // what the vendor's support asks for
+	// RetryAfter is how long the server asked to wait, 0 if it did not.
+	RetryAfter       time.Duration
+	DocumentationURL string
+	// LinkErrorCode is what is wrong with the link, with ErrLinkState from MoneyKit.
+	LinkErrorCode LinkErrorCode
+	// Fields lists what failed validation, with ErrValidation.
+	Fields []FieldError
+	// PlaidType, DisplayMessage and SuggestedAction come from the Plaid-compatible layer alone.
+	PlaidType       PlaidErrorType
+	DisplayMessage  string // meant for the end user
+	SuggestedAction string
+	// Attempts is how many times the request was sent or tried to be.
+	Attempts int
+	// Outcome says what is known of a write that failed.
+	Outcome Outcome
+
+	kind  error
+	cause error
+}
+
+// Outcome says what is known of the server's side of a failed call.
+type Outcome string
+
+const (
+	// NotSent: no byte of the request left; nothing happened.
+	NotSent Outcome = "not sent"
+	// Rejected: the server said no; nothing happened.
+	Rejected Outcome = "rejected"
+	// Unknown: the request left and no usable answer came; it may have been carried out.
+	Unknown Outcome = "unknown"
+)
+
+// FieldError is one value that the server refused.
+type FieldError struct {
+	Location string // a dotted path, such as "body.products.0"
+	Message  string
+	Type     string // such as "value_error.missing"
+}
+
+// Error returns, for example, "duolink: links.get: 404 LINK_NOT_FOUND: Link not found (request BXaE...)".
+func (e *Error) Error() string {
+	var b strings.Builder
+	b.WriteString("duolink: " + e.Operation + ": ")
+	switch {
+	case e.StatusCode != 0:
+		b.WriteString(strings.TrimSpace(strconv.Itoa(e.StatusCode) + " " + string(e.Code)))
+	case e.kind != nil:
+		b.WriteString(e.kind.Error())
+	default:
+		b.WriteString("no answer")
+	}
+	if e.StatusCode != 0 && (e.kind == ErrMalformedResponse || e.kind == ErrResponseTooLarge) {
+		b.WriteString(": " + e.kind.Error())
+	}
+	if message := cmp.Or(brief(e.Message), http.StatusText(e.StatusCode)); message != "" {
+		b.WriteString(": " + message)
+	}
+	if e.RequestID != "" {
+		b.WriteString(" (request " + e.RequestID + ")")
+	}
+	return b.String()
+}
+
+// Format keeps every verb, also %+v, %#v and %d, as discreet as Error.
+func (e *Error) Format(f fmt.State, verb rune) {
+	if verb == 'q' {
+		_, _ = io.WriteString(f, strconv.Quote(e.Error()))
+		return
+	}
+	_, _ = io.WriteString(f, e.Error())
+}
+
+// Is reports whether target names this error's kind.
+func (e *Error) Is(target error) bool { return e.kind != nil && target == e.kind }
+
+// Unwrap returns what caused the failure where it was not the server: a network error, a context's error.
+func (e *Error) Unwrap() error { return e.cause }
+
+// LogValue gives slog the parts that are safe to log.
+func (e *Error) LogValue() slog.Value {
+	return slog.GroupValue(
+		slog.String("api", string(e.API)),
+		slog.String("operation", e.Operation),
+		slog.Int("status", e.StatusCode),
+		slog.String("code", string(e.Code)),
+		slog.String("request_id", e.RequestID),
+		slog.Duration("retry_after", e.RetryAfter),
+		slog.Int("attempts", e.Attempts),
+		slog.String("outcome", string(e.Outcome)),
+	)
+}
+
+// brief makes one short line of a server's message.
+func brief(s string) string {
+	const most = 200
+	s = strings.Join(strings.Fields(printable(s)), " ")
+	if len(s) <= most {
+		return s
+	}
+	cut := most
+	for cut > 0 && s[cut]&0xc0 == 0x80 {
+		cut--
+	}
+	return s[:cut] + "..."
+}
+
+// argumentError is a refusal of our own, before anything is sent. The text names the argument, never its value.
+func argumentError(format string, args ...any) error {
+	return &Error{kind: ErrArgument, Outcome: NotSent, Message: fmt.Sprintf(format, args...)}
+}
+
+// named puts an operation's name on an error that has none. The error is copied: it may be shared, as that of an
+// option is which serves many calls. One from a provider of credentials is kept as the cause.
+func named(err error, api API, operation string) error {
+	e, ok := errors.AsType[*Error](err)
+	if ok && e.Operation != "" { // another operation's, such as the token exchange
+		return err
+	}
+	named := Error{Outcome: NotSent, Message: "no credential could be had", cause: err}
+	if ok {
+		named = *e
+	}
+	named.API, named.Operation = api, operation
+	return &named
+}
+
+// transportCause takes the URL off a network error: *url.Error prints it, with its query.
+func transportCause(err error) error {
+	for {
+		u, ok := errors.AsType[*url.Error](err)
+		if !ok {
+			return err
+		}
+		err = u.Err
+	}
+}
+
+// transportText describes a network error from what we know of its type: its own text may name hosts, proxies
+// and whatever a caller's transport put there.
+func transportText(err error) string {
+	var (
+		dns   *net.DNSError
+		errno syscall.Errno
+		timed net.Error
+	)
+	switch {
+	case errors.Is(err, context.Canceled):
+		return "canceled"
+	case errors.Is(err, context.DeadlineExceeded):
+		return "deadline exceeded"
+	case errors.As(err, &dns):
+		return "host not found"
+	case errors.As(err, &errno):
+		return errno.Error()
+	case errors.As(err, &timed) && timed.Timeout():
+		return "timeout"
+	default:
+		return "connection failed"
+	}
+}
+
+// kindOf decides what an error is. Plaid says nearly everything with a 400, so there its type and code come first.
+// Elsewhere the status decides, and the code only where the status says too little: an error on a 2xx, a 400.
+func kindOf(status int, e *Error) error {
+	if kind := plaidKind(e); kind != nil {
+		return kind
+	}
+	switch {
+	case status == 401:
+		return ErrUnauthorized
+	case status == 403:
+		return ErrForbidden
+	case status == 404:
+		return ErrNotFound
+	case status == 409:
+		return ErrConflict
+	case status == 410:
+		return ErrDeleted
+	case status == 422 && (e.Code == CodeBadLinkState || e.LinkErrorCode != ""):
+		return ErrLinkState
+	case status == 422:
+		return ErrValidation
+	case status == 429:
+		return ErrRateLimited
+	case status >= 500:
+		return ErrServer
+	case status >= 300 && status < 400:
+		return ErrMalformedResponse
+	}
+	if kind := codeKinds[e.Code]; kind != nil {
+		return kind
+	}
+	if status < 300 {
+		return ErrServer
+	}
+	return ErrBadRequest
+}
+
+func plaidKind(e *Error) error {
+	if e.PlaidType == "" {
+		return nil
+	}
+	if kind := plaidCodeKinds[e.Code]; kind != nil {
+		return kind
+	}
+	return plaidTypeKinds[e.PlaidType]
+}
+
+// describe fills in what the body of an error says. The dialects are told apart by their shape, never by the
+// endpoint; a body that is none of them (HTML, text, nothing) leaves the status to speak for itself, and
+// of a truncated one what was readable is kept.
+func (e *Error) describe(body []byte) {
+	_ = e.decode(jx.DecodeBytes(bytes.TrimPrefix(body, byteOrderMark)))
+}
+
+// bodyRequestID finds the request id, under meta at Supermetrics and at the top at Plaid, and reads no further.
+func bodyRequestID(body []byte) (id string) {
+	found := errors.New("found")
+	member := func(d *jx.Decoder) func(key []byte) error {
+		return func(key []byte) error {
+			if string(key) != "request_id" {
+				return d.Skip()
+			}
+			if err := text(d, &id); err != nil || id == "" {
+				return err
+			}
+			return found
+		}
+	}
+	d := jx.DecodeBytes(bytes.TrimPrefix(body, byteOrderMark))
+	_ = object(d, func(key []byte) error {
+		if string(key) == "meta" {
+			return object(d, member(d))
+		}
+		return member(d)(key)
+	})
+	return id
+}
+
+// decode reads the members of all dialects; where one shape nests in another (Supermetrics' error, the
+// framework's detail) the same names mean the same.
+func (e *Error) decode(d *jx.Decoder) error {
+	return object(d, func(key []byte) error {
+		switch string(key) {
+		case "error", "detail":
+			return e.decodeNested(d)
+		case "code", "error_code":
+			return e.decodeCode(d)
+		case "message", "error_message", "msg":
+			return fill(d, &e.Message)
+		case "description", "error_description":
+			return fill(d, &e.Description)
+		case "documentation_url":
+			return fill(d, &e.DocumentationURL)
+		case "link_error_code":
+			return fill(d, &e.LinkErrorCode)
+		case "validation_errors":
+			return list(d, &e.Fields)
+		case "error_type":
+			return fill(d, &e.PlaidType)
+		case "display_message":
+			return fill(d, &e.DisplayMessage)
+		case "suggested_action":
+			return fill(d, &e.SuggestedAction)
+		}
+		return d.Skip()
+	})
+}
+
+// decodeNested reads what stands under error or detail: an object, a list of failed fields, or a string,
+// which is a code if it looks like one and a message otherwise.
+func (e *Error) decodeNested(d *jx.Decoder) error {
+	switch d.Next() {
+	case jx.Object:
+		return e.decode(d)
+	case jx.Array:
+		return list(d, &e.Fields)
+	default:
+		return e.decodeCode(d)
+	}
+}
+
+// fill reads a text and keeps what is there where it is empty or null.
+func fill[S ~string](d *jx.Decoder, to *S) error {
+	var s S
+	err := text(d, &s)
+	*to = cmp.Or(s, *to)
+	return err
+}
+
+func (e *Error) decodeCode(d *jx.Decoder) error {
+	var s string
+	if err := text(d, &s); err != nil || s == "" {
+		return err
+	}
+	if codeLike(s) {
+		e.Code = Code(s)
+	} else if e.Message == "" {
+		e.Message = s
+	}
+	return nil
+}
+
+// decode reads both validation shapes: {"location", "message", "type"} and {"loc", "msg", "type"}.
+func (f *FieldError) decode(d *jx.Decoder) error {
+	return object(d, func(key []byte) error {
+		switch string(key) {
+		case "location", "loc":
+			var path []string
+			err := texts(d, &path)
+			f.Location = strings.Join(path, ".")
+			return err
+		case "message", "msg":
+			return text(d, &f.Message)
+		case "type":
+			return text(d, &f.Type)
+		}
+		return d.Skip()
+	})
+}
+
+// codeLike reports whether a text is a code: NOT_FOUND, link_error.not_found, or a bare number.
+func codeLike(s string) bool {
+	const most = 100
+	if len(s) > most {
+		return false
+	}
+	upper, lower, digits := true, true, true
+	for i, r := range []byte(s) {
+		digit := r >= '0' && r <= '9'
+		inner := i > 0 && (digit || r == '_')
+		upper = upper && (r >= 'A' && r <= 'Z' || inner)
+		lower = lower && (r >= 'a' && r <= 'z' || inner || i > 0 && r == '.')
+		digits = digits && digit
+	}
+	return upper || lower || digits
+}
+
+// identifier keeps a request id that is fit to be printed, and drops any other.
+func identifier(s string) string {
+	const most = 128
+	if len(s) > most || strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return ""
+	}
+	return s
+}
+
+// scrub takes out of the server's words what the caller sent in confidence: servers quote credentials and
+// ids in their messages.
+func (e *Error) scrub(private []string) {
+	var pairs []string
+	for _, value := range private {
+		if len(value) >= minScrubbed {
+			pairs = append(pairs, value, "[redacted]")
+		}
+	}
+	r := strings.NewReplacer(pairs...)
+	for _, field := range []*string{&e.Message, &e.Description, &e.DisplayMessage, &e.SuggestedAction, &e.DocumentationURL, &e.RequestID} {
+		*field = r.Replace(*field)
+	}
+	e.Code = Code(r.Replace(string(e.Code)))
+	e.LinkErrorCode = LinkErrorCode(r.Replace(string(e.LinkErrorCode)))
+	e.PlaidType = PlaidErrorType(r.Replace(string(e.PlaidType)))
+	for i, f := range e.Fields {
+		e.Fields[i] = FieldError{Location: r.Replace(f.Location), Message: r.Replace(f.Message), Type: r.Replace(f.Type)}
+	}
+}
+
+// minScrubbed keeps an id of a letter or two from taking every such letter out of a message.
+const minScrubbed = 4

@@ -1,0 +1,477 @@
+package duolink
+
+import (
+	"context"
+	"slices"
+
+	"github.com/go-faster/jx"
+)
+
+// IdentityService reads who owns the accounts of a bank link at MoneyKit. See docs.moneykit.com/api, "Identity" and "Links".
+type IdentityService struct{ client *Client }
+
+var (
+	identityGet     = operation{api: MoneyKit, name: "identity.get", method: "GET", route: "/links/{link_id}/identity", repeat: repeatAlways}
+	identityLink    = operation{api: MoneyKit, name: "identity.link", method: "GET", route: "/links/{link_id}", repeat: repeatAlways}
+	identityRefresh = operation{api: MoneyKit, name: "identity.refresh", method: "POST", route: "/links/{link_id}/products", repeat: repeatRefused}
+)
+
+// Get returns the owners of the link's accounts as they were fetched last. Asking again gives no newer data, only Refresh
+// does, and exposes personal data once more: 3 requests a minute and link are allowed.
+func (s *IdentityService) Get(ctx context.Context, linkID string, query IdentityQuery, opts ...CallOption) (*Identity, error) {
+	op := identityGet.on(linkID)
+	op.query, op.invalid, op.private = query, checkAccountIDs(query.AccountIDs), query.AccountIDs
+	return call(ctx, s.client, op, bare[Identity], opts)
+}
+
+// Link returns the state of a link and of its products, without anybody's data. A link in error is a good answer, with
+// Link.ErrorCode; a deleted one is ErrDeleted or a Link in the state [LinkDeleted]. 15 requests a minute and link are allowed.
+func (s *IdentityService) Link(ctx context.Context, linkID string, opts ...CallOption) (*Link, error) {
+	return call(ctx, s.client, identityLink.on(linkID), bare[Link], opts)
+}
+
+// Refresh asks MoneyKit to fetch products anew. It returns before that is done: Link.Products tells when. A refresh may be
+// billed, so it is sent again only where it was refused with 429 or provably not sent. Identity and account numbers may be
+// refreshed once a day and link. Where the server says nothing of the link, only the ID of the returned one is set.
+// See docs.moneykit.com/api/operation/refresh_products.
+func (s *IdentityService) Refresh(ctx context.Context, linkID string, products []Product, opts ...CallOption) (*Link, error) {
+	op := identityRefresh.on(linkID)
+	op.invalid = checkProducts(products)
+	op.body = struct {
+		Products []Product `json:"products"`
+	}{products}
+	return call(ctx, s.client, op, func(d *jx.Decoder) (*Link, error) {
+		return readRefreshed(d, linkID)
+	}, opts)
+}
+
+func checkProducts(products []Product) error {
+	if len(products) == 0 {
+		return argumentError("products is empty")
+	}
+	for i, p := range products {
+		if p == "" {
+			return argumentError("products[%d] is empty", i)
+		}
+		if slices.Contains(products[:i], p) {
+			return argumentError("products[%d] is there twice", i)
+		}
+	}
+	return nil
+}
+
+// IdentityQuery narrows an identity to some accounts.
+type IdentityQuery struct {
+	AccountIDs []string `url:"account_ids,omitempty"` // none means all
+}
+
+func checkAccountIDs(ids []string) error {
+	for i, id := range ids {
+		if id == "" {
+			return argumentError("AccountIDs[%d] is empty", i)
+		}
+	}
+	return nil
+}
+
+// Identity is who owns the accounts of a link, closed accounts included.
+type Identity struct {
+	Accounts []AccountIdentity `json:"accounts"`
+	Link     Link              `json:"link"`
+}
+
+func (i *Identity) empty() bool { return i.Accounts == nil && i.Link.empty() }
+
+// AccountIdentity is an account with its owners.
+type AccountIdentity struct {
+	BankAccount
+	Owners []Owner `json:"owners"`
+}
+
+// BankAccount is an account of a link.
+type BankAccount struct {
+	ID         string      `json:"account_id"`
+	Type       AccountType `json:"account_type"`
+	Name       string      `json:"name"`
+	Nickname   string      `json:"nickname"`
+	Mask       string      `json:"account_mask"` // not unique, and not always the end of the account number
+	Balances   Balances    `json:"balances"`
+	OriginalID string      `json:"original_id"`
+	Closed     bool        `json:"closed"`
+}
+
+// Balances are amounts in Currency, each absent where the bank does not say. Those of liabilities are positive when owed.
+type Balances struct {
+	Currency    string    `json:"currency"` // ISO 4217
+	Available   Decimal   `json:"available"`
+	Current     Decimal   `json:"current"`
+	Limit       Decimal   `json:"limit"`
+	BalanceDate Timestamp `json:"balance_date"` // a day, as a rule: see Timestamp.DateOnly
+}
+
+// Owner is a person or company that owns an account.
+type Owner struct {
+	Names        []Sensitive   `json:"names"`
+	Addresses    []Address     `json:"addresses"`
+	PhoneNumbers []PhoneNumber `json:"phone_numbers"`
+	Emails       []Email       `json:"emails"`
+}
+
+// Address is a postal address of an owner.
+type Address struct {
+	Street     Sensitive `json:"street"`
+	City       string    `json:"city"`
+	Region     string    `json:"region"`
+	PostalCode Sensitive `json:"postal_code"`
+	Country    string    `json:"country"`
+	Primary    bool      `json:"primary"`
+}
+
+// PhoneNumber is a phone number of an owner.
+type PhoneNumber struct {
+	Number  Sensitive `json:"number"`
+	Type    PhoneType `json:"type"`
+	Primary bool      `json:"primary"`
+}
+
+// Email is an e-mail address of an owner.
+type Email struct {
+	Address Sensitive `json:"address"`
+	Primary bool      `json:"primary"`
+}
+
+// Link is a connection to somebody's bank.
+type Link struct {
+	ID                string        `json:"link_id"`
+	InstitutionID     string        `json:"institution_id"` // such as "chase"
+	InstitutionName   string        `json:"institution_name"`
+	InstitutionAvatar string        `json:"institution_avatar"`
+	State             LinkState     `json:"state"`
+	ErrorCode         LinkErrorCode `json:"error_code"`     // what is wrong in the state "error"
+	LastSyncedAt      Timestamp     `json:"last_synced_at"` // deprecated by the vendor
+	Provider          Provider      `json:"provider"`
+	LinkTags          []string      `json:"link_tags"`
+	Tags              []string      `json:"tags"` // deprecated by the vendor; old links have these alone
+	Webhook           string        `json:"webhook"`
+	// Products has an entry for each product that was granted, and none for the others.
+	Products          map[Product]ProductStatus `json:"products"`
+	AvailableProducts []Product                 `json:"available_products"`
+}
+
+func (l *Link) empty() bool { return l.ID == "" }
+
+// ProductStatus is how fresh the data of a product is. A refresh is done when RefreshedAt is a later instant than before,
+// and has failed when LastAttemptedAt moved and ErrorCode is set.
+type ProductStatus struct {
+	RefreshedAt     Timestamp        `json:"refreshed_at"` // absent: never
+	LastAttemptedAt Timestamp        `json:"last_attempted_at"`
+	ErrorCode       ProductErrorCode `json:"error_code"`
+	ErrorMessage    string           `json:"error_message"`
+	Unavailable     string           `json:"unavailable"` // why the product cannot be had now
+	HasHistory      bool             `json:"has_history"` // of transactions alone
+}
+
+// LinkState is the state of a link; an open set.
+type LinkState string
+
+// The states that the vendor documents.
+const (
+	LinkConnecting            LinkState = "connecting"
+	LinkAwaitingTokenExchange LinkState = "awaiting_token_exchange"
+	LinkConnected             LinkState = "connected"
+	LinkDeleted               LinkState = "deleted"
+	LinkInError               LinkState = "error"
+	LinkDisconnected          LinkState = "disconnected" // in the vendor's prose alone
+)
+
+// LinkErrorCode is what is wrong with a link; an open set.
+type LinkErrorCode string
+
+// The link errors that the vendor documents. The first three pass by themselves.
+const (
+	LinkSystemError        LinkErrorCode = "system_error"
+	LinkProviderError      LinkErrorCode = "provider_error"
+	LinkInstitutionError   LinkErrorCode = "institution_error"
+	LinkUserError          LinkErrorCode = "user_error"
+	LinkAuthExpired        LinkErrorCode = "auth_expired" // the person has to link again
+	LinkNoAccounts         LinkErrorCode = "no_accounts"
+	LinkUserSetupRequired  LinkErrorCode = "user_setup_required"
+	LinkInvalidCredentials LinkErrorCode = "invalid_credentials"
+	LinkUserOAuthDenied    LinkErrorCode = "user_oauth_denied"
+	LinkUserInputIncorrect LinkErrorCode = "user_input_incorrect"
+	LinkIncomplete         LinkErrorCode = "incomplete"
+)
+
+// ProductErrorCode is why a product could not be refreshed; an open set.
+type ProductErrorCode string
+
+// The product errors that the vendor documents. The first four pass by themselves.
+const (
+	ProductRateLimit        ProductErrorCode = "rate_limit"
+	ProductTimeout          ProductErrorCode = "timeout"
+	ProductInstitutionError ProductErrorCode = "institution_error"
+	ProductUnknownError     ProductErrorCode = "unknown"
+	ProductAuthExpired      ProductErrorCode = "auth_expired"
+	ProductNotSupported     ProductErrorCode = "not_supported"
+	ProductNoAccounts       ProductErrorCode = "no_accounts"
+	ProductNoPermission     ProductErrorCode = "no_permission"
+)
+
+// Product is a kind of data that MoneyKit fetches for a link; an open set.
+type Product string
+
+// The products that the vendor documents.
+const (
+	ProductAccounts       Product = "accounts"
+	ProductAccountNumbers Product = "account_numbers"
+	ProductIdentity       Product = "identity"
+	ProductTransactions   Product = "transactions"
+	ProductInvestments    Product = "investments"
+	ProductEnrichment     Product = "enrichment"
+)
+
+// Provider is who fetches the data; an open set.
+type Provider string
+
+// The providers that the vendor documents.
+const (
+	ProviderMoneyKit Provider = "moneykit"
+	ProviderFinicity Provider = "finicity"
+	ProviderPlaid    Provider = "plaid"
+	ProviderYodlee   Provider = "yodlee"
+	ProviderMX       Provider = "mx"
+	ProviderAkoya    Provider = "akoya"
+)
+
+// PhoneType is what a phone number is for; an open set.
+type PhoneType string
+
+// The phone types that the vendor documents.
+const (
+	PhoneHome   PhoneType = "home"
+	PhoneWork   PhoneType = "work"
+	PhoneMobile PhoneType = "mobile"
+	PhoneOther  PhoneType = "other"
+)
+
+// AccountType is the type of an account; an open set. MoneyKit's native types have a dot, such as "depository.checking",
+// or are one of the older "checking" and "credit_card"; Plaid's are those below.
+type AccountType string
+
+// The types of the Plaid-compatible layer, and the native one without a dot.
+const (
+	AccountInvestment AccountType = "investment"
+	AccountCredit     AccountType = "credit"
+	AccountDepository AccountType = "depository"
+	AccountLoan       AccountType = "loan"
+	AccountBrokerage  AccountType = "brokerage"
+	AccountOther      AccountType = "other"
+	AccountUnknown    AccountType = "unknown"
+)
+
+func (i *Identity) decode(d *jx.Decoder) error {
+	return object(d, func(key []byte) error {
+		switch string(key) {
+		case "accounts":
+			return list(d, &i.Accounts)
+		case "link":
+			return i.Link.decode(d)
+		}
+		return d.Skip()
+	})
+}
+
+func (a *AccountIdentity) decode(d *jx.Decoder) error {
+	return object(d, func(key []byte) error {
+		if string(key) == "owners" {
+			return list(d, &a.Owners)
+		}
+		return a.member(d, key)
+	})
+}
+
+// member reads what an account of either product has.
+func (a *BankAccount) member(d *jx.Decoder, key []byte) error {
+	switch string(key) {
+	case "account_id":
+		return text(d, &a.ID)
+	case "account_type":
+		return text(d, &a.Type)
+	case "name":
+		return text(d, &a.Name)
+	case "nickname":
+		return text(d, &a.Nickname)
+	case "account_mask":
+		return text(d, &a.Mask)
+	case "balances":
+		return a.Balances.decode(d)
+	case "original_id":
+		return text(d, &a.OriginalID)
+	case "closed":
+		return flag(d, &a.Closed)
+	}
+	return d.Skip()
+}
+
+// decode reads both dialects: Plaid's layer calls the currency iso_currency_code.
+func (b *Balances) decode(d *jx.Decoder) error {
+	return object(d, func(key []byte) error {
+		switch string(key) {
+		case "currency", "iso_currency_code":
+			return text(d, &b.Currency)
+		case "available":
+			return decimal(d, &b.Available)
+		case "current":
+			return decimal(d, &b.Current)
+		case "limit":
+			return decimal(d, &b.Limit)
+		case "balance_date":
+			return timestamp(d, &b.BalanceDate)
+		}
+		return d.Skip()
+	})
+}
+
+func (o *Owner) decode(d *jx.Decoder) error {
+	return object(d, func(key []byte) error {
+		switch string(key) {
+		case "names":
+			return sensitives(d, &o.Names)
+		case "addresses":
+			return list(d, &o.Addresses)
+		case "phone_numbers":
+			return list(d, &o.PhoneNumbers)
+		case "emails":
+			return list(d, &o.Emails)
+		}
+		return d.Skip()
+	})
+}
+
+func (a *Address) decode(d *jx.Decoder) error {
+	return object(d, func(key []byte) error {
+		switch string(key) {
+		case "street":
+			return sensitive(d, &a.Street)
+		case "city":
+			return text(d, &a.City)
+		case "region":
+			return text(d, &a.Region)
+		case "postal_code":
+			return sensitive(d, &a.PostalCode)
+		case "country":
+			return text(d, &a.Country)
+		case "primary":
+			return flag(d, &a.Primary)
+		}
+		return d.Skip()
+	})
+}
+
+func (p *PhoneNumber) decode(d *jx.Decoder) error {
+	return object(d, func(key []byte) error {
+		switch string(key) {
+		case "number":
+			return sensitive(d, &p.Number)
+		case "type":
+			return text(d, &p.Type)
+		case "primary":
+			return flag(d, &p.Primary)
+		}
+		return d.Skip()
+	})
+}
+
+func (e *Email) decode(d *jx.Decoder) error {
+	return object(d, func(key []byte) error {
+		switch string(key) {
+		case "address":
+			return sensitive(d, &e.Address)
+		case "primary":
+			return flag(d, &e.Primary)
+		}
+		return d.Skip()
+	})
+}
+
+func (l *Link) decode(d *jx.Decoder) error {
+	return object(d, func(key []byte) error {
+		switch string(key) {
+		case "link_id":
+			return text(d, &l.ID)
+		case "institution_id":
+			return text(d, &l.InstitutionID)
+		case "institution_name":
+			return text(d, &l.InstitutionName)
+		case "institution_avatar":
+			return text(d, &l.InstitutionAvatar)
+		case "state":
+			return text(d, &l.State)
+		case "error_code":
+			return text(d, &l.ErrorCode)
+		case "last_synced_at":
+			return timestamp(d, &l.LastSyncedAt)
+		case "provider":
+			return text(d, &l.Provider)
+		case "link_tags":
+			return texts(d, &l.LinkTags)
+		case "tags":
+			return texts(d, &l.Tags)
+		case "webhook":
+			return text(d, &l.Webhook)
+		case "products":
+			return l.decodeProducts(d)
+		case "available_products":
+			return texts(d, &l.AvailableProducts)
+		}
+		return d.Skip()
+	})
+}
+
+// decodeProducts makes an entry of each product that is an object: null and absent mean not granted.
+func (l *Link) decodeProducts(d *jx.Decoder) error {
+	l.Products = nil
+	if d.Next() == jx.Object {
+		l.Products = map[Product]ProductStatus{}
+	}
+	return object(d, func(key []byte) error {
+		if d.Next() != jx.Object {
+			return d.Skip()
+		}
+		product := Product(validUTF8(key))
+		var status ProductStatus
+		err := status.decode(d)
+		l.Products[product] = status
+		return err
+	})
+}
+
+func (p *ProductStatus) decode(d *jx.Decoder) error {
+	return object(d, func(key []byte) error {
+		switch string(key) {
+		case "refreshed_at":
+			return timestamp(d, &p.RefreshedAt)
+		case "last_attempted_at":
+			return timestamp(d, &p.LastAttemptedAt)
+		case "error_code":
+			return text(d, &p.ErrorCode)
+		case "error_message":
+			return text(d, &p.ErrorMessage)
+		case "unavailable":
+			return text(d, &p.Unavailable)
+		case "has_history":
+			return flag(d, &p.HasHistory)
+		}
+		return d.Skip()
+	})
+}
+
+// readRefreshed reads the link, or nothing at all: both are success.
+func readRefreshed(d *jx.Decoder, linkID string) (*Link, error) {
+	link := &Link{}
+	if d.Next() == jx.Invalid && atEnd(d) == nil {
+		link.ID = linkID
+		return link, nil
+	}
+	return bare[Link](d)
+}

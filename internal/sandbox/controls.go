@@ -1,0 +1,150 @@
+package sandbox
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// LinkState is what a login link really is, whatever the client believes.
+type LinkState struct {
+	ID, Status, Description, DataSourceID, LoginID string
+}
+
+// LoginState is what a login really is.
+type LoginState struct {
+	ID, DataSourceID, Username string
+	Revoked                    bool
+	Accounts                   int
+}
+
+// Links returns the login links, the oldest first.
+func (s *Sandbox) Links() []LinkState {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	var out []LinkState
+	for _, l := range s.links {
+		state := LinkState{ID: l.id, Status: l.status(now), Description: l.description, DataSourceID: l.dataSource}
+		if l.login != nil {
+			state.LoginID = l.login.id
+		}
+		out = append(out, state)
+	}
+	return out
+}
+
+// Logins returns the logins, the oldest first.
+func (s *Sandbox) Logins() []LoginState {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var out []LoginState
+	for _, l := range s.logins {
+		out = append(out, LoginState{l.id, l.dataSource, l.username, !l.revoked.IsZero(), len(l.accounts)})
+	}
+	return out
+}
+
+// CompleteLogin plays the person at the login page: the link gets a login of its data source, with three accounts, and is
+// closed. It fails when the link is unknown, has expired, has a login, or wants another username. A closed link without a
+// login still takes one, like an attempt that began before the link was closed.
+func (s *Sandbox) CompleteLogin(linkID, username string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l, now := s.findLink(linkID), time.Now()
+	switch {
+	case l == nil:
+		return fmt.Errorf("sandbox: no login link %s", linkID)
+	case l.login != nil || l.status(now) == "EXPIRED":
+		return fmt.Errorf("sandbox: login link %s is over", linkID)
+	case l.requireUsername != "" && !strings.EqualFold(l.requireUsername, username):
+		return fmt.Errorf("sandbox: login link %s wants another username", linkID)
+	}
+	l.login = s.addLogin(l.dataSource, username, 3, now)
+	l.loginTime, l.closed = now, true
+	return nil
+}
+
+// AddLogin adds a login with as many made-up accounts and returns its id.
+func (s *Sandbox) AddLogin(dataSourceID, username string, accounts int) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.addLogin(dataSourceID, username, accounts, time.Now()).id
+}
+
+func (s *Sandbox) addLogin(dataSourceID, username string, accounts int, now time.Time) *login {
+	l := &login{
+		id: "dsl_" + strconv.Itoa(len(s.logins)+1), dataSource: dataSourceID, kind: "oauth",
+		username: username, displayName: username,
+		authTime: now.UTC().Format(layoutOffset), accounts: manyAccounts(accounts),
+	}
+	s.logins = append(s.logins, l)
+	return l
+}
+
+// ExpireLink lets the expiry of a login link pass now. A closed link stays closed.
+func (s *Sandbox) ExpireLink(linkID string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if l := s.findLink(linkID); l != nil {
+		l.expiry = time.Now()
+	}
+}
+
+// IssueToken returns a MoneyKit token without the exchange; TokensIssued does not count it.
+func (s *Sandbox) IssueToken() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.newToken(time.Now())
+}
+
+// ExpireTokens lets every MoneyKit token expire now.
+func (s *Sandbox) ExpireTokens() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	for token := range s.tokens {
+		s.tokens[token] = now
+	}
+}
+
+// TokensIssued returns how many tokens the exchange has issued.
+func (s *Sandbox) TokensIssued() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.issued
+}
+
+// SetLinkState puts a MoneyKit link into a state, like "connected", "deleted" or "error", with the link's error code or "".
+// Refreshes whose time has come end before. The sandbox has no such link: it panics, since a test that goes on would lie.
+func (s *Sandbox) SetLinkState(linkID, state, errorCode string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := s.mustBankLink(linkID)
+	l.settle(time.Now())
+	l.state, l.errorCode = state, errorCode
+}
+
+// FailRefreshes lets the refreshes of a MoneyKit link that begin from now on end with a product error, like "timeout"; ""
+// lets them succeed again. It panics for a link that does not exist.
+func (s *Sandbox) FailRefreshes(linkID, errorCode string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mustBankLink(linkID).failure = errorCode
+}
+
+// Refreshes returns how many refreshes of a MoneyKit link were really accepted: each of them could be billed.
+func (s *Sandbox) Refreshes(linkID string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.mustBankLink(linkID).refreshes
+}
+
+func (s *Sandbox) mustBankLink(id string) *bankLink {
+	l := s.bankLinks[id]
+	if l == nil {
+		panic("sandbox: no MoneyKit link " + id)
+	}
+	return l
+}

@@ -1,0 +1,168 @@
+package sandbox
+
+import (
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// login is a person's connection to a data source.
+type login struct {
+	id, dataSource, kind  string
+	username, displayName string
+	authTime              string // as it goes out: the notation differs from login to login
+	expiryTime            any    // text or nil
+	revoked               time.Time
+	shared                bool
+	accounts              []account
+}
+
+// account is one advertising, analytics or other account behind a login.
+type account struct{ id, name, group string }
+
+func (l *login) wire() obj {
+	out := obj{
+		"@type": "ds_login", "login_id": l.id, "login_type": l.kind,
+		"username": l.username, "display_name": l.displayName,
+		"ds_info":        obj{"@type": "ds", "ds_id": l.dataSource, "name": dataSourceName(l.dataSource)},
+		"auth_time":      l.authTime,
+		"auth_user_info": obj{"@type": "user", "user_id": userID, "email": userEmail},
+		"expiry_time":    l.expiryTime, "revoked_time": nil,
+		"is_refreshable": l.kind == "oauth", "is_shared": l.shared,
+	}
+	if !l.revoked.IsZero() {
+		out["revoked_time"] = l.revoked.UTC().Format(layoutNoColon)
+	}
+	return out
+}
+
+func (s *Sandbox) findLogin(id string) *login {
+	for _, l := range s.logins {
+		if l.id == id {
+			return l
+		}
+	}
+	return nil
+}
+
+func (s *Sandbox) listLogins(c *call) answer {
+	list := []obj{}
+	for _, l := range s.logins[:min(len(s.logins), maxItems)] {
+		list = append(list, l.wire())
+	}
+	return c.data(http.StatusOK, list)
+}
+
+func (s *Sandbox) getLogin(c *call) answer {
+	l := s.findLogin(c.id)
+	if l == nil {
+		return flat(http.StatusNotFound, "LOGIN_NOT_FOUND", "Login not found")
+	}
+	out := l.wire()
+	out["default_scopes"] = []string{"read"} // only here: lists leave the scopes out
+	out["additional_scopes"] = []string{}
+	return c.data(http.StatusOK, out)
+}
+
+func (s *Sandbox) revokeLogin(c *call) answer {
+	l := s.findLogin(c.id)
+	if l == nil {
+		return c.loginMissing()
+	}
+	first := l.revoked.IsZero()
+	if first {
+		l.revoked = c.now
+	}
+	return c.data(http.StatusOK, obj{"result": first})
+}
+
+func (c *call) loginMissing() answer {
+	return c.problem(http.StatusNotFound, "NOT_FOUND", "Login not found", "")
+}
+
+func (s *Sandbox) listAccounts(c *call) answer {
+	l := s.findLogin(c.id)
+	if l == nil {
+		return c.loginMissing()
+	}
+	if !l.revoked.IsZero() {
+		return c.problem(http.StatusForbidden, "ACCESS_DENIED", "The login has been revoked", "")
+	}
+	offset, okOffset := c.number("offset", 0, 0, 1_000_000)
+	limit, okLimit := c.number("limit", 100, 1, 1000)
+	if !okOffset || !okLimit {
+		return c.invalid("offset must be 0 to 1000000 and limit 1 to 1000")
+	}
+	from := min(offset, len(l.accounts))
+	page := []loginAccount{}
+	for _, a := range l.accounts[from:min(from+limit, len(l.accounts))] {
+		page = append(page, loginAccount{"ds_account", a.id, a.name, a.group})
+	}
+	paginate := obj{"offset": offset, "limit": limit, "total": len(l.accounts)}
+	return reply(http.StatusOK, envelope{Meta: obj{"request_id": c.requestID, "paginate": paginate}, Data: page})
+}
+
+type loginAccount struct {
+	Type  string `json:"@type"`
+	ID    string `json:"account_id"`
+	Name  string `json:"name"`
+	Group string `json:"group"`
+}
+
+// number reads a whole number from the query.
+func (c *call) number(name string, missing, low, high int) (int, bool) {
+	query := c.URL.Query()
+	if !query.Has(name) {
+		return missing, true
+	}
+	n, err := strconv.Atoi(query.Get(name))
+	return n, err == nil && n >= low && n <= high
+}
+
+// The same accounts go by other names in this answer.
+type queryAccount struct {
+	ID    string `json:"account_id"`
+	Name  string `json:"account_name"`
+	Group string `json:"group_name"`
+}
+
+type queryLogin struct {
+	User        string         `json:"ds_user"`
+	DisplayName string         `json:"display_name"`
+	CacheTime   any            `json:"cache_time"`
+	Accounts    []queryAccount `json:"accounts"`
+}
+
+func (s *Sandbox) queryAccounts(c *call) answer {
+	q, refusal, ok := c.accountsQuery()
+	if !ok {
+		return refusal
+	}
+	rows := []queryLogin{}
+	for _, l := range s.logins {
+		if len(rows) < 100 && l.dataSource == q.dataSource && l.revoked.IsZero() && q.wants(l.username) {
+			rows = append(rows, l.query(q.cacheMinutes, c.now))
+		}
+	}
+	meta := obj{"request_id": c.requestID, "query": obj{"cache_minutes": q.cacheMinutes}}
+	return reply(http.StatusOK, envelope{Meta: meta, Data: rows})
+}
+
+func (l *login) query(cacheMinutes *int, now time.Time) queryLogin {
+	row := queryLogin{User: l.username, DisplayName: l.displayName, Accounts: []queryAccount{}}
+	if cacheMinutes != nil {
+		row.CacheTime = now.UTC().Format(layoutFraction)
+	}
+	for _, a := range l.accounts[:min(len(l.accounts), 1000)] {
+		row.Accounts = append(row.Accounts, queryAccount{a.id, a.name, a.group})
+	}
+	return row
+}
+
+func (q accountsQuery) wants(username string) bool {
+	return len(q.users) == 0 || slices.ContainsFunc(q.users, func(user string) bool {
+		return strings.EqualFold(user, username)
+	})
+}

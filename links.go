@@ -1,0 +1,216 @@
+package duolink
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"time"
+
+	"github.com/go-faster/jx"
+)
+
+// LinksService makes and keeps login links at Supermetrics: URLs that ask somebody to authenticate a data source for you.
+// See docs.supermetrics.com/apidocs, "Data source login links".
+type LinksService struct{ client *Client }
+
+var (
+	linksList   = operation{api: Supermetrics, name: "links.list", method: "GET", route: "/ds/login/links", repeat: repeatAlways}
+	linksCreate = operation{api: Supermetrics, name: "links.create", method: "POST", route: "/ds/login/link", repeat: repeatRefused}
+	linksGet    = operation{api: Supermetrics, name: "links.get", method: "GET", route: "/ds/login/link/{link_id}", repeat: repeatAlways}
+	linksUpdate = operation{api: Supermetrics, name: "links.update", method: "PATCH", route: "/ds/login/link/{link_id}", repeat: repeatSettling}
+	linksClose  = operation{api: Supermetrics, name: "links.close", method: "PUT", route: "/ds/login/link/{link_id}/close", repeat: repeatSettling}
+)
+
+// List returns all login links, at most 1,000.
+func (s *LinksService) List(ctx context.Context, opts ...CallOption) ([]LoginLink, error) {
+	return call(ctx, s.client, linksList, many[LoginLink], opts)
+}
+
+// Create makes a login link. It is sent again only where the server refused it with 429, or where provably nothing was
+// sent: after any other failure Error.Outcome tells whether there may be a link now. A full quota of open links is
+// ErrForbidden with CodeLinkLimitExceeded. See docs.supermetrics.com/apidocs/create-login-link-1.
+func (s *LinksService) Create(ctx context.Context, link LinkCreate, opts ...CallOption) (*LoginLink, error) {
+	op := linksCreate
+	op.body, op.invalid = link.wire(time.Now())
+	op.private = []string{link.Description, link.RequireUsername, link.RedirectURL}
+	return call(ctx, s.client, op, one[LoginLink], opts)
+}
+
+// Get returns one login link. An unknown id is ErrNotFound.
+func (s *LinksService) Get(ctx context.Context, linkID string, opts ...CallOption) (*LoginLink, error) {
+	return call(ctx, s.client, linksGet.on(linkID), one[LoginLink], opts)
+}
+
+// Update changes the description, the only thing that can change. An empty one clears it.
+func (s *LinksService) Update(ctx context.Context, linkID string, update LinkUpdate, opts ...CallOption) (*LoginLink, error) {
+	op := linksUpdate.on(linkID)
+	op.body, op.invalid = update, checkText("Description", update.Description, mostDescription)
+	op.private = []string{update.Description}
+	return call(ctx, s.client, op, one[LoginLink], opts)
+}
+
+// Close ends a login link, so that nobody can use it any more. Where the server confirms without showing the link, only
+// the ID of the returned one is set.
+func (s *LinksService) Close(ctx context.Context, linkID string, opts ...CallOption) (*LoginLink, error) {
+	return call(ctx, s.client, linksClose.on(linkID), func(d *jx.Decoder) (*LoginLink, error) {
+		return readClosed(d, linkID)
+	}, opts)
+}
+
+// LinkCreate is what a new login link should be. At most one of ExpiresAt, ExpiresIn and Expires is set; with none the
+// link expires 24 hours after its creation.
+type LinkCreate struct {
+	DataSourceID    string        // required, such as "GAWA"
+	ExpiresAt       time.Time     // sent in UTC, to the second
+	ExpiresIn       time.Duration // from now, sent as a time; by this machine's clock
+	Expires         string        // the vendor's own words, such as "10 hours"; at most 50 characters
+	Description     string        // for you, not shown to the person; at most 1,000 characters
+	RequireUsername string        // only this user of the data source may log in; at most 255 characters
+	RedirectURL     string        // where the browser goes after success; at most 500 characters
+}
+
+// LinkUpdate is what can change in a login link.
+type LinkUpdate struct {
+	Description string `json:"description"` // at most 1,000 characters
+}
+
+const mostDescription = 1000
+
+// linkBody is LinkCreate as the API takes it: what is absent is left out.
+type linkBody struct {
+	DataSourceID    string `json:"ds_id"`
+	ExpiryTime      string `json:"expiry_time,omitempty"`
+	Description     string `json:"description,omitempty"`
+	RequireUsername string `json:"require_username,omitempty"`
+	RedirectURL     string `json:"redirect_url,omitempty"`
+}
+
+func (l LinkCreate) wire(now time.Time) (linkBody, error) {
+	body := linkBody{DataSourceID: l.DataSourceID, Description: l.Description, RequireUsername: l.RequireUsername, RedirectURL: l.RedirectURL}
+	if err := Supermetrics.checkID("DataSourceID", l.DataSourceID); err != nil {
+		return body, err
+	}
+	for _, field := range []struct {
+		name, value string
+		most        int
+	}{
+		{"Description", l.Description, mostDescription},
+		{"RequireUsername", l.RequireUsername, 255},
+		{"RedirectURL", l.RedirectURL, 500},
+		{"Expires", l.Expires, 50},
+	} {
+		if err := checkText(field.name, field.value, field.most); err != nil {
+			return body, err
+		}
+	}
+	var err error
+	body.ExpiryTime, err = l.expiry(now)
+	return body, err
+}
+
+func (l LinkCreate) expiry(now time.Time) (string, error) {
+	at, in, relative := !l.ExpiresAt.IsZero(), l.ExpiresIn != 0, l.Expires != ""
+	switch {
+	case at && in || in && relative || relative && at:
+		return "", argumentError("more than one of ExpiresAt, ExpiresIn and Expires is set")
+	case l.ExpiresIn < 0:
+		return "", argumentError("ExpiresIn is negative")
+	case in:
+		l.ExpiresAt = now.Add(l.ExpiresIn)
+	case !at:
+		return l.Expires, nil
+	}
+	if year := l.ExpiresAt.UTC().Year(); year < 1 || year > 9999 {
+		return "", argumentError("ExpiresAt is not a time that the API can read")
+	}
+	return l.ExpiresAt.UTC().Format(time.RFC3339), nil
+}
+
+// LoginLink is a URL that asks somebody to authenticate a data source, and what has become of it. Whoever has LoginURL
+// can log in until the link is closed: give it to that person alone.
+type LoginLink struct {
+	ID               string     `json:"link_id"`
+	Status           LinkStatus `json:"status_code"` // from the server, never from the clock
+	Description      string     `json:"description"`
+	DataSourceID     string     `json:"ds_id"`
+	DataSourceName   string     `json:"ds_name"`
+	RequireUsername  Sensitive  `json:"require_username"`
+	RedirectURL      string     `json:"redirect_url"`
+	RedirectVerifier Sensitive  `json:"redirect_verifier"`
+	UserID           string     `json:"user_id"` // who made the link
+	UserEmail        Sensitive  `json:"user_email"`
+	LoginURL         Sensitive  `json:"login_url"`
+	CreatedTime      Timestamp  `json:"created_time"`
+	ExpiryTime       Timestamp  `json:"expiry_time"`
+	LoginID          string     `json:"login_id"` // set once somebody has logged in, whatever the status
+	LoginTime        Timestamp  `json:"login_time"`
+	LoginUsername    Sensitive  `json:"login_username"`
+}
+
+// LinkStatus is the state of a login link; an open set.
+type LinkStatus string
+
+// The states that the vendor documents.
+const (
+	LinkOpen    LinkStatus = "OPEN"
+	LinkClosed  LinkStatus = "CLOSED" // used, or closed by somebody: LoginID tells which
+	LinkExpired LinkStatus = "EXPIRED"
+)
+
+func (l *LoginLink) decode(d *jx.Decoder) error {
+	return object(d, func(key []byte) error {
+		switch string(key) {
+		case "link_id":
+			return text(d, &l.ID)
+		case "status_code":
+			return text(d, &l.Status)
+		case "description":
+			return text(d, &l.Description)
+		case "ds_id":
+			return text(d, &l.DataSourceID)
+		case "ds_name":
+			return text(d, &l.DataSourceName)
+		case "require_username":
+			return sensitive(d, &l.RequireUsername)
+		case "redirect_url":
+			return text(d, &l.RedirectURL)
+		case "redirect_verifier":
+			return sensitive(d, &l.RedirectVerifier)
+		case "user_id":
+			return text(d, &l.UserID)
+		case "user_email":
+			return sensitive(d, &l.UserEmail)
+		case "login_url":
+			return sensitive(d, &l.LoginURL)
+		case "created_time":
+			return timestamp(d, &l.CreatedTime)
+		case "expiry_time":
+			return timestamp(d, &l.ExpiryTime)
+		case "login_id":
+			return text(d, &l.LoginID)
+		case "login_time":
+			return timestamp(d, &l.LoginTime)
+		case "login_username":
+			return sensitive(d, &l.LoginUsername)
+		}
+		return d.Skip()
+	})
+}
+
+// readClosed takes any 2xx for success: with the link, with {"result": true}, with something else, or with nothing. Only
+// an error in it is one.
+func readClosed(d *jx.Decoder, linkID string) (*LoginLink, error) {
+	link := &LoginLink{}
+	err := envelope(d, func(key []byte) error {
+		if string(key) == "data" {
+			return link.decode(d)
+		}
+		return d.Skip()
+	})
+	if errors.Is(err, errErrorMember) {
+		return nil, err
+	}
+	d.ResetBytes(nil) // whatever follows, the link is closed
+	link.ID = cmp.Or(link.ID, linkID)
+	return link, nil
+}
