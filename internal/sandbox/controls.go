@@ -117,7 +117,7 @@ func (s *Sandbox) TokensIssued() int {
 }
 
 // SetLinkState puts a MoneyKit link into a state, like "connected", "deleted" or "error", with the link's error code or "".
-// Refreshes whose time has come end before. The sandbox has no such link: it panics, since a test that goes on would lie.
+// Refreshes whose time has come end before. It panics for a link that does not exist: a test that went on would prove nothing.
 func (s *Sandbox) SetLinkState(linkID, state, errorCode string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

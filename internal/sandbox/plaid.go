@@ -111,7 +111,7 @@ func (s *Sandbox) byAccessToken(token string) *bankLink {
 		token = AccessToken
 	}
 	for _, l := range s.bankLinks {
-		if l.accessToken == token && l.state != "deleted" && !l.foreign {
+		if token != "" && l.accessToken == token && l.state != "deleted" && !l.foreign {
 			return l
 		}
 	}

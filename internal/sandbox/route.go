@@ -38,12 +38,13 @@ const (
 type call struct {
 	*http.Request
 
-	vendor *vendor
-	prefix string // the part of the path before the API's own
-	route  *route // nil: no such operation, and status says why
-	status int
-	id     string // the {id} of the path
-	body   []byte
+	vendor  *vendor
+	prefix  string // the part of the path before the API's own
+	pattern string // the first that the path matches, whatever the method
+	route   *route // nil: no such operation, and status says why
+	status  int
+	id      string // the {id} of the path
+	body    []byte
 
 	now       time.Time
 	requestID string
@@ -57,21 +58,17 @@ func find(r *http.Request) *call {
 	path := r.URL.EscapedPath()
 	c.vendor, c.prefix = locate(path)
 	path = strings.TrimPrefix(path, c.prefix)
-	pattern := ""
 	for i := range c.vendor.routes {
 		candidate := &c.vendor.routes[i]
 		id, ok := match(candidate.pattern, path)
-		if !ok || pattern != "" && pattern != candidate.pattern {
+		if !ok || c.pattern != "" && c.pattern != candidate.pattern {
 			continue
 		}
-		pattern = candidate.pattern
+		c.pattern, c.status = candidate.pattern, http.StatusMethodNotAllowed
 		if candidate.method == r.Method {
 			c.route, c.id = candidate, id
 			return c
 		}
-	}
-	if pattern != "" {
-		c.status = http.StatusMethodNotAllowed
 	}
 	return c
 }
@@ -119,14 +116,13 @@ func (c *call) operation() string {
 // allowed lists the methods of the path, for the Allow header of a 405.
 func (c *call) allowed() string {
 	var methods []string
-	path := strings.TrimPrefix(c.URL.EscapedPath(), c.prefix)
 	for _, r := range c.vendor.routes {
-		if _, ok := match(r.pattern, path); ok {
+		if r.pattern == c.pattern {
 			methods = append(methods, r.method)
 		}
 	}
 	slices.Sort(methods)
-	return strings.Join(slices.Compact(methods), ", ")
+	return strings.Join(methods, ", ")
 }
 
 // bodyProblem says what is wrong with the way the body is sent, or nothing. The servers may be more patient; a client has

@@ -209,7 +209,7 @@ func TestLinkLife(t *testing.T) {
 		require.Equal(t, LinkState{"dsll_5", "CLOSED", "", "AW", "dsl_7"}, s.Links()[4])
 		require.Equal(t, LoginState{"dsl_7", "AW", "A@example.com", false, 3}, s.Logins()[6])
 
-		time.Sleep(13 * time.Hour)
+		time.Sleep(13*time.Hour + time.Nanosecond)
 		require.Equal(t, "EXPIRED", get(OpenLoginLinkID).at("data", "status_code"))
 		require.Error(t, s.CompleteLogin(OpenLoginLinkID, "x"))
 	})
@@ -286,4 +286,33 @@ func TestRequestsPerSecond(t *testing.T) {
 		time.Sleep(500 * time.Millisecond)
 		require.Equal(t, 200, do(t, s, sm("GET", "/ds/logins", "")).status)
 	})
+}
+
+func TestRelativeExpiry(t *testing.T) {
+	now := time.Date(2024, 1, 31, 12, 0, 0, 0, time.UTC)
+	tests := map[string]time.Time{
+		"30 seconds": now.Add(30 * time.Second),
+		"1 minute":   now.Add(time.Minute),
+		"+2 Hours":   now.Add(2 * time.Hour),
+		"3 days":     now.AddDate(0, 0, 3),
+		"1 week":     now.AddDate(0, 0, 7),
+		"2 months":   now.AddDate(0, 2, 0),
+	}
+	for text, want := range tests {
+		got, ok := parseExpiry(text, now)
+		require.True(t, ok, text)
+		require.Equal(t, want, got, text)
+	}
+	for _, text := range []string{"hours", "-1 hours", "1hour", "99999 days", "1 hour 5 minutes"} {
+		_, ok := parseExpiry(text, now)
+		require.False(t, ok, text)
+	}
+}
+
+func TestAddLogin(t *testing.T) {
+	s := New()
+	id := s.AddLogin("LIA", "many@example.com", 1500)
+	require.Equal(t, 1500.0, do(t, s, sm("GET", "/ds/login/"+id+"/accounts", "")).at("meta", "paginate", "total"))
+	got := do(t, s, sm("GET", `/query/accounts?json=%7B%22ds_id%22%3A%22LIA%22%7D`, ""))
+	require.Len(t, got.at("data", 0, "accounts"), 1000, "the most that one login has in this answer")
 }

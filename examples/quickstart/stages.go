@@ -1,0 +1,225 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/duolink/duolink"
+)
+
+// most rows of a table that are worth a screen.
+const most = 8
+
+// logins shows who has authenticated what, and the accounts that they reach.
+func (t *tour) logins(ctx context.Context) error {
+	logins, err := t.client.Logins.List(ctx)
+	if err != nil {
+		return err
+	}
+	w := t.table("Logins", "LOGIN", "DATA SOURCE", "USER", "AUTHENTICATED", "REVOKED")
+	for i, l := range logins {
+		if i == most {
+			break
+		}
+		row(w, l.ID, l.DataSource.Name, l.Username, day(l.AuthTime), day(l.RevokedTime))
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+
+	w = t.table("Accounts of "+t.dataSource, "USER", "ACCOUNT", "NAME", "GROUP")
+	n := 0
+	for account, err := range t.client.Logins.EachAccount(ctx, duolink.AccountsQuery{DataSourceID: t.dataSource}) {
+		if err != nil {
+			return err
+		}
+		if n++; n <= most {
+			row(w, account.User, account.Account.ID, account.Account.Name, account.Account.Group)
+		}
+	}
+	if n > most {
+		row(w, fmt.Sprintf("and %d more", n-most), "", "", "")
+	}
+	return w.Flush()
+}
+
+// linkLife takes a login link from its creation to its end. In the sandbox, somebody logs in at once.
+func (t *tour) linkLife(ctx context.Context) error {
+	w := t.table("A login link's life", "STEP", "STATUS", "LOGIN", "DESCRIPTION")
+	step := func(name string, l *duolink.LoginLink) { row(w, name, string(l.Status), l.LoginID, l.Description) }
+
+	link, err := t.client.Links.Create(ctx, duolink.LinkCreate{DataSourceID: t.dataSource, ExpiresIn: 10 * time.Hour, Description: "Q3 report"})
+	if err != nil {
+		return err
+	}
+	step("created", link)
+	if link, err = t.client.Links.Update(ctx, link.ID, duolink.LinkUpdate{Description: "Q4 report"}); err != nil {
+		return err
+	}
+	step("updated", link)
+	if err = t.sandbox.CompleteLogin(link.ID, "jordan@example.com"); err != nil {
+		return err
+	}
+	if link, err = t.client.Links.Get(ctx, link.ID); err != nil {
+		return err
+	}
+	step("logged in", link)
+	if err := t.newLogin(ctx, link.LoginID, w); err != nil {
+		return err
+	}
+
+	second, err := t.client.Links.Create(ctx, duolink.LinkCreate{DataSourceID: t.dataSource, Description: "never used"})
+	if err != nil {
+		return err
+	}
+	step("another", second)
+	if second, err = t.client.Links.Close(ctx, second.ID); err != nil {
+		return err
+	}
+	step("closed", second)
+	return w.Flush()
+}
+
+// newLogin uses what the link has led to, and ends it.
+func (t *tour) newLogin(ctx context.Context, loginID string, w *tabwriter.Writer) error {
+	login, err := t.client.Logins.Get(ctx, loginID)
+	if err != nil {
+		return err
+	}
+	n := 0
+	for _, err := range t.client.Logins.Accounts(ctx, login.ID, duolink.PageOptions{}) {
+		if err != nil {
+			return err
+		}
+		n++
+	}
+	row(w, "login used", "", login.ID, fmt.Sprintf("%d accounts of %s", n, login.Username))
+	revoked, err := t.client.Logins.Revoke(ctx, login.ID)
+	row(w, "login revoked", "", login.ID, fmt.Sprint(revoked))
+	return err
+}
+
+func (t *tour) links(ctx context.Context) error {
+	links, err := t.client.Links.List(ctx)
+	if err != nil {
+		return err
+	}
+	w := t.table("Login links", "LINK", "STATUS", "DATA SOURCE", "EXPIRES", "LOGIN", "DESCRIPTION")
+	for i, l := range links {
+		if i == most {
+			break
+		}
+		row(w, l.ID, string(l.Status), l.DataSourceID, day(l.ExpiryTime), l.LoginID, l.Description)
+	}
+	return w.Flush()
+}
+
+// identity shows who owns the accounts of a bank link. Names and addresses print as masks.
+func (t *tour) identity(ctx context.Context) error {
+	if t.linkID == "" {
+		return t.say("\nIdentity: set MONEYKIT_LINK_ID to see one.")(ctx)
+	}
+	link, err := t.client.Identity.Link(ctx, t.linkID)
+	if err != nil {
+		return err
+	}
+	who, err := t.client.Identity.Get(ctx, t.linkID, duolink.IdentityQuery{})
+	if err != nil {
+		return err
+	}
+	title := fmt.Sprintf("Owners at %s (%s, identity of %s)", link.InstitutionName, link.State, day(link.Products[duolink.ProductIdentity].RefreshedAt))
+	w := t.table(title, "ACCOUNT", "NAME", "BALANCE", "OWNERS", "E-MAIL", "CITY")
+	for _, a := range who.Accounts {
+		var names, emails, cities []string
+		for _, o := range a.Owners {
+			names = append(names, texts(o.Names)...)
+			for _, e := range o.Emails {
+				emails = append(emails, e.Address.String())
+			}
+			for _, address := range o.Addresses {
+				cities = append(cities, address.City)
+			}
+		}
+		row(w, a.ID, a.Name, balance(a.Balances), strings.Join(names, ", "), strings.Join(emails, ", "), strings.Join(cities, ", "))
+	}
+	return w.Flush()
+}
+
+// numbers shows account numbers, masked, through both of MoneyKit's APIs.
+func (t *tour) numbers(ctx context.Context) error {
+	w := t.table("Account numbers", "API", "SCHEME", "BANK", "ACCOUNT")
+	if !t.accessToken.IsZero() {
+		auth, err := t.client.Auth.Get(ctx, duolink.AuthQuery{AccessToken: t.accessToken})
+		if err != nil {
+			return err
+		}
+		schemes(w, "Plaid-compatible", auth.Numbers)
+	}
+	if t.linkID != "" {
+		native, err := t.client.Auth.Numbers(ctx, t.linkID)
+		if err != nil {
+			return err
+		}
+		for _, a := range native.Accounts {
+			schemes(w, "MoneyKit", a.Numbers)
+		}
+	}
+	return w.Flush()
+}
+
+func schemes(w *tabwriter.Writer, api string, n duolink.Numbers) {
+	for _, a := range n.ACH {
+		row(w, api, "ACH", "routing "+a.RoutingNumber, a.AccountNumber)
+	}
+	for _, e := range n.EFT {
+		row(w, api, "EFT", "institution "+e.InstitutionNumber+" branch "+e.BranchNumber, e.AccountNumber)
+	}
+	for _, b := range n.BACS {
+		row(w, api, "BACS", "sort code "+b.SortCode, b.AccountNumber)
+	}
+	for _, i := range n.International {
+		row(w, api, "IBAN", "BIC "+i.BIC, i.IBAN)
+	}
+}
+
+func (t *tour) table(title string, columns ...any) *tabwriter.Writer {
+	w := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(t.out, "\n%s\n", title)
+	row(w, columns...)
+	return w
+}
+
+func row(w *tabwriter.Writer, cells ...any) {
+	for i, c := range cells {
+		if i > 0 {
+			fmt.Fprint(w, "\t")
+		}
+		fmt.Fprint(w, c)
+	}
+	fmt.Fprintln(w)
+}
+
+func texts(all []duolink.Sensitive) []string {
+	var out []string
+	for _, s := range all {
+		out = append(out, s.String())
+	}
+	return out
+}
+
+func balance(b duolink.Balances) string {
+	if b.Current == "" {
+		return "-"
+	}
+	return string(b.Current) + " " + b.Currency
+}
+
+func day(t duolink.Timestamp) string {
+	if t.IsZero() {
+		return "-"
+	}
+	return t.Format(time.DateOnly)
+}

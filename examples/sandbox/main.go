@@ -1,0 +1,73 @@
+// Command sandbox serves both APIs from memory, with sample data, for trying things out by hand:
+//
+//	go run ./examples/sandbox -addr 127.0.0.1:8080
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"time"
+
+	"github.com/duolink/duolink/internal/sandbox"
+)
+
+func main() {
+	if err := run(context.Background(), os.Args[1:], os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "sandbox:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string, out io.Writer) error {
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt)
+	defer stop()
+	flags := flag.NewFlagSet("sandbox", flag.ContinueOnError)
+	addr := flags.String("addr", "127.0.0.1:8080", "where to listen")
+	if err := flags.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return nil
+		}
+		return err
+	}
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", *addr)
+	if err != nil {
+		return err
+	}
+	server := &http.Server{Handler: sandbox.New(sandbox.WithDocumentationPlaceholders()), ReadHeaderTimeout: 10 * time.Second}
+	describe(out, "http://"+listener.Addr().String())
+
+	context.AfterFunc(ctx, func() { _ = server.Close() })
+	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+// describe prints what one needs for a first request. The credentials are the sandbox's own and open nothing else.
+func describe(out io.Writer, url string) {
+	fmt.Fprintf(out, `Both APIs, in memory, until you stop it:
+
+  Supermetrics        %[1]s/v2
+    API key           %[2]s
+  MoneyKit            %[1]s
+    client id         %[3]s
+    client secret     %[4]s
+    link              %[5]s
+  Plaid-compatible    %[1]s/plaid-compatible
+    access token      %[6]s
+
+Try:
+
+  curl -H 'Authorization: Bearer %[2]s' %[1]s/v2/ds/login/links
+  curl -H 'Content-Type: application/json' -H 'PLAID-CLIENT-ID: %[3]s' \
+    -d '{"client_id":"%[3]s","secret":"%[4]s","access_token":"%[6]s"}' \
+    %[1]s/plaid-compatible/auth/get
+`, url, sandbox.APIKey, sandbox.ClientID, sandbox.ClientSecret, sandbox.LinkID, sandbox.AccessToken)
+}
