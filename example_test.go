@@ -1,0 +1,174 @@
+package duolink_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"net/http/httptest"
+	"os"
+	"time"
+
+	"github.com/duolink/duolink"
+	"github.com/duolink/duolink/internal/sandbox"
+)
+
+// The README's snippets stand here, so that they compile; a test compares the two.
+
+func Example() {
+	run := func(ctx context.Context) error {
+		client, err := duolink.New(
+			duolink.WithSupermetrics(duolink.BearerToken(os.Getenv("SUPERMETRICS_API_KEY"))),
+		)
+		if err != nil {
+			return err
+		}
+		for account, err := range client.Logins.EachAccount(ctx, duolink.AccountsQuery{DataSourceID: "GAWA"}) {
+			if err != nil {
+				return err
+			}
+			fmt.Println(account.Account.ID, account.Account.Name)
+		}
+		return nil
+	}
+	if err := run(context.Background()); err != nil {
+		log.Fatal(err)
+	}
+}
+
+func ExampleNew() {
+	client, err := duolink.New(
+		duolink.WithSupermetrics(duolink.BearerToken(os.Getenv("SUPERMETRICS_API_KEY"))),
+		duolink.WithMoneyKit(duolink.ClientCredentials(os.Getenv("MONEYKIT_CLIENT_ID"), os.Getenv("MONEYKIT_CLIENT_SECRET"))),
+	)
+	if err != nil {
+		log.Fatal(err)
+	}
+	_ = client
+}
+
+func ExampleLinksService_Create() {
+	ctx, client, stop := sandboxClient()
+	defer stop()
+	send := func(string) {}
+	run := func() error {
+		link, err := client.Links.Create(ctx, duolink.LinkCreate{DataSourceID: "GAWA", ExpiresIn: 10 * time.Hour})
+		if err != nil {
+			return err
+		}
+		send(link.LoginURL.Reveal()) // to the person who should log in, and to nobody else
+		link, err = client.Links.Update(ctx, link.ID, duolink.LinkUpdate{Description: "Q4"})
+		if err != nil {
+			return err
+		}
+		_, err = client.Links.Close(ctx, link.ID)
+		fmt.Println(link.Status, link.Description)
+		return err
+	}
+	if err := run(); err != nil {
+		log.Fatal(err)
+	}
+	// Output: OPEN Q4
+}
+
+func ExampleLoginsService_Accounts() {
+	ctx, client, stop := sandboxClient()
+	defer stop()
+	run := func() error {
+		for account, err := range client.Logins.Accounts(ctx, "dsl_1", duolink.PageOptions{Limit: 1000}) {
+			if err != nil {
+				return err
+			}
+			fmt.Println(account.ID, account.Name)
+		}
+		return nil
+	}
+	if err := run(); err != nil {
+		log.Fatal(err)
+	}
+	// Output:
+	// 123456789 Example Store
+	// 234567890 Example Blog
+	// 345678901 Äußerst gut & <fein>
+}
+
+func ExampleAuthService_Get() {
+	ctx, client, stop := sandboxClient()
+	defer stop()
+	linkID, accessToken := sandbox.LinkID, sandbox.AccessToken
+	run := func() error {
+		who, err := client.Identity.Get(ctx, linkID, duolink.IdentityQuery{})
+		if err != nil {
+			return err
+		}
+		numbers, err := client.Auth.Get(ctx, duolink.AuthQuery{AccessToken: duolink.NewSecret(accessToken)})
+		if err != nil {
+			return err
+		}
+		fmt.Println(len(who.Accounts), "accounts,", len(numbers.Numbers.ACH), "with ACH numbers")
+		return nil
+	}
+	if err := run(); err != nil {
+		log.Fatal(err)
+	}
+	// Output: 6 accounts, 1 with ACH numbers
+}
+
+func ExampleError() {
+	ctx, client, stop := sandboxClient()
+	defer stop()
+	id := "dsll_404"
+	create := func(context.Context) error { fmt.Println("no such link"); return nil }
+	later := func(time.Duration) error { return nil }
+	run := func() error {
+		_, err := client.Links.Get(ctx, id)
+		switch {
+		case errors.Is(err, duolink.ErrNotFound):
+			return create(ctx)
+		case errors.Is(err, duolink.ErrRateLimited):
+			e, _ := errors.AsType[*duolink.Error](err)
+			return later(e.RetryAfter)
+		}
+		return err
+	}
+	if err := run(); err != nil {
+		log.Fatal(err)
+	}
+	// Output: no such link
+}
+
+func ExampleWithMaxWait() {
+	ctx, client, stop := sandboxClient()
+	defer stop()
+	id := sandbox.OpenLoginLinkID
+	link, err := client.Links.Get(ctx, id, duolink.WithMaxWait(5*time.Second))
+	fmt.Println(link.Status, err)
+	// Output: OPEN <nil>
+}
+
+func ExampleWithBaseURL() {
+	key, id, secret := sandbox.APIKey, sandbox.ClientID, sandbox.ClientSecret
+	client, err := duolink.New(
+		duolink.WithSupermetrics(duolink.BearerToken(key)),
+		duolink.WithBaseURL(duolink.Supermetrics, "http://127.0.0.1:8080/v2"),
+		duolink.WithMoneyKit(duolink.ClientCredentials(id, secret)),
+		duolink.WithBaseURL(duolink.MoneyKit, "http://127.0.0.1:8080"),
+	)
+	fmt.Println(client, err)
+	// Output: duolink.Client <nil>
+}
+
+// sandboxClient returns a client of a sandbox on loopback.
+func sandboxClient() (context.Context, *duolink.Client, func()) {
+	server := httptest.NewServer(sandbox.New())
+	client, err := duolink.New(
+		duolink.WithSupermetrics(duolink.BearerToken(sandbox.APIKey)),
+		duolink.WithBaseURL(duolink.Supermetrics, server.URL+"/v2"),
+		duolink.WithMoneyKit(duolink.ClientCredentials(sandbox.ClientID, sandbox.ClientSecret)),
+		duolink.WithBaseURL(duolink.MoneyKit, server.URL),
+	)
+	if err != nil {
+		log.Fatal(err)
+	}
+	return context.Background(), client, server.Close
+}
