@@ -20,7 +20,7 @@ var (
 func (s *AuthService) Get(ctx context.Context, query AuthQuery, opts ...CallOption) (*AuthNumbers, error) {
 	op := authGet
 	op.body, op.invalid = query.wire()
-	op.private = append([]string{query.AccessToken.Reveal()}, query.AccountIDs...)
+	op.private = append([]string{strings.TrimSpace(query.AccessToken.Reveal())}, query.AccountIDs...)
 	return call(ctx, s.client, op, readAuthNumbers, opts)
 }
 
@@ -47,11 +47,11 @@ type authOptions struct {
 }
 
 func (q AuthQuery) wire() (authBody, error) {
-	body := authBody{AccessToken: q.AccessToken.Reveal()}
+	body := authBody{AccessToken: strings.TrimSpace(q.AccessToken.Reveal())}
 	if len(q.AccountIDs) > 0 {
 		body.Options = &authOptions{q.AccountIDs}
 	}
-	if err := checkCredential("AccessToken", strings.TrimSpace(body.AccessToken)); err != nil {
+	if err := checkCredential("AccessToken", body.AccessToken); err != nil {
 		return body, err
 	}
 	return body, checkAccountIDs(q.AccountIDs)
@@ -157,8 +157,6 @@ type AccountNumbers struct {
 	Accounts []AccountWithNumbers `json:"accounts"`
 	Link     Link                 `json:"link"`
 }
-
-func (n *AccountNumbers) empty() bool { return n.Accounts == nil && n.Link.empty() }
 
 // AccountWithNumbers is an account with its numbers.
 type AccountWithNumbers struct {

@@ -103,7 +103,8 @@ const (
 	PlaidOAuthError        PlaidErrorType = "OAUTH_ERROR"
 )
 
-// codeKinds is asked where the status does not decide: for an error in a 2xx, and for MoneyKit's 400.
+// codeKinds holds every documented code. It is asked where the status does not decide: in the Plaid dialect, and of an
+// error in a 2xx.
 var codeKinds = map[Code]error{
 	CodeBadRequest: ErrBadRequest, CodeInvalidParameter: ErrBadRequest, CodeValidationError: ErrBadRequest,
 
@@ -130,22 +131,21 @@ var codeKinds = map[Code]error{
 	CodeInternalServerError: ErrServer, CodeLoginSearchFailed: ErrServer, CodeLinkUpdateFailed: ErrServer,
 	CodeLicenseNotFound: ErrServer, CodeLicenseAccessDataSource: ErrServer, CodeServiceUnavailable: ErrServer,
 	CodeDuplicationFailed: ErrServer,
+
+	CodeInvalidAPIKeys: ErrUnauthorized, CodeUnauthorizedEnvironment: ErrUnauthorized,
+	CodeInvalidAccountID: ErrBadRequest, CodeInvalidBody: ErrBadRequest, CodeMissingFields: ErrBadRequest,
+	CodeInvalidField: ErrBadRequest, CodeIncompatibleAPIVersion: ErrBadRequest,
+	CodeItemLoginRequired: ErrLinkState, CodeProductNotReady: ErrLinkState, CodeProductsNotSupported: ErrLinkState,
+	CodeNoAuthAccounts: ErrLinkState, CodeNoAccounts: ErrLinkState, CodeAccessNotGranted: ErrForbidden,
+	CodeAuthLimit: ErrRateLimited, CodeAccountsLimit: ErrRateLimited, CodePlannedMaintenance: ErrServer,
 }
 
-// plaidTypeKinds and plaidCodeKinds decide for the Plaid dialect, the code before the type.
-var (
-	plaidTypeKinds = map[PlaidErrorType]error{
-		PlaidInvalidInput:      ErrBadRequest,
-		PlaidInvalidRequest:    ErrBadRequest,
-		PlaidItemError:         ErrLinkState,
-		PlaidRateLimitExceeded: ErrRateLimited,
-		PlaidAPIError:          ErrServer,
-		PlaidInstitutionError:  ErrServer,
-	}
-	plaidCodeKinds = map[Code]error{
-		CodeInvalidAPIKeys:          ErrUnauthorized,
-		CodeUnauthorizedEnvironment: ErrUnauthorized,
-		CodeInvalidAccessToken:      ErrUnauthorized,
-		CodeAccessNotGranted:        ErrForbidden,
-	}
-)
+// plaidTypeKinds decides for a Plaid code that has no constant.
+var plaidTypeKinds = map[PlaidErrorType]error{
+	PlaidInvalidInput:      ErrBadRequest,
+	PlaidInvalidRequest:    ErrBadRequest,
+	PlaidItemError:         ErrLinkState,
+	PlaidRateLimitExceeded: ErrRateLimited,
+	PlaidAPIError:          ErrServer,
+	PlaidInstitutionError:  ErrServer,
+}

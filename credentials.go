@@ -22,6 +22,8 @@ type Credentials interface {
 // authorizer signs one attempt.
 type authorizer interface {
 	authorize(ctx context.Context, api API, h http.Header) error
+	// secrets are what no error may quote.
+	secrets() []string
 }
 
 // credentialHeaders carry credentials, in their canonical spelling.
@@ -54,10 +56,11 @@ type bearer struct {
 
 func (b *bearer) check(API) error         { return b.err }
 func (b *bearer) bind(*Client) authorizer { return b }
+func (b *bearer) secrets() []string       { return []string{b.token.Reveal()} }
 
 func (b *bearer) authorize(ctx context.Context, api API, h http.Header) error {
 	if api == PlaidCompatible {
-		return &Error{kind: ErrNotConfigured, Message: "the Plaid-compatible layer takes a client id and secret, not a bearer token"}
+		return &Error{kind: ErrNotConfigured, Outcome: NotSent, Message: "the Plaid-compatible layer takes a client id and secret, not a bearer token"}
 	}
 	token := b.token.Reveal()
 	if b.provide != nil {
@@ -109,6 +112,7 @@ func (p *pair) check(api API) error {
 }
 
 func (p *pair) bind(*Client) authorizer { return p }
+func (p *pair) secrets() []string       { return []string{p.id.Reveal(), p.secret.Reveal()} }
 
 func (p *pair) authorize(_ context.Context, api API, h http.Header) error {
 	if api == PlaidCompatible {
@@ -212,6 +216,7 @@ func (c *tokenCache) exchange(ctx context.Context) (*accessToken, error) {
 type noCredential struct{}
 
 func (noCredential) authorize(context.Context, API, http.Header) error { return nil }
+func (noCredential) secrets() []string                                 { return nil }
 
 // accessToken is the answer of POST /auth/token.
 type accessToken struct {

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -225,51 +226,32 @@ func transportText(err error) string {
 	}
 }
 
-// kindOf decides what an error is. Plaid says nearly everything with a 400, so there its type and code come first.
-// Elsewhere the status decides, and the code only where the status says too little: an error on a 2xx, a 400.
+// kindOf decides what an error is. Plaid says nearly everything with a 400, so there its code and type come first. Elsewhere
+// the status decides, and the code only of an error that hides in a 2xx and of MoneyKit's 400 for bad credentials.
 func kindOf(status int, e *Error) error {
-	if kind := plaidKind(e); kind != nil {
-		return kind
+	kind := codeKinds[e.Code]
+	if e.PlaidType != "" {
+		if kind = cmp.Or(kind, plaidTypeKinds[e.PlaidType]); kind != nil {
+			return kind
+		}
 	}
 	switch {
-	case status == 401:
-		return ErrUnauthorized
-	case status == 403:
-		return ErrForbidden
-	case status == 404:
-		return ErrNotFound
-	case status == 409:
-		return ErrConflict
-	case status == 410:
-		return ErrDeleted
+	case status < 300:
+		return cmp.Or(kind, ErrServer)
+	case status < 400:
+		return ErrMalformedResponse
 	case status == 422 && (e.Code == CodeBadLinkState || e.LinkErrorCode != ""):
 		return ErrLinkState
-	case status == 422:
-		return ErrValidation
-	case status == 429:
-		return ErrRateLimited
+	case status == 400 && e.Code == CodeAuthUnauthorized:
+		return ErrUnauthorized
 	case status >= 500:
 		return ErrServer
-	case status >= 300 && status < 400:
-		return ErrMalformedResponse
 	}
-	if kind := codeKinds[e.Code]; kind != nil {
-		return kind
-	}
-	if status < 300 {
-		return ErrServer
-	}
-	return ErrBadRequest
+	return cmp.Or(statusKinds[status], ErrBadRequest)
 }
 
-func plaidKind(e *Error) error {
-	if e.PlaidType == "" {
-		return nil
-	}
-	if kind := plaidCodeKinds[e.Code]; kind != nil {
-		return kind
-	}
-	return plaidTypeKinds[e.PlaidType]
+var statusKinds = map[int]error{
+	401: ErrUnauthorized, 403: ErrForbidden, 404: ErrNotFound, 409: ErrConflict, 410: ErrDeleted, 422: ErrValidation, 429: ErrRateLimited,
 }
 
 // describe fills in what the body of an error says. The dialects are told apart by their shape, never by the
@@ -414,6 +396,8 @@ func identifier(s string) string {
 // scrub takes out of the server's words what the caller sent in confidence: servers quote credentials and
 // ids in their messages.
 func (e *Error) scrub(private []string) {
+	// A Replacer tries its pairs in order: the longest first, or the rest of a secret that begins like an id would stay.
+	slices.SortFunc(private, func(a, b string) int { return cmp.Compare(len(b), len(a)) })
 	var pairs []string
 	for _, value := range private {
 		if len(value) >= minScrubbed {
@@ -424,7 +408,9 @@ func (e *Error) scrub(private []string) {
 	for _, field := range []*string{&e.Message, &e.Description, &e.DisplayMessage, &e.SuggestedAction, &e.DocumentationURL, &e.RequestID} {
 		*field = r.Replace(*field)
 	}
-	e.Code = Code(r.Replace(string(e.Code)))
+	if codeKinds[e.Code] == nil { // a documented code gives nothing away, whatever the id that it contains
+		e.Code = Code(r.Replace(string(e.Code)))
+	}
 	e.LinkErrorCode = LinkErrorCode(r.Replace(string(e.LinkErrorCode)))
 	e.PlaidType = PlaidErrorType(r.Replace(string(e.PlaidType)))
 	for i, f := range e.Fields {

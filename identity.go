@@ -80,8 +80,6 @@ type Identity struct {
 	Link     Link              `json:"link"`
 }
 
-func (i *Identity) empty() bool { return i.Accounts == nil && i.Link.empty() }
-
 // AccountIdentity is an account with its owners.
 type AccountIdentity struct {
 	BankAccount
@@ -157,8 +155,6 @@ type Link struct {
 	Products          map[Product]ProductStatus `json:"products"`
 	AvailableProducts []Product                 `json:"available_products"`
 }
-
-func (l *Link) empty() bool { return l.ID == "" }
 
 // ProductStatus is how fresh the data of a product is. A refresh is done when RefreshedAt is a later instant than before,
 // and has failed when LastAttemptedAt moved and ErrorCode is set.

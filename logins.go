@@ -367,7 +367,12 @@ func readRevoked(d *jx.Decoder) (bool, error) {
 		if string(key) != "data" {
 			return d.Skip()
 		}
-		return within(d, "result", func() error { return flag(d, &done) })
+		return within(d, "result", func() error {
+			if d.Next() == jx.Null {
+				return d.Skip()
+			}
+			return flag(d, &done)
+		})
 	})
 	return done, err
 }

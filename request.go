@@ -1,6 +1,7 @@
 package duolink
 
 import (
+	"bufio"
 	"bytes"
 	"cmp"
 	"compress/gzip"
@@ -64,7 +65,7 @@ func call[T any](ctx context.Context, c *Client, op operation, answer func(*jx.D
 	}
 	v, err := read(t.body, answer)
 	if err != nil {
-		return none, t.unreadable(err)
+		return none, t.end(t.unreadable(err))
 	}
 	return v, nil
 }
@@ -81,7 +82,7 @@ func stream[T any](ctx context.Context, c *Client, op operation, each func(*jx.D
 			return
 		}
 		defer func() { _ = t.open.Close() }()
-		m := &meter{r: t.open, left: t.limit, limit: t.limit}
+		m := newMeter(t.open, t.limit)
 		err = each(jx.Decode(m, 64<<10), func(v T) error {
 			m.left = m.limit
 			if !yield(v, nil) {
@@ -89,13 +90,15 @@ func stream[T any](ctx context.Context, c *Client, op operation, each func(*jx.D
 			}
 			return nil
 		})
-		switch {
-		case err == nil || errors.Is(err, errLeft):
-		case m.err != nil:
-			yield(none, t.failure(m.err))
-		default:
-			yield(none, t.unreadable(err))
+		if err == nil || errors.Is(err, errLeft) {
+			return
 		}
+		t.body = m.head
+		if m.err != nil {
+			yield(none, t.end(t.failure(m.err)))
+			return
+		}
+		yield(none, t.end(t.unreadable(err)))
 	}
 }
 
@@ -173,7 +176,7 @@ func (c *Client) prepare(op operation, opts []CallOption) (*trip, error) {
 		t.auth = *t.token
 	}
 	if t.auth == nil {
-		return t, &Error{kind: ErrNotConfigured, Message: "the client has no credential for this API"}
+		return t, &Error{kind: ErrNotConfigured, Outcome: NotSent, Message: "the client has no credential for this API"}
 	}
 	return t, t.encode()
 }
@@ -321,8 +324,6 @@ func (t *trip) receive(resp *http.Response) error {
 	switch {
 	case !ok: // the status speaks, however much of the body arrived
 		return t.closing(resp, t.refusal(t.status, t.body))
-	case errors.Is(err, ErrResponseTooLarge):
-		return t.closing(resp, t.malformed(ErrResponseTooLarge, "more bytes than the client reads"))
 	case err != nil:
 		return t.closing(resp, t.failure(err))
 	}
@@ -344,14 +345,18 @@ func decompressed(resp *http.Response) (io.ReadCloser, error) {
 	if resp.Uncompressed || !strings.EqualFold(resp.Header.Get("Content-Encoding"), "gzip") {
 		return resp.Body, nil
 	}
+	var content io.Reader = http.NoBody
 	z, err := gzip.NewReader(resp.Body)
-	if err != nil {
+	switch {
+	case err == nil:
+		content = z
+	case err != io.EOF: // at once, it is no content, and so nothing that is compressed
 		return nil, err
 	}
 	return struct {
 		io.Reader
 		io.Closer
-	}{z, resp.Body}, nil
+	}{content, resp.Body}, nil
 }
 
 // readBounded reads a body up to a limit, and says so when there is more.
@@ -363,13 +368,23 @@ func readBounded(r io.Reader, limit int64) ([]byte, error) {
 	return body, err
 }
 
-// meter bounds how much of a stream is read between two items: memory depends on the largest item alone. It
-// keeps the connection's error, which the JSON reader's would hide.
+// meter bounds how much of a stream is read between two items: memory depends on the largest item alone. It keeps the
+// beginning of the answer, in case that it is an error, and the connection's own error, which the JSON reader's would hide.
 type meter struct {
 	r           io.Reader
 	left, limit int64
-	started     bool
+	head        []byte
 	err         error
+}
+
+const meterHead = 64 << 10
+
+func newMeter(r io.Reader, limit int64) *meter {
+	b := bufio.NewReaderSize(r, meterHead)
+	if mark, _ := b.Peek(len(byteOrderMark)); bytes.Equal(mark, byteOrderMark) {
+		_, _ = b.Discard(len(byteOrderMark))
+	}
+	return &meter{r: b, left: limit, limit: limit}
 }
 
 func (m *meter) Read(p []byte) (int, error) {
@@ -379,12 +394,9 @@ func (m *meter) Read(p []byte) (int, error) {
 	}
 	n, err := m.r.Read(p[:min(int64(len(p)), m.left)])
 	m.left -= int64(n)
+	m.head = append(m.head, p[:min(n, meterHead-len(m.head))]...)
 	if err != nil && err != io.EOF {
 		m.err = err
-	}
-	if !m.started && n > 0 {
-		m.started = true
-		n = copy(p, bytes.TrimPrefix(p[:n], byteOrderMark))
 	}
 	return n, err
 }
@@ -402,15 +414,13 @@ func (t *trip) finish(ctx context.Context, err error) error {
 		}
 		e.because(cmp.Or(ctx.Err(), err))
 	}
-	e.Attempts = t.attempts
-	t.report()
-	return e
+	return t.end(e)
 }
 
-// failure is an attempt that the connection did not survive.
+// failure is an attempt that the connection did not survive, or that had to be cut short.
 func (t *trip) failure(err error) *Error {
 	if errors.Is(err, ErrResponseTooLarge) {
-		return t.malformed(ErrResponseTooLarge, "one item is larger than the client reads")
+		return t.malformed(ErrResponseTooLarge, "there is more of it than the client reads")
 	}
 	cause := transportCause(err)
 	e := t.error(nil)
@@ -441,16 +451,19 @@ func (t *trip) refusal(status int, body []byte) *Error {
 }
 
 // unreadable is a 2xx whose body is not what was asked for.
-func (t *trip) unreadable(err error) error {
-	var e *Error
+func (t *trip) unreadable(err error) *Error {
 	switch {
 	case errors.Is(err, errErrorMember):
-		e = t.refusal(t.status, t.body)
+		return t.refusal(t.status, t.body)
 	case errors.Is(err, errNoData):
-		e = t.malformed(ErrMalformedResponse, errNoData.Error())
+		return t.malformed(ErrMalformedResponse, errNoData.Error())
 	default:
-		e = t.malformed(ErrMalformedResponse, "the body is not the JSON that was asked for")
+		return t.malformed(ErrMalformedResponse, "the body is not the JSON that was asked for")
 	}
+}
+
+// end closes the books on a call that failed after its answer began to arrive.
+func (t *trip) end(e *Error) error {
 	e.Attempts = t.attempts
 	t.report()
 	return e
@@ -477,9 +490,11 @@ func (t *trip) blame(err error) error {
 // confidential is what the caller sent and no error may quote.
 func (t *trip) confidential() []string {
 	all := slices.Concat(t.op.args, t.op.private)
+	if c := t.client.auth[t.op.api.vendor()]; c != nil { // also those that another API of the vendor takes
+		all = append(all, c.secrets()...)
+	}
 	for _, name := range credentialHeaders {
-		value := t.header.Get(name)
-		all = append(all, value, strings.TrimPrefix(value, "Bearer "))
+		all = append(all, strings.TrimPrefix(t.header.Get(name), "Bearer "))
 	}
 	for _, values := range t.extra {
 		all = append(all, values...)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"math/big"
+	"reflect"
 	"strconv"
 	"strings"
 	"time"
@@ -224,12 +225,10 @@ func integer(d *jx.Decoder, to *int64) (known bool, err error) {
 		return false, err
 	}
 	whole, fraction, _ := strings.Cut(s, ".")
-	n, err := strconv.ParseInt(whole, 10, 64)
-	if err != nil || strings.Trim(fraction, "0") != "" {
-		return false, nil
+	if n, err := strconv.ParseInt(whole, 10, 64); err == nil && strings.Trim(fraction, "0") == "" {
+		*to, known = n, true
 	}
-	*to = n
-	return true, nil
+	return known, nil
 }
 
 func timestamp(d *jx.Decoder, to *Timestamp) error {
@@ -331,7 +330,8 @@ func within(d *jx.Decoder, name string, member func() error) error {
 	})
 }
 
-// one reads an answer whose data is one resource. The vendor's page shows some of them in a list of one.
+// one reads an answer whose data is one resource. The vendor's page shows some of them in a list of one. An object in
+// which nothing stands that was asked for is not the resource, here and in bare.
 func one[T any, P decoder[T]](d *jx.Decoder) (*T, error) {
 	var found *T
 	err := envelope(d, func(key []byte) error {
@@ -349,7 +349,7 @@ func one[T any, P decoder[T]](d *jx.Decoder) (*T, error) {
 		}
 		return err
 	})
-	if err == nil && found == nil {
+	if err == nil && (found == nil || reflect.ValueOf(found).Elem().IsZero()) {
 		err = errNoData
 	}
 	return found, err
@@ -367,18 +367,14 @@ func many[T any, P decoder[T]](d *jx.Decoder) ([]T, error) {
 	return all, err
 }
 
-// bare reads an answer that is the object itself, as MoneyKit's are. One in which nothing stands that was asked for
-// is not the answer.
-func bare[T any, P interface {
-	decoder[T]
-	empty() bool
-}](d *jx.Decoder) (*T, error) {
+// bare reads an answer that is the object itself, as MoneyKit's are.
+func bare[T any, P decoder[T]](d *jx.Decoder) (*T, error) {
 	v := new(T)
 	if d.Next() != jx.Object {
 		return nil, errNoData
 	}
 	err := P(v).decode(d)
-	if err == nil && P(v).empty() {
+	if err == nil && reflect.ValueOf(v).Elem().IsZero() {
 		err = errNoData
 	}
 	return v, err
