@@ -86,7 +86,7 @@ type Response struct {
 	Status    int // 0 where no answer arrived
 	Header    http.Header
 	RequestID string
-	Attempts  int
+	Attempts  []Attempt // what was tried, and how long was waited before
 	RateLimit RateLimit
 
 	body *[]byte // behind a pointer, so that no verb of fmt prints it
@@ -102,7 +102,7 @@ func (r *Response) Body() []byte {
 
 // String shows the status, the request id and the number of attempts.
 func (r Response) String() string {
-	return fmt.Sprintf("status %d, request %s, attempts %d", r.Status, r.RequestID, r.Attempts)
+	return fmt.Sprintf("status %d, request %s, attempts %d", r.Status, r.RequestID, len(r.Attempts))
 }
 
 // Format writes String, whatever the verb.

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
@@ -61,6 +62,9 @@ type Client struct {
 	config config
 	retry  *retryablehttp.Client
 	auth   map[API]authorizer
+	pace   *pace
+	budget *budget
+	state  *limitState
 }
 
 // config is what the options write into.
@@ -72,6 +76,9 @@ type config struct {
 	retry        Retry
 	limit        int64
 	userAgent    string
+	hooks        Hooks
+	logger       *slog.Logger
+	limiter      Limiter
 }
 
 // Option sets up a [Client].
@@ -83,6 +90,9 @@ func New(opts ...Option) (*Client, error) {
 	c := &Client{
 		config: config{credentials: map[API]Credentials{}, base: map[API]string{}, userAgent: "duolink-go/" + Version},
 		auth:   map[API]authorizer{},
+		pace:   newPace(),
+		budget: &budget{tokens: budgetFull},
+		state:  &limitState{latest: map[API]RateLimit{}},
 	}
 	if err := c.config.apply(opts); err != nil {
 		return nil, named(err, "", "new")
@@ -179,10 +189,10 @@ func defaultTransport() *http.Transport {
 }
 
 // String names the client and nothing that it holds.
-func (c *Client) String() string { return "duolink.Client" }
+func (c Client) String() string { return "duolink.Client" }
 
 // Format writes String, whatever the verb.
-func (c *Client) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, c.String()) }
+func (c Client) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, c.String()) }
 
 // WithSupermetrics sets the credential for Supermetrics: [BearerToken] or [BearerTokenFunc].
 func WithSupermetrics(credentials Credentials) Option {

@@ -22,8 +22,12 @@ type Credentials interface {
 // authorizer signs one attempt.
 type authorizer interface {
 	authorize(ctx context.Context, api API, h http.Header) error
+	// renew reports whether another attempt would have another credential than the one in these headers.
+	renew(h http.Header) bool
 	// secrets are what no error may quote.
 	secrets() []string
+	// identity tells one credential from another, for the limits that the server counts by it.
+	identity() string
 }
 
 // credentialHeaders carry credentials, in their canonical spelling.
@@ -56,7 +60,11 @@ type bearer struct {
 
 func (b *bearer) check(API) error         { return b.err }
 func (b *bearer) bind(*Client) authorizer { return b }
+func (b *bearer) renew(http.Header) bool  { return false }
 func (b *bearer) secrets() []string       { return []string{b.token.Reveal()} }
+
+// identity of a function is one for all of its tokens: they come and go.
+func (b *bearer) identity() string { return "bearer " + b.token.Reveal() }
 
 func (b *bearer) authorize(ctx context.Context, api API, h http.Header) error {
 	if api == PlaidCompatible {
@@ -112,7 +120,9 @@ func (p *pair) check(api API) error {
 }
 
 func (p *pair) bind(*Client) authorizer { return p }
+func (p *pair) renew(http.Header) bool  { return false }
 func (p *pair) secrets() []string       { return []string{p.id.Reveal(), p.secret.Reveal()} }
+func (p *pair) identity() string        { return "client " + p.id.Reveal() }
 
 func (p *pair) authorize(_ context.Context, api API, h http.Header) error {
 	if api == PlaidCompatible {
@@ -143,9 +153,11 @@ type tokenCache struct {
 
 // renewal is one exchange that any number of callers wait for.
 type renewal struct {
-	done  chan struct{}
-	token Secret
-	err   error
+	done     chan struct{}
+	token    Secret
+	took     time.Duration
+	err      error
+	panicked any
 }
 
 func (c *tokenCache) authorize(ctx context.Context, api API, h http.Header) error {
@@ -160,45 +172,79 @@ func (c *tokenCache) authorize(ctx context.Context, api API, h http.Header) erro
 	return nil
 }
 
+// renew gives up the token that was refused, unless somebody has replaced it already.
+func (c *tokenCache) renew(h http.Header) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if h.Get("Authorization") == "Bearer "+c.token.Reveal() {
+		c.token = Secret{}
+	}
+	return true
+}
+
+func (c *tokenCache) secrets() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return append(c.pair.secrets(), c.token.Reveal())
+}
+
 // current returns a token that is good for a while, or waits for one.
 func (c *tokenCache) current(ctx context.Context) (Secret, error) {
-	c.mu.Lock()
-	if !c.token.IsZero() && time.Now().Before(c.renewAt) {
-		defer c.mu.Unlock()
-		return c.token, nil
-	}
-	r := c.renewal
-	if r == nil {
-		r = &renewal{done: make(chan struct{})}
-		c.renewal = r
-		// A caller that gives up must not fail the others: the exchange has a life of its own, bounded by its deadline.
-		go c.renew(context.WithoutCancel(ctx), r)
-	}
-	c.mu.Unlock()
+	r, mine := c.join(ctx)
 	select {
 	case <-r.done:
-		return r.token, r.err
 	case <-ctx.Done():
 		return Secret{}, ctx.Err()
 	}
+	if mine {
+		if r.panicked != nil { // a hook's, which belongs on the goroutine of a call
+			panic(r.panicked)
+		}
+		c.client.renewed(ctx, r.took, r.err)
+	}
+	return r.token, r.err
+}
+
+// join returns the renewal that is under way, a new one, or, where the token is good, one that is over.
+func (c *tokenCache) join(ctx context.Context) (r *renewal, mine bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.renewal != nil {
+		return c.renewal, false
+	}
+	r = &renewal{done: make(chan struct{})}
+	if !c.token.IsZero() && time.Now().Before(c.renewAt) {
+		r.token = c.token
+		close(r.done)
+		return r, false
+	}
+	c.renewal = r
+	// A caller that gives up must not fail the others: the exchange has a life of its own, bounded by its deadline.
+	go c.run(context.WithoutCancel(ctx), r)
+	return r, true
 }
 
 // exchangeLimit ends an exchange, with its repetitions, that nobody may be waiting for any more.
 const exchangeLimit = 2 * time.Minute
 
-func (c *tokenCache) renew(ctx context.Context, r *renewal) {
+func (c *tokenCache) run(ctx context.Context, r *renewal) {
 	ctx, cancel := context.WithTimeout(ctx, exchangeLimit)
 	defer cancel()
+	began := time.Now()
+	r.err = &Error{API: MoneyKit, Operation: tokenExchange.name, Outcome: Unknown, Message: "the token exchange did not end well"}
+	defer func() {
+		r.panicked, r.took = recover(), time.Since(began)
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.renewal = nil
+		close(r.done)
+	}()
 	var t *accessToken
-	t, r.err = c.exchange(ctx)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if r.err == nil {
-		r.token = t.Token
-		c.token, c.renewAt = t.Token, t.renewAt(time.Now())
+	if t, r.err = c.exchange(ctx); r.err == nil {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		r.token, c.token, c.renewAt = t.Token, t.Token, t.renewAt(began)
 	}
-	c.renewal = nil
-	close(r.done)
 }
 
 var tokenExchange = operation{api: MoneyKit, name: "auth.token", method: http.MethodPost, route: "/auth/token", repeat: repeatAlways}
@@ -208,6 +254,7 @@ func (c *tokenCache) exchange(ctx context.Context) (*accessToken, error) {
 	id, secret := c.id.Reveal(), c.secret.Reveal()
 	op.form = url.Values{"grant_type": {"client_credentials"}, "client_id": {id}, "client_secret": {secret}}
 	op.private = []string{id, secret}
+	op.item = id
 	var anonymous authorizer = noCredential{}
 	return call(ctx, c.client, op, readToken, []CallOption{func(o *callOptions) error { o.token = &anonymous; return nil }})
 }
@@ -216,7 +263,9 @@ func (c *tokenCache) exchange(ctx context.Context) (*accessToken, error) {
 type noCredential struct{}
 
 func (noCredential) authorize(context.Context, API, http.Header) error { return nil }
+func (noCredential) renew(http.Header) bool                            { return false }
 func (noCredential) secrets() []string                                 { return nil }
+func (noCredential) identity() string                                  { return "" }
 
 // accessToken is the answer of POST /auth/token.
 type accessToken struct {

@@ -143,6 +143,14 @@ func (e *Error) Is(target error) bool { return e.kind != nil && target == e.kind
 // Unwrap returns what caused the failure where it was not the server: a network error, a context's error.
 func (e *Error) Unwrap() error { return e.cause }
 
+// class says what went wrong without a server's word in it.
+func (e *Error) class() string {
+	if e.kind != nil {
+		return e.kind.Error()
+	}
+	return e.Message
+}
+
 // LogValue gives slog the parts that are safe to log.
 func (e *Error) LogValue() slog.Value {
 	return slog.GroupValue(
@@ -304,6 +312,10 @@ func (e *Error) decode(d *jx.Decoder) error {
 			return fill(d, &e.LinkErrorCode)
 		case "validation_errors":
 			return list(d, &e.Fields)
+		case "details":
+			if d.Next() == jx.Array {
+				return list(d, &e.Fields)
+			}
 		case "error_type":
 			return fill(d, &e.PlaidType)
 		case "display_message":
@@ -315,14 +327,21 @@ func (e *Error) decode(d *jx.Decoder) error {
 	})
 }
 
-// decodeNested reads what stands under error or detail: an object, a list of failed fields, or a string,
-// which is a code if it looks like one and a message otherwise.
+// decodeNested reads what stands under error or detail: an object, a list of failed fields of which the first speaks for
+// all, or a string, which is a code if it looks like one and a message otherwise.
 func (e *Error) decodeNested(d *jx.Decoder) error {
 	switch d.Next() {
 	case jx.Object:
 		return e.decode(d)
 	case jx.Array:
-		return list(d, &e.Fields)
+		err := list(d, &e.Fields)
+		if len(e.Fields) > 0 {
+			e.Message = cmp.Or(e.Message, e.Fields[0].Message)
+			if code := Code(e.Fields[0].Type); codeKinds[code] != nil {
+				e.Code = cmp.Or(e.Code, code)
+			}
+		}
+		return err
 	default:
 		return e.decodeCode(d)
 	}
@@ -349,18 +368,22 @@ func (e *Error) decodeCode(d *jx.Decoder) error {
 	return nil
 }
 
-// decode reads both validation shapes: {"location", "message", "type"} and {"loc", "msg", "type"}.
+// decode reads both of MoneyKit's shapes, {"location", "message", "type"} and {"loc", "msg", "type"}, and Supermetrics'
+// {"field", "message", "code"}.
 func (f *FieldError) decode(d *jx.Decoder) error {
 	return object(d, func(key []byte) error {
 		switch string(key) {
-		case "location", "loc":
+		case "location", "loc", "field":
+			if d.Next() == jx.String {
+				return text(d, &f.Location)
+			}
 			var path []string
 			err := texts(d, &path)
 			f.Location = strings.Join(path, ".")
 			return err
 		case "message", "msg":
 			return text(d, &f.Message)
-		case "type":
+		case "type", "code":
 			return text(d, &f.Type)
 		}
 		return d.Skip()
@@ -401,7 +424,9 @@ func (e *Error) scrub(private []string) {
 	var pairs []string
 	for _, value := range private {
 		if len(value) >= minScrubbed {
-			pairs = append(pairs, value, "[redacted]")
+			for _, form := range []string{value, url.QueryEscape(value), url.PathEscape(value)} {
+				pairs = append(pairs, form, "[redacted]")
+			}
 		}
 	}
 	r := strings.NewReplacer(pairs...)

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
+	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -343,7 +344,7 @@ func TestErrorShapes(t *testing.T) {
 		want      plain
 	}{
 		"array.json":         {"links.get", 503, plain{kind: ErrServer, request: header}},
-		"detail_list.json":   {"identity.get", 422, plain{kind: ErrValidation, request: header, fields: refused}},
+		"detail_list.json":   {"identity.get", 422, plain{kind: ErrValidation, message: "value is not a valid enumeration member", request: header, fields: refused}},
 		"detail_object.json": {"identity.get", 503, plain{kind: ErrServer, message: "The service is being upgraded", request: header}},
 		"detail_string.json": {"identity.get", 404, plain{kind: ErrNotFound, message: "Not Found", request: header}},
 		"empty.json":         {"links.get", 502, plain{kind: ErrServer, request: header}},
@@ -392,13 +393,20 @@ func TestErrorShapes(t *testing.T) {
 		"supermetrics_envelope_details.json": {"links.create", 422, plain{
 			kind: ErrValidation, code: CodeUnprocessableEntity, message: "The request could not be processed",
 			description: "One or more parameters are not valid.", request: "EXAMPLEREQ_error_0002",
+			fields: []FieldError{
+				{Location: "ds_id", Message: "This value should not be blank."},
+				{Location: "expiry_time", Message: "This value is not a valid date-time."},
+			},
 		}},
 		"supermetrics_envelope_no_meta.json": {"links.get", 401, plain{
 			kind: ErrUnauthorized, code: CodeUnauthorized, message: "Authentication is required", request: header,
 		}},
 		"supermetrics_error_list.json": {"links.create", 400, plain{
-			kind: ErrBadRequest, request: "EXAMPLEREQ_error_0005",
-			fields: []FieldError{{Message: "ds_id is required"}, {Message: "expiry_time is not a date-time"}},
+			kind: ErrBadRequest, code: CodeValidationError, message: "ds_id is required", request: "EXAMPLEREQ_error_0005",
+			fields: []FieldError{
+				{Message: "ds_id is required", Type: "VALIDATION_ERROR"},
+				{Message: "expiry_time is not a date-time", Type: "INVALID_PARAMETER"},
+			},
 		}},
 		"supermetrics_flat.json": {"links.get", 404, plain{
 			kind: ErrNotFound, code: CodeLinkNotFound, message: "Login link not found", request: header,
@@ -657,6 +665,8 @@ func TestTransportError(t *testing.T) {
 	for _, operation := range []string{"links.get", "links.create", "logins.list_accounts, streamed"} {
 		err = calls[operation](t.Context(), c)
 		require.ErrorIs(t, err, cause)
+		_, located := errors.AsType[*url.Error](err)
+		require.False(t, located, "what wraps the cause prints its URL")
 		for _, k := range kinds {
 			require.NotErrorIs(t, err, k)
 		}

@@ -1723,6 +1723,12 @@ func TestEmptyObjects(t *testing.T) {
 			})
 		}
 	}
+	// A link has an error_code too, but also an id: MoneyKit's native error is not a link.
+	for _, operation := range []string{"identity.get", "identity.link", "identity.refresh", "auth.numbers"} {
+		t.Run(operation+" native error", func(t *testing.T) {
+			require.ErrorIs(t, calls[operation](t.Context(), replying(t, 200, golden(t, "errors/moneykit_native.json"))), ErrMalformedResponse)
+		})
+	}
 	for _, operation := range []string{"identity.get", "identity.link", "auth.get", "auth.numbers"} {
 		for _, body := range []string{`{}`, `{"link":{}}`, `{"accounts":null}`, `{"data":{}}`} {
 			t.Run(operation+" "+body, func(t *testing.T) {

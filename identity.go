@@ -27,7 +27,7 @@ func (s *IdentityService) Get(ctx context.Context, linkID string, query Identity
 // Link returns the state of a link and of its products, without anybody's data. A link in error is a good answer, with
 // Link.ErrorCode; a deleted one is ErrDeleted or a Link in the state [LinkDeleted]. 15 requests a minute and link are allowed.
 func (s *IdentityService) Link(ctx context.Context, linkID string, opts ...CallOption) (*Link, error) {
-	return call(ctx, s.client, identityLink.on(linkID), bare[Link], opts)
+	return call(ctx, s.client, identityLink.on(linkID), readLink, opts)
 }
 
 // Refresh asks MoneyKit to fetch products anew. It returns before that is done: Link.Products tells when. A refresh may be
@@ -462,6 +462,15 @@ func (p *ProductStatus) decode(d *jx.Decoder) error {
 	})
 }
 
+// readLink wants a link with an id: an object without one may be an error in the native shape, which shares a member with it.
+func readLink(d *jx.Decoder) (*Link, error) {
+	link, err := bare[Link](d)
+	if err == nil && link.ID == "" {
+		err = errNoData
+	}
+	return link, err
+}
+
 // readRefreshed reads the link, or nothing at all: both are success.
 func readRefreshed(d *jx.Decoder, linkID string) (*Link, error) {
 	link := &Link{}
@@ -469,5 +478,5 @@ func readRefreshed(d *jx.Decoder, linkID string) (*Link, error) {
 		link.ID = linkID
 		return link, nil
 	}
-	return bare[Link](d)
+	return readLink(d)
 }

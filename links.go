@@ -116,7 +116,7 @@ func (l LinkCreate) expiry(now time.Time) (string, error) {
 	case l.ExpiresIn < 0:
 		return "", argumentError("ExpiresIn is negative")
 	case in:
-		l.ExpiresAt = now.Add(l.ExpiresIn)
+		l.ExpiresAt = now.Add(l.ExpiresIn).Add(time.Second - time.Nanosecond) // up to the second that is sent, never below
 	case !at:
 		return l.Expires, nil
 	}

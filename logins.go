@@ -16,7 +16,7 @@ import (
 type LoginsService struct{ client *Client }
 
 var (
-	loginsListAccounts = operation{api: Supermetrics, name: "logins.list_accounts", method: "GET", route: "/query/accounts", repeat: repeatAlways, limit: 64 << 20}
+	loginsListAccounts = operation{api: Supermetrics, name: "logins.list_accounts", method: "GET", route: "/query/accounts", repeat: repeatAlways, limit: 64 << 20, slow: true}
 	loginsList         = operation{api: Supermetrics, name: "logins.list", method: "GET", route: "/ds/logins", repeat: repeatAlways}
 	loginsGet          = operation{api: Supermetrics, name: "logins.get", method: "GET", route: "/ds/login/{login_id}", repeat: repeatAlways}
 	loginsRevoke       = operation{api: Supermetrics, name: "logins.revoke", method: "DELETE", route: "/ds/login/{login_id}", repeat: repeatSettling}

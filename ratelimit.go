@@ -1,6 +1,7 @@
 package duolink
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -9,6 +10,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -22,28 +24,25 @@ type Retry struct {
 	// MaxWait is the longest single wait; a call that would have to wait longer fails at once with
 	// Error.RetryAfter. Default 60 s.
 	MaxWait time.Duration
+	// AttemptTimeout bounds each attempt, from the connection to the last byte of the answer, so that one which stalls is
+	// repeated while the caller's context lives. Default 30 s. Logins.ListAccounts and Logins.EachAccount have an hour: the
+	// server may be asking the ad platform meanwhile.
+	AttemptTimeout time.Duration
 }
 
 // defaultRetry bounds a failing read to about four seconds of waiting on average.
-var defaultRetry = Retry{MaxAttempts: 4, MinBackoff: 500 * time.Millisecond, MaxBackoff: 15 * time.Second, MaxWait: time.Minute}
+var defaultRetry = Retry{MaxAttempts: 4, MinBackoff: 500 * time.Millisecond, MaxBackoff: 15 * time.Second, MaxWait: time.Minute, AttemptTimeout: 30 * time.Second}
 
 // withDefaults fills what the caller left open and refuses what cannot be meant.
 func (r Retry) withDefaults() (Retry, error) {
-	if r.MaxAttempts < 0 || r.MinBackoff < 0 || r.MaxBackoff < 0 || r.MaxWait < 0 {
+	if r.MaxAttempts < 0 || r.MinBackoff < 0 || r.MaxBackoff < 0 || r.MaxWait < 0 || r.AttemptTimeout < 0 {
 		return r, argumentError("a Retry member is negative")
 	}
-	if r.MaxAttempts == 0 {
-		r.MaxAttempts = defaultRetry.MaxAttempts
-	}
-	if r.MinBackoff == 0 {
-		r.MinBackoff = defaultRetry.MinBackoff
-	}
-	if r.MaxBackoff == 0 {
-		r.MaxBackoff = max(defaultRetry.MaxBackoff, r.MinBackoff)
-	}
-	if r.MaxWait == 0 {
-		r.MaxWait = defaultRetry.MaxWait
-	}
+	r.MaxAttempts = cmp.Or(r.MaxAttempts, defaultRetry.MaxAttempts)
+	r.MinBackoff = cmp.Or(r.MinBackoff, min(defaultRetry.MinBackoff, cmp.Or(r.MaxBackoff, defaultRetry.MinBackoff)))
+	r.MaxBackoff = cmp.Or(r.MaxBackoff, max(defaultRetry.MaxBackoff, r.MinBackoff))
+	r.MaxWait = cmp.Or(r.MaxWait, defaultRetry.MaxWait)
+	r.AttemptTimeout = cmp.Or(r.AttemptTimeout, defaultRetry.AttemptTimeout)
 	if r.MinBackoff > r.MaxBackoff {
 		return r, argumentError("Retry.MinBackoff exceeds Retry.MaxBackoff")
 	}
@@ -89,32 +88,75 @@ func permanent(e *Error) bool {
 	return certificate || strings.HasPrefix(string(e.Code), "LICENSE_")
 }
 
-// next decides what follows a failed attempt: how long to wait for another one, or that this is the end.
-// A wait that cannot end in time is not started.
-func (t *trip) next(ctx context.Context, e *Error) (wait time.Duration, again bool) {
+// next decides what follows a failed attempt: another one, after a wait, or the end. A wait that cannot end in time is
+// not started.
+func (t *trip) next(ctx context.Context, e *Error) (again bool) {
+	t.wait, t.reason = 0, ""
 	if err := ctx.Err(); err != nil {
 		e.because(err)
-		return 0, false
+		return false
 	}
-	if t.attempts >= t.retry.MaxAttempts || !t.op.repeat.allows(e) {
-		return 0, false
+	if len(t.attempts) >= t.retry.MaxAttempts {
+		return false
 	}
-	wait = backoff(t.retry, t.attempts)
-	hinted := e.RetryAfter > 0 && (e.StatusCode == http.StatusTooManyRequests || e.StatusCode == http.StatusServiceUnavailable)
-	if hinted {
-		wait = e.RetryAfter
+	if e.Code == CodeExpiredAccessToken && !t.renewed { // refused, so nothing happened: also a create may go again
+		t.renewed = true
+		return t.auth.renew(t.header)
 	}
-	if wait > t.retry.MaxWait || t.retry.MaxWait == 0 {
-		return 0, false
+	if !t.op.repeat.allows(e) || t.retry.MaxWait == 0 {
+		return false
 	}
-	if hinted { // after the promised time, and not all callers at the same instant
-		wait = saturatingAdd(wait, jitter(t.retry.MinBackoff))
+	if e.kind == ErrRateLimited { // the limit group holds everybody up until the server's time, this call too
+		return t.inTime(ctx, e, e.RetryAfter)
 	}
+	t.wait, t.reason = backoff(t.retry, len(t.attempts)), WaitBackoff
+	if e.RetryAfter > 0 && e.StatusCode == http.StatusServiceUnavailable {
+		t.wait, t.reason = e.RetryAfter, WaitRetryAfter
+	}
+	if !t.inTime(ctx, e, t.wait) || !t.client.budget.take() {
+		return false
+	}
+	if t.reason == WaitRetryAfter { // after the promised time, and not all callers at the same instant
+		t.wait = saturatingAdd(t.wait, jitter(t.retry.MinBackoff))
+	}
+	return true
+}
+
+// inTime reports whether a wait ends before the caller's patience and the context do.
+func (t *trip) inTime(ctx context.Context, e *Error, wait time.Duration) bool {
 	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= wait {
 		e.because(context.DeadlineExceeded)
-		return 0, false
+		return false
 	}
-	return wait, true
+	return wait <= t.retry.MaxWait
+}
+
+// budget stops retry storms: each repetition after a failure costs a token, and each success brings back a part of one, so
+// that a client whose calls all fail soon sends each of them once. A repetition after 429 costs nothing, it is paced anyway.
+type budget struct {
+	mu     sync.Mutex
+	tokens float64
+}
+
+const (
+	budgetFull   = 100
+	budgetRefund = 0.2
+)
+
+func (b *budget) take() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.tokens < 1 {
+		return false
+	}
+	b.tokens--
+	return true
+}
+
+func (b *budget) refund() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.tokens = min(b.tokens+budgetRefund, budgetFull)
 }
 
 // because adds a context's end to what the error matches.
@@ -155,23 +197,91 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// RateLimit is what Supermetrics says of the hourly limit in X-RateLimit-Limit and X-RateLimit-Remaining.
-// MoneyKit says nothing.
+// RateLimit is what is known of an API's limit. Supermetrics tells of its hourly limit in X-RateLimit-Limit and
+// X-RateLimit-Remaining; MoneyKit tells nothing.
 type RateLimit struct {
-	// Limit is the number of requests per hour, 0 where the answer did not say.
+	// Limit is the number of requests per hour, 0 where no answer has said.
 	Limit int
 	// Remaining is what is left of it; it means something only with Known, for 0 is a value of its own.
 	Remaining int
 	Known     bool
+	// SeenAt is when Remaining was read.
+	SeenAt time.Time
+	// CooldownUntil is when the last limit group that a 429 has closed opens again; in the past, or zero, none is closed. A
+	// Response does not have it.
+	CooldownUntil time.Time
 }
 
-func rateLimit(h http.Header) RateLimit {
+// RateLimit returns what the latest answers have said of an API's limit, to the client's own credential. An answer that
+// said nothing changes nothing.
+func (c *Client) RateLimit(api API) RateLimit { return c.state.get(api) }
+
+func rateLimit(h http.Header, now time.Time) RateLimit {
 	var r RateLimit
 	if n, ok := count(h.Get("X-RateLimit-Limit")); ok {
 		r.Limit = n
 	}
-	r.Remaining, r.Known = count(h.Get("X-RateLimit-Remaining"))
+	if r.Remaining, r.Known = count(h.Get("X-RateLimit-Remaining")); r.Known {
+		r.SeenAt = now
+	}
 	return r
+}
+
+// limitState is the latest RateLimit of each API.
+type limitState struct {
+	mu     sync.Mutex
+	latest map[API]RateLimit
+}
+
+func (s *limitState) get(api API) RateLimit {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.latest[api]
+}
+
+// update changes what is known of an API.
+func (s *limitState) update(api API, change func(*RateLimit)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.latest[api]
+	change(&r)
+	s.latest[api] = r
+}
+
+func (s *limitState) note(api API, h http.Header, now time.Time) {
+	seen := rateLimit(h, now)
+	s.update(api, func(r *RateLimit) {
+		r.Limit = cmp.Or(seen.Limit, r.Limit)
+		if seen.Known {
+			r.Remaining, r.Known, r.SeenAt = seen.Remaining, true, seen.SeenAt
+		}
+	})
+}
+
+func (s *limitState) cool(api API, until time.Time) {
+	s.update(api, func(r *RateLimit) {
+		if until.After(r.CooldownUntil) {
+			r.CooldownUntil = until
+		}
+	})
+}
+
+// Limiter has a say in when a request goes, beside the client's own pace: one that is shared between processes, say.
+type Limiter interface {
+	// Wait returns when a request of the limit group may go, or an error when the context ends or the wait is not worth
+	// starting. A group's name is the same in every process and tells nothing of the ids and credentials behind it.
+	Wait(ctx context.Context, group string) error
+}
+
+// WithLimiter asks a limiter before each attempt.
+func WithLimiter(limiter Limiter) Option {
+	return func(cfg *config) error {
+		if limiter == nil {
+			return argumentError("WithLimiter: the limiter is nil")
+		}
+		cfg.limiter = limiter
+		return nil
+	}
 }
 
 func count(s string) (int, bool) {

@@ -1,0 +1,206 @@
+package duolink
+
+import (
+	"cmp"
+	"compress/gzip"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+)
+
+// receive is given each answer inside the retry loop, so that one which breaks off is a failed attempt like any other. It
+// leaves the body closed, except for a stream.
+func (t *trip) receive(ctx context.Context, resp *http.Response) error {
+	t.status, t.head = resp.StatusCode, resp.Header
+	e := t.judge(resp)
+	if t.open == nil {
+		_ = resp.Body.Close()
+		resp.Body = http.NoBody // retryablehttp would close it again
+	}
+	t.settle(ctx, e)
+	if e == nil {
+		return nil
+	}
+	return e
+}
+
+// judge reads an answer and says what is wrong with it.
+func (t *trip) judge(resp *http.Response) *Error {
+	ok, limit := resp.StatusCode/100 == 2, t.limit
+	if !ok {
+		limit = errorLimit
+	}
+	body, err := decompressed(resp)
+	if err == nil && ok && t.op.stream {
+		t.open = body
+		return nil
+	}
+	if err == nil {
+		t.body, err = readBounded(body, limit)
+	}
+	switch {
+	case !ok: // the status speaks, however much of the body arrived
+		return t.refusal(t.status, t.body)
+	case err != nil:
+		return t.failure(err)
+	}
+	return nil
+}
+
+// decompressed undoes a gzip that the transport did not ask for, and so did not undo.
+func decompressed(resp *http.Response) (io.ReadCloser, error) {
+	if resp.Uncompressed || !strings.EqualFold(resp.Header.Get("Content-Encoding"), "gzip") {
+		return resp.Body, nil
+	}
+	var content io.Reader = http.NoBody
+	z, err := gzip.NewReader(resp.Body)
+	switch {
+	case err == nil:
+		content = z
+	case err != io.EOF: // at once, it is no content, and so nothing that is compressed
+		return nil, err
+	}
+	return struct {
+		io.Reader
+		io.Closer
+	}{content, resp.Body}, nil
+}
+
+// readBounded reads a body up to a limit, and says so when there is more.
+func readBounded(r io.Reader, limit int64) ([]byte, error) {
+	body, err := io.ReadAll(io.LimitReader(r, limit+1))
+	if int64(len(body)) > limit {
+		return body[:limit], ErrResponseTooLarge
+	}
+	return body, err
+}
+
+// finish turns what retryablehttp returned into the call's result.
+func (t *trip) finish(ctx context.Context, err error) error {
+	if err == nil {
+		t.report()
+		return nil
+	}
+	e, judged := errors.AsType[*Error](err)
+	if !judged { // the context ended between two attempts: say both, that and why there was to be another
+		if e = t.last; e == nil {
+			e = t.failure(err)
+		}
+		e.because(cmp.Or(ctx.Err(), err))
+	}
+	return t.end(e)
+}
+
+// failure is an attempt that the connection did not survive, or that had to be cut short.
+func (t *trip) failure(err error) *Error {
+	if errors.Is(err, ErrResponseTooLarge) {
+		return t.malformed(ErrResponseTooLarge, "there is more of it than the client reads")
+	}
+	cause := transportCause(err)
+	e := t.error(nil)
+	e.cause, e.Message, e.StatusCode = cause, transportText(cause), t.status
+	e.Outcome = Unknown
+	if !t.sent.Load() {
+		e.Outcome = NotSent
+	}
+	return e
+}
+
+// refusal is an answer in which the server says no.
+func (t *trip) refusal(status int, body []byte) *Error {
+	e := t.error(nil)
+	e.StatusCode, e.Outcome = status, Rejected
+	if status >= 500 {
+		e.Outcome = Unknown
+	}
+	e.describe(body)
+	e.kind = kindOf(status, e)
+	e.RetryAfter = retryAfter(t.head, time.Now())
+	e.RequestID = t.requestID()
+	if status >= 300 && status < 400 {
+		e.Code, e.Message = "", "redirects are never followed; this one leads to "+redirectHost(t.head.Get("Location"))
+	}
+	e.scrub(t.confidential())
+	return e
+}
+
+// unreadable is a 2xx whose body is not what was asked for.
+func (t *trip) unreadable(err error) *Error {
+	switch {
+	case errors.Is(err, errErrorMember):
+		return t.refusal(t.status, t.body)
+	case errors.Is(err, errNoData):
+		return t.malformed(ErrMalformedResponse, errNoData.Error())
+	default:
+		return t.malformed(ErrMalformedResponse, "the body is not the JSON that was asked for")
+	}
+}
+
+// end closes the books on a call that failed after its answer began to arrive.
+func (t *trip) end(e *Error) error {
+	e.Attempts = len(t.attempts)
+	t.report()
+	return e
+}
+
+// malformed is an answer that cannot be used. Whether a write was carried out is unknown then.
+func (t *trip) malformed(kind error, message string) *Error {
+	e := t.error(kind)
+	e.StatusCode, e.Outcome, e.Message, e.RequestID = t.status, Unknown, message, t.requestID()
+	e.scrub(t.confidential())
+	return e
+}
+
+func (t *trip) error(kind error) *Error {
+	return &Error{API: t.op.api, Operation: t.op.name, kind: kind}
+}
+
+// blame puts the operation's name on an error that arose before anything was sent.
+func (t *trip) blame(err error) error {
+	t.report()
+	return named(err, t.op.api, t.op.name)
+}
+
+// confidential is what the caller sent and no error may quote.
+func (t *trip) confidential() []string {
+	all := slices.Concat(t.op.args, t.op.private)
+	if c := t.client.auth[t.op.api.vendor()]; c != nil { // also those that another API of the vendor takes
+		all = append(all, c.secrets()...)
+	}
+	for _, name := range credentialHeaders {
+		all = append(all, strings.TrimPrefix(t.header.Get(name), "Bearer "))
+	}
+	for _, values := range t.extra {
+		all = append(all, values...)
+	}
+	return all
+}
+
+func redirectHost(location string) string {
+	u, err := url.Parse(location)
+	if err != nil || u.Host == "" {
+		return "the same host"
+	}
+	return brief(u.Host)
+}
+
+// requestID is what the vendor's support asks for: the body's, else the header's.
+func (t *trip) requestID() string {
+	return cmp.Or(identifier(bodyRequestID(t.body)), identifier(t.head.Get("X-Request-Id")))
+}
+
+// report fills in the caller's Response.
+func (t *trip) report() {
+	if t.response == nil {
+		return
+	}
+	*t.response = Response{
+		Status: t.status, Header: t.head.Clone(), RequestID: t.requestID(), Attempts: slices.Clone(t.attempts),
+		RateLimit: rateLimit(t.head, time.Now()), body: &t.body,
+	}
+}

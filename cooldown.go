@@ -1,0 +1,266 @@
+package duolink
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// A limit group is what a server counts together: all calls of one credential at Supermetrics, an operation on one link at
+// MoneyKit. When it refuses one of them with 429, none of the group goes out before the time that it names; then one goes
+// ahead as a probe, and the others follow at the rate that was accepted before, which grows while the server accepts and
+// falls when it refuses again. A group that was never refused is not held up at all.
+
+const (
+	decrease   = 0.8              // of the rate, at each refusal
+	increase   = 0.01             // of the rate at the last refusal, for each second of acceptance
+	lowestRate = rate.Limit(0.05) // a request in 20 s, the smallest limit per minute that is documented
+	probeLimit = 10 * time.Second // a probe that is neither refused nor answered by then holds nobody up
+	paceEnds   = time.Minute      // without anybody having had to wait
+	mostGroups = 1 << 16
+	mostCounts = 1 << 12
+	countFor   = time.Minute
+)
+
+// pace knows the limit groups of a client in which something was refused, and what was accepted lately in the others.
+type pace struct {
+	mu     sync.Mutex
+	groups map[string]*group
+	counts map[string]*tally
+}
+
+func newPace() *pace {
+	return &pace{groups: map[string]*group{}, counts: map[string]*tally{}}
+}
+
+// group is a limit group in which something was refused. pace.mu guards all but the turn.
+type group struct {
+	turn    chan struct{} // one slot: who holds it is the next to go
+	queued  int           // callers that wait for it or hold it
+	openAt  time.Time     // no request before
+	proving bool          // nothing was accepted since the last refusal: the next request is a probe
+	epoch   int           // counts refusals; those of requests that were under way at the time do not count again
+	limiter *rate.Limiter
+	step    rate.Limit // by which the rate grows in a second
+	boundAt time.Time  // when somebody last had to wait
+}
+
+// tally counts accepted answers over a minute or two.
+type tally struct {
+	since    time.Time
+	earlier  int
+	accepted int
+}
+
+// pass lets one attempt out.
+type pass struct {
+	epoch   int
+	release func() // lets the next caller decide; may be called often
+}
+
+// groupKey names a limit group without naming what it is made of: it is handed to the caller's Limiter.
+func groupKey(name string, parts ...string) string {
+	h := sha256.New()
+	for _, p := range parts {
+		_, _ = h.Write([]byte(p))
+		_, _ = h.Write([]byte{0})
+	}
+	return name + "/" + hex.EncodeToString(h.Sum(nil)[:8])
+}
+
+// tooLong is a wait that is not started.
+type tooLong struct{ wait time.Duration }
+
+func (tooLong) Error() string { return "the wait would be too long" }
+
+// admit returns when a request of the group may go. It is told how long the caller is willing to wait, and reports a wait
+// before it starts; one that would be longer, or outlast the context, is not started.
+func (p *pace) admit(ctx context.Context, key string, patience time.Duration, waiting func(WaitReason, time.Duration)) (*pass, error) {
+	g, wait, reason := p.enter(key, time.Now())
+	if g == nil {
+		return &pass{release: func() {}}, nil
+	}
+	defer p.leave(g)
+	if wait > 0 {
+		if deadline, ok := ctx.Deadline(); wait > patience || ok && time.Until(deadline) <= wait {
+			return nil, tooLong{wait}
+		}
+		waiting(reason, wait)
+	}
+	until := time.Now().Add(patience)
+	if err := g.take(ctx, patience); err != nil {
+		return nil, err
+	}
+	release := sync.OnceFunc(func() { <-g.turn })
+	epoch, probe, err := p.hold(ctx, g, until)
+	if err != nil {
+		release()
+		return nil, err
+	}
+	if !probe {
+		release()
+		return &pass{epoch: epoch, release: release}, nil
+	}
+	timer := time.AfterFunc(probeLimit, release)
+	return &pass{epoch: epoch, release: func() { timer.Stop(); release() }}, nil
+}
+
+// enter joins the queue of a group, if it is held up, and estimates the wait.
+func (p *pace) enter(key string, now time.Time) (*group, time.Duration, WaitReason) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	g := p.groups[key]
+	if g == nil {
+		return nil, 0, ""
+	}
+	if g.queued == 0 && now.After(g.openAt) && now.Sub(g.boundAt) > paceEnds {
+		delete(p.groups, key)
+		return nil, 0, ""
+	}
+	ahead := time.Duration(float64(g.queued) / float64(g.limiter.Limit()) * float64(time.Second))
+	g.queued++
+	if closed := g.openAt.Sub(now); closed > 0 {
+		return g, saturatingAdd(closed, ahead), WaitCooldown
+	}
+	return g, ahead, WaitPace
+}
+
+func (p *pace) leave(g *group) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	g.queued--
+}
+
+// take waits for the turn; those who came first have it first.
+func (g *group) take(ctx context.Context, patience time.Duration) error {
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case g.turn <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return tooLong{patience}
+	}
+}
+
+// hold waits, with the turn in hand, until the group is open and its rate allows a request.
+func (p *pace) hold(ctx context.Context, g *group, until time.Time) (epoch int, probe bool, err error) {
+	for {
+		wait, epoch, probe := p.next(g, time.Now())
+		if wait <= 0 {
+			return epoch, probe, nil
+		}
+		if deadline, ok := ctx.Deadline(); time.Now().Add(wait).After(until) || ok && time.Until(deadline) <= wait {
+			return 0, false, tooLong{wait}
+		}
+		if err := sleep(ctx, wait); err != nil {
+			return 0, false, err
+		}
+	}
+}
+
+// next is how long the holder of the turn still has to wait; with 0, the request counts as gone.
+func (p *pace) next(g *group, now time.Time) (wait time.Duration, epoch int, probe bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if closed := g.openAt.Sub(now); closed > 0 {
+		g.boundAt = g.openAt
+		return closed, 0, false
+	}
+	r := g.limiter.ReserveN(now, 1)
+	if delay := r.DelayFrom(now); delay > 0 && !g.proving {
+		r.CancelAt(now)
+		g.boundAt = now
+		return delay, 0, false
+	}
+	return 0, g.epoch, g.proving
+}
+
+// accept notes that the server took a request.
+func (p *pace) accept(key string, admitted *pass, now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.count(key, now).accepted++
+	g := p.groups[key]
+	if g == nil || admitted.epoch != g.epoch {
+		return
+	}
+	g.proving = false
+	r := g.limiter.Limit()
+	g.limiter.SetLimitAt(now, r+g.step/max(r, 1))
+}
+
+// refuse closes a group until the server's time.
+func (p *pace) refuse(key string, admitted *pass, now time.Time, wait time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	g := p.groups[key]
+	if g == nil {
+		g = &group{turn: make(chan struct{}, 1), limiter: rate.NewLimiter(p.count(key, now).rate(now, wait), 1)}
+		p.room(now)
+		p.groups[key] = g
+	}
+	if until := now.Add(wait); until.After(g.openAt) {
+		g.openAt, g.boundAt = until, until
+	}
+	if admitted.epoch != g.epoch {
+		g.proving = true
+		return
+	}
+	if g.epoch > 0 {
+		g.limiter.SetLimitAt(now, max(g.limiter.Limit()*decrease, lowestRate))
+	}
+	g.epoch++
+	g.proving = true
+	g.step = g.limiter.Limit() * increase
+}
+
+// room keeps the number of groups bounded: those that hold nobody up go first, then the one that opens soonest.
+func (p *pace) room(now time.Time) {
+	if len(p.groups) < mostGroups {
+		return
+	}
+	soonest := ""
+	for key, g := range p.groups {
+		switch {
+		case g.queued > 0:
+		case now.After(g.openAt):
+			delete(p.groups, key)
+		case soonest == "" || g.openAt.Before(p.groups[soonest].openAt):
+			soonest = key
+		}
+	}
+	if len(p.groups) >= mostGroups {
+		delete(p.groups, soonest)
+	}
+}
+
+// count returns the tally of a group. When there are too many, all start anew: they only tell where to begin.
+func (p *pace) count(key string, now time.Time) *tally {
+	c := p.counts[key]
+	switch {
+	case c == nil:
+		if len(p.counts) >= mostCounts {
+			clear(p.counts)
+		}
+		c = &tally{since: now}
+		p.counts[key] = c
+	case now.Sub(c.since) > 2*countFor:
+		*c = tally{since: now}
+	case now.Sub(c.since) > countFor:
+		*c = tally{since: now.Add(-countFor), earlier: c.accepted}
+	}
+	return c
+}
+
+// rate is what the server has accepted lately, the wait that it asks for included.
+func (c *tally) rate(now time.Time, wait time.Duration) rate.Limit {
+	over := saturatingAdd(now.Sub(c.since), wait)
+	return max(rate.Limit(float64(c.earlier+c.accepted)/max(over, time.Millisecond).Seconds()), lowestRate)
+}

@@ -1,0 +1,160 @@
+package duolink
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+)
+
+// Hooks are told what the client does. Any of them may be nil. They are called on the goroutine of the call, must be safe
+// for concurrent use, and hold it up while they run; no lock is held meanwhile, and a panic in one is the caller's. What
+// they are told is what may be logged: no id, query, header or body.
+type Hooks struct {
+	AttemptStart func(context.Context, Attempt) // Number, and Wait, are known
+	AttemptEnd   func(context.Context, Attempt)
+	Wait         func(context.Context, Wait)     // before it starts
+	Cooldown     func(context.Context, Cooldown) // a 429 has closed a limit group
+	TokenRenewal func(context.Context, TokenRenewal)
+}
+
+// Attempt is one time that a request was sent.
+type Attempt struct {
+	API       API
+	Operation string        // such as "links.get"
+	Route     string        // such as "/ds/login/link/{link_id}"
+	Number    int           // from 1
+	Wait      time.Duration // since the previous attempt ended, or the call began
+	Duration  time.Duration // until the answer was read, or, of a stream, began
+	Status    int           // 0 where no answer arrived
+	Code      Code
+	RequestID string
+	Failure   string // what went wrong, in a word or two; "" for a good answer
+}
+
+// WaitReason is why a call waits.
+type WaitReason string
+
+const (
+	WaitBackoff    WaitReason = "backoff"     // before a repetition, at random
+	WaitRetryAfter WaitReason = "retry-after" // before a repetition, as the server asked
+	WaitCooldown   WaitReason = "cooldown"    // a call of the same limit group was refused
+	WaitPace       WaitReason = "pace"        // the limit group has just been reopened
+)
+
+// Wait is a wait that is about to start.
+type Wait struct {
+	API       API
+	Operation string
+	Route     string
+	Attempt   int // the attempt that it comes before
+	Reason    WaitReason
+	Duration  time.Duration // an estimate, where others wait as well
+}
+
+// Cooldown is a limit group that a 429 has closed.
+type Cooldown struct {
+	API       API
+	Operation string
+	Route     string
+	Duration  time.Duration
+}
+
+// TokenRenewal is a token exchange that has ended.
+type TokenRenewal struct {
+	API      API
+	Duration time.Duration
+	Status   int // 0 where it succeeded, or no answer arrived
+	Code     Code
+	Failure  string // "" for success
+}
+
+// WithHooks has the client tell what it does.
+func WithHooks(hooks Hooks) Option {
+	return func(cfg *config) error {
+		cfg.hooks = hooks
+		return nil
+	}
+}
+
+// WithLogger has the client log: each attempt and renewal at debug level, each wait and cooldown as a warning. Without it
+// the client is silent. What is logged is what [Hooks] are told, and nothing else.
+func WithLogger(logger *slog.Logger) Option {
+	return func(cfg *config) error {
+		if logger == nil {
+			return argumentError("WithLogger: the logger is nil")
+		}
+		cfg.logger = logger
+		return nil
+	}
+}
+
+func (t *trip) attemptStarts(ctx context.Context) {
+	t.started = time.Now()
+	a := Attempt{
+		API: t.op.api, Operation: t.op.name, Route: t.op.route,
+		Number: len(t.attempts) + 1, Wait: t.started.Sub(t.ended),
+	}
+	t.attempts = append(t.attempts, a)
+	if h := t.client.config.hooks.AttemptStart; h != nil {
+		h(ctx, a)
+	}
+}
+
+// attemptEnds puts the attempt into the history, the log and the hooks.
+func (t *trip) attemptEnds(ctx context.Context, e *Error) {
+	t.ended = time.Now()
+	a := &t.attempts[len(t.attempts)-1]
+	a.Duration, a.Status, a.RequestID = t.ended.Sub(t.started), t.status, t.requestID()
+	if e != nil {
+		a.Code, a.Failure = e.Code, e.class()
+		a.RequestID = e.RequestID
+	}
+	if l := t.client.config.logger; l != nil {
+		l.LogAttrs(ctx, slog.LevelDebug, "duolink: attempt", append(t.attrs(), slog.Int("attempt", a.Number),
+			slog.Int("status", a.Status), slog.String("code", string(a.Code)), slog.String("request_id", a.RequestID),
+			slog.Duration("duration", a.Duration), slog.String("failure", a.Failure))...)
+	}
+	if h := t.client.config.hooks.AttemptEnd; h != nil {
+		h(ctx, *a)
+	}
+}
+
+func (t *trip) waits(ctx context.Context, reason WaitReason, d time.Duration) {
+	attempt := len(t.attempts) + 1
+	if l := t.client.config.logger; l != nil {
+		l.LogAttrs(ctx, slog.LevelWarn, "duolink: wait", append(t.attrs(), slog.Int("attempt", attempt),
+			slog.String("reason", string(reason)), slog.Duration("wait", d))...)
+	}
+	if h := t.client.config.hooks.Wait; h != nil {
+		h(ctx, Wait{API: t.op.api, Operation: t.op.name, Route: t.op.route, Attempt: attempt, Reason: reason, Duration: d})
+	}
+}
+
+func (t *trip) coolsDown(ctx context.Context, d time.Duration) {
+	if l := t.client.config.logger; l != nil {
+		l.LogAttrs(ctx, slog.LevelWarn, "duolink: cooldown", append(t.attrs(), slog.Duration("wait", d))...)
+	}
+	if h := t.client.config.hooks.Cooldown; h != nil {
+		h(ctx, Cooldown{API: t.op.api, Operation: t.op.name, Route: t.op.route, Duration: d})
+	}
+}
+
+func (t *trip) attrs() []slog.Attr {
+	return []slog.Attr{slog.String("api", string(t.op.api)), slog.String("operation", t.op.name), slog.String("route", t.op.route)}
+}
+
+// renewed tells of a token exchange, on the goroutine of a call that waited for it.
+func (c *Client) renewed(ctx context.Context, d time.Duration, err error) {
+	r := TokenRenewal{API: MoneyKit, Duration: d}
+	if e, ok := errors.AsType[*Error](err); ok {
+		r.Status, r.Code, r.Failure = e.StatusCode, e.Code, e.class()
+	}
+	if l := c.config.logger; l != nil {
+		l.LogAttrs(ctx, slog.LevelDebug, "duolink: token renewal", slog.String("api", string(r.API)), slog.Duration("duration", d),
+			slog.Int("status", r.Status), slog.String("code", string(r.Code)), slog.String("failure", r.Failure))
+	}
+	if h := c.config.hooks.TokenRenewal; h != nil {
+		h(ctx, r)
+	}
+}
