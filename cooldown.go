@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"math"
+	"slices"
 	"sync"
 	"time"
 
@@ -12,18 +14,23 @@ import (
 
 // A limit group is what a server counts together: all calls of one credential at Supermetrics, an operation on one link at
 // MoneyKit. When it refuses one of them with 429, none of the group goes out before the time that it names; then one goes
-// ahead as a probe, and the others follow at the rate that was accepted before, which grows while the server accepts and
-// falls when it refuses again. A group that was never refused is not held up at all.
+// ahead as a probe, and the others follow at the rate that was accepted before: it grows a little with each second of
+// acceptance and falls at each refusal (additive increase, multiplicative decrease). Where that rate is not known, or was
+// not refused for a minute, it is searched for: it grows by a request a second with each request that is accepted.
+// A group that was never refused is not held up at all.
 
 const (
 	decrease   = 0.8              // of the rate, at each refusal
 	increase   = 0.01             // of the rate at the last refusal, for each second of acceptance
 	lowestRate = rate.Limit(0.05) // a request in 20 s, the smallest limit per minute that is documented
+	searchRate = rate.Limit(1)    // where a search begins, and what each acceptance adds
 	probeLimit = 10 * time.Second // a probe that is neither refused nor answered by then holds nobody up
 	paceEnds   = time.Minute      // without anybody having had to wait
-	mostGroups = 1 << 16
-	mostCounts = 1 << 12
-	countFor   = time.Minute
+
+	searchAfter = time.Minute // without a refusal
+	mostGroups  = 1 << 16
+	mostCounts  = 1 << 12
+	countFor    = time.Minute
 )
 
 // pace knows the limit groups of a client in which something was refused, and what was accepted lately in the others.
@@ -46,6 +53,8 @@ type group struct {
 	epoch   int           // counts refusals; those of requests that were under way at the time do not count again
 	limiter *rate.Limiter
 	step    rate.Limit // by which the rate grows in a second
+	search  bool       // the rate is not known
+	refused time.Time  // for the last time
 	boundAt time.Time  // when somebody last had to wait
 }
 
@@ -121,12 +130,16 @@ func (p *pace) enter(key string, now time.Time) (*group, time.Duration, WaitReas
 		delete(p.groups, key)
 		return nil, 0, ""
 	}
-	ahead := time.Duration(float64(g.queued) / float64(g.limiter.Limit()) * float64(time.Second))
+	ahead := max(0, float64(g.queued)+1-g.limiter.TokensAt(now)) / float64(g.limiter.Limit())
+	if g.search { // the rate grows as fast as itself
+		ahead = math.Log1p(ahead)
+	}
+	wait := time.Duration(ahead * float64(time.Second))
 	g.queued++
 	if closed := g.openAt.Sub(now); closed > 0 {
-		return g, saturatingAdd(closed, ahead), WaitCooldown
+		return g, saturatingAdd(closed, wait), WaitCooldown
 	}
-	return g, ahead, WaitPace
+	return g, wait, WaitPace
 }
 
 func (p *pace) leave(g *group) {
@@ -137,6 +150,11 @@ func (p *pace) leave(g *group) {
 
 // take waits for the turn; those who came first have it first.
 func (g *group) take(ctx context.Context, patience time.Duration) error {
+	select {
+	case g.turn <- struct{}{}:
+		return nil
+	default:
+	}
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
 	select {
@@ -192,52 +210,70 @@ func (p *pace) accept(key string, admitted *pass, now time.Time) {
 		return
 	}
 	g.proving = false
-	r := g.limiter.Limit()
-	g.limiter.SetLimitAt(now, r+g.step/max(r, 1))
+	g.search = g.search || now.Sub(g.refused) > searchAfter
+	r, step := g.limiter.Limit(), searchRate
+	if !g.search {
+		step = g.step / r
+	}
+	g.limiter.SetLimitAt(now, r+step)
 }
 
 // refuse closes a group until the server's time.
 func (p *pace) refuse(key string, admitted *pass, now time.Time, wait time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	accepted := p.count(key, now).rate(now, wait)
 	g := p.groups[key]
 	if g == nil {
-		g = &group{turn: make(chan struct{}, 1), limiter: rate.NewLimiter(p.count(key, now).rate(now, wait), 1)}
+		g = &group{turn: make(chan struct{}, 1), limiter: rate.NewLimiter(max(accepted, searchRate), 1), search: accepted < searchRate}
 		p.room(now)
 		p.groups[key] = g
 	}
+	probe := g.proving
+	g.proving, g.refused = true, now
 	if until := now.Add(wait); until.After(g.openAt) {
 		g.openAt, g.boundAt = until, until
 	}
-	if admitted.epoch != g.epoch {
-		g.proving = true
+	if admitted.epoch != g.epoch { // it was under way when the group was closed
 		return
 	}
-	if g.epoch > 0 {
+	switch {
+	case g.epoch == 0 || probe: // nothing was learned about the rate
+	case g.search:
+		g.search = false
+		g.limiter.SetLimitAt(now, max(accepted, lowestRate))
+	default:
 		g.limiter.SetLimitAt(now, max(g.limiter.Limit()*decrease, lowestRate))
 	}
 	g.epoch++
-	g.proving = true
 	g.step = g.limiter.Limit() * increase
 }
 
-// room keeps the number of groups bounded: those that hold nobody up go first, then the one that opens soonest.
+// room keeps the number of groups bounded: those that hold nobody up go first, then the half that opens soonest.
 func (p *pace) room(now time.Time) {
 	if len(p.groups) < mostGroups {
 		return
 	}
-	soonest := ""
+	type idle struct {
+		key    string
+		openAt time.Time
+	}
+	var closed []idle
 	for key, g := range p.groups {
 		switch {
 		case g.queued > 0:
 		case now.After(g.openAt):
 			delete(p.groups, key)
-		case soonest == "" || g.openAt.Before(p.groups[soonest].openAt):
-			soonest = key
+		default:
+			closed = append(closed, idle{key, g.openAt})
 		}
 	}
-	if len(p.groups) >= mostGroups {
-		delete(p.groups, soonest)
+	if len(p.groups) < mostGroups/2 {
+		return
+	}
+	slices.SortFunc(closed, func(a, b idle) int { return a.openAt.Compare(b.openAt) })
+	for _, g := range closed[:len(closed)/2] {
+		delete(p.groups, g.key)
 	}
 }
 
@@ -262,5 +298,5 @@ func (p *pace) count(key string, now time.Time) *tally {
 // rate is what the server has accepted lately, the wait that it asks for included.
 func (c *tally) rate(now time.Time, wait time.Duration) rate.Limit {
 	over := saturatingAdd(now.Sub(c.since), wait)
-	return max(rate.Limit(float64(c.earlier+c.accepted)/max(over, time.Millisecond).Seconds()), lowestRate)
+	return rate.Limit(float64(c.earlier+c.accepted) / max(over, time.Millisecond).Seconds())
 }

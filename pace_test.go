@@ -2,7 +2,11 @@ package duolink
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net/http"
+	"net/http/httptest"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -10,6 +14,7 @@ import (
 	"time"
 
 	"github.com/duolink/duolink/internal/sandbox"
+	"github.com/hashicorp/go-retryablehttp"
 	"github.com/stretchr/testify/require"
 )
 
@@ -37,39 +42,264 @@ func sandboxClient(t *testing.T, transport http.RoundTripper, opts ...Option) *C
 	return c
 }
 
-// A thousand callers against twenty requests a second: all succeed, near the ideal time, and few requests are refused.
-func TestPaceOfAThousand(t *testing.T) {
-	const (
-		callers, each, perSecond = 1000, 10, 20
-	)
-	inBubble(t, []sandbox.Option{sandbox.WithRequestsPerSecond(perSecond), sandbox.WithHourlyLimit(0)},
-		[]Option{WithRetry(Retry{MaxWait: time.Hour, MaxAttempts: 10})},
-		func(t *testing.T, c *Client, s *sandbox.Sandbox) {
-			began := time.Now()
-			var failed atomic.Int32
-			var wg sync.WaitGroup
-			for range callers {
-				wg.Go(func() {
-					for range each {
-						if _, err := c.Links.Get(context.Background(), sandbox.OpenLoginLinkID); err != nil {
-							failed.Add(1)
-						}
-					}
-				})
-			}
-			wg.Wait()
-			took := time.Since(began)
-			refused := 0
-			for _, r := range s.Requests() {
-				if r.Status == http.StatusTooManyRequests && r.Time.After(began) {
-					refused++
+// A hundred callers, and one 429 that asks for ten seconds: until then nothing is sent, and then one request alone.
+func TestOneRefusalForAll(t *testing.T) {
+	inBubble(t, nil, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
+		s.Script(refusal("10", 1))
+		began := time.Now()
+		_, err := c.Links.Get(t.Context(), "dsll_1", WithoutRetry())
+		require.ErrorIs(t, err, ErrRateLimited)
+		var wg sync.WaitGroup
+		for range 100 {
+			wg.Go(func() {
+				_, err := c.Logins.List(t.Context())
+				require.NoError(t, err)
+			})
+		}
+		wg.Wait()
+		require.Equal(t, 101, s.Count(""))
+		at := times(s, began)
+		require.Zero(t, at[0])
+		require.Equal(t, 10*time.Second, at[1], "the probe, at the very instant")
+		require.Greater(t, at[2], 10*time.Second)
+	})
+}
+
+// The same, with all hundred under way before the refusal arrives: what was in flight is in flight, nothing follows it.
+func TestOneRefusalInFlight(t *testing.T) {
+	inBubble(t, nil, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
+		slow := refusal("10", 1)
+		slow.Delay = time.Second
+		s.Script(slow, sandbox.Fault{Delay: 2 * time.Second, Times: 49})
+		began := time.Now()
+		var wg sync.WaitGroup
+		for i := range 100 {
+			wg.Go(func() {
+				time.Sleep(time.Duration(i/50) * 1500 * time.Millisecond) // fifty at once, fifty after the refusal
+				_, err := c.Logins.List(t.Context())
+				require.NoError(t, err)
+			})
+		}
+		wg.Wait()
+		at := times(s, began)
+		require.Len(t, at, 101)
+		require.Equal(t, time.Duration(0), at[49])
+		require.Equal(t, 11*time.Second, at[50], "ten seconds after the refusal")
+		require.Greater(t, at[51], 11*time.Second)
+	})
+}
+
+// A probe that is refused closes the group again; one that is lost lets the next probe go.
+func TestProbeThatFails(t *testing.T) {
+	inBubble(t, nil, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
+		s.Script(refusal("10", 1), refusal("20", 1), sandbox.Fault{Drop: sandbox.DropBefore})
+		began := time.Now()
+		var wg sync.WaitGroup
+		_, _ = c.Logins.List(t.Context(), WithoutRetry())
+		for range 20 {
+			wg.Go(func() {
+				_, err := c.Logins.List(t.Context())
+				require.NoError(t, err)
+			})
+		}
+		wg.Wait()
+		at := times(s, began)
+		require.Equal(t, []time.Duration{0, 10 * time.Second, 30 * time.Second}, at[:3])
+		require.Len(t, at, 23)
+	})
+}
+
+// A probe that gets no answer holds the others up for a while, not for its whole time.
+func TestProbeThatStalls(t *testing.T) {
+	inBubble(t, nil, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
+		s.Script(refusal("10", 1), sandbox.Fault{Delay: 50 * time.Minute})
+		began := time.Now()
+		_, _ = c.Logins.List(t.Context(), WithoutRetry())
+		go func() { _, _ = c.Logins.ListAccounts(t.Context(), AccountsQuery{DataSourceID: "GAWA"}) }()
+		time.Sleep(time.Second)
+		_, err := c.Logins.List(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, 20*time.Second, time.Since(began))
+		time.Sleep(time.Hour)
+	})
+}
+
+// Groups are apart: another tenant, another operation on a MoneyKit link and another link are not held up.
+func TestGroupsAreApart(t *testing.T) {
+	inBubble(t, []sandbox.Option{sandbox.WithAPIKey("api_tenant_2")}, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
+		began := time.Now()
+		s.Script(refusal("3600", 1))
+		_, err := c.Logins.List(t.Context())
+		require.ErrorIs(t, err, ErrRateLimited)
+		_, err = c.Logins.List(t.Context(), WithToken("api_tenant_2"))
+		require.NoError(t, err)
+
+		_, err = c.Identity.Link(t.Context(), sandbox.LinkID)
+		require.NoError(t, err)
+		s.Script(refusal("3600", 1))
+		_, err = c.Identity.Get(t.Context(), sandbox.LinkID, IdentityQuery{})
+		require.ErrorIs(t, err, ErrRateLimited)
+		_, err = c.Identity.Get(t.Context(), sandbox.LinkID, IdentityQuery{})
+		require.ErrorIs(t, err, ErrRateLimited)
+		_, err = c.Identity.Get(t.Context(), sandbox.SecondLinkID, IdentityQuery{})
+		require.NoError(t, err)
+		_, err = c.Auth.Numbers(t.Context(), sandbox.LinkID)
+		require.NoError(t, err)
+		_, err = c.Auth.Get(t.Context(), AuthQuery{AccessToken: NewSecret(sandbox.AccessToken)})
+		require.NoError(t, err)
+		require.Zero(t, time.Since(began))
+		require.Equal(t, 1, s.Count("identity.get")-1, "refused once, and the other link's")
+	})
+}
+
+// Pacing ends when nobody has had to wait for a minute, and the group is forgotten.
+func TestPacingEnds(t *testing.T) {
+	inBubble(t, nil, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
+		s.Script(refusal("10", 1))
+		_, err := c.Logins.List(t.Context())
+		require.NoError(t, err)
+		require.Len(t, c.pace.groups, 1)
+		time.Sleep(2 * paceEnds)
+		_, err = c.Logins.List(t.Context())
+		require.NoError(t, err)
+		require.Empty(t, c.pace.groups)
+	})
+}
+
+// Memory stays bounded under a million links that are each refused, and a million that are accepted.
+func TestPaceIsBounded(t *testing.T) {
+	p, now := newPace(), time.Now()
+	free := &pass{release: func() {}}
+	for i := range 1_000_000 {
+		key := groupKey("identity.get", strconv.Itoa(i))
+		p.accept(key, free, now)
+		p.refuse(key, free, now, time.Minute+time.Duration(i))
+	}
+	require.LessOrEqual(t, len(p.groups), mostGroups)
+	require.LessOrEqual(t, len(p.counts), mostCounts)
+	last := groupKey("identity.get", "999999")
+	require.Contains(t, p.groups, last, "the newest is kept")
+}
+
+// The client asks a caller's Limiter before each attempt, by a name that tells nothing.
+func TestLimiter(t *testing.T) {
+	l := &recordingLimiter{}
+	inBubble(t, nil, []Option{WithLimiter(l)}, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
+		s.Script(sandbox.Fault{Status: 502})
+		_, err := c.Links.Get(t.Context(), "dsll_1")
+		require.NoError(t, err)
+		require.Len(t, l.groups, 2)
+		require.Equal(t, l.groups[0], l.groups[1])
+		require.NotContains(t, l.groups[0], sandbox.APIKey)
+
+		l.err = errors.New("no room")
+		_, err = c.Links.Get(t.Context(), "dsll_1")
+		require.ErrorIs(t, err, l.err)
+		e, _ := errors.AsType[*Error](err)
+		require.Equal(t, NotSent, e.Outcome)
+		require.Equal(t, 2, s.Count(""))
+	})
+}
+
+type recordingLimiter struct {
+	groups []string
+	err    error
+}
+
+func (l *recordingLimiter) Wait(_ context.Context, group string) error {
+	l.groups = append(l.groups, group)
+	return l.err
+}
+
+// handler is a connection to a sandbox without one: for ten thousand requests it matters.
+type handler struct{ http.Handler }
+
+func (h handler) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Body == nil {
+		r.Body = http.NoBody
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w.Result(), nil
+}
+
+// The job that the README's table on retries measures: a thousand callers make ten calls each against a server that takes
+// twenty requests a second, and says Retry-After: 1 to the others. At best it takes 500 seconds.
+const callers, each, perSecond = 1000, 10, 20
+
+type measured struct {
+	took                     time.Duration
+	failed                   int
+	requests, later, refused int // later and refused are those after the first instant
+}
+
+func job(s *sandbox.Sandbox, do func() error) measured {
+	var failed atomic.Int32
+	var wg sync.WaitGroup
+	began := time.Now()
+	for range callers {
+		wg.Go(func() {
+			for range each {
+				if do() != nil {
+					failed.Add(1)
 				}
 			}
-			later := len(s.Requests()) - callers
-			t.Logf("%d calls in %v (ideal 500 s), %d requests, %d refused after the first burst (%.2f %%)",
-				callers*each, took, len(s.Requests()), refused, 100*float64(refused)/float64(later))
-			require.Zero(t, failed.Load())
-			require.Less(t, took, 625*time.Second)
-			require.LessOrEqual(t, float64(refused), 0.03*float64(later))
 		})
+	}
+	wg.Wait()
+	m := measured{took: time.Since(began), failed: int(failed.Load())}
+	for _, r := range s.Requests() {
+		m.requests++
+		if r.Time.After(began) {
+			m.later++
+			if r.Status == http.StatusTooManyRequests {
+				m.refused++
+			}
+		}
+	}
+	return m
+}
+
+func (m measured) String() string {
+	return fmt.Sprintf("%v, %d of %d calls failed, %d requests, %d of %d refused after the first instant (%.1f %%)",
+		m.took.Round(time.Second), m.failed, callers*each, m.requests, m.refused, m.later, 100*float64(m.refused)/float64(m.later))
+}
+
+func TestPaceOfAThousand(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := sandbox.New(sandbox.WithRequestsPerSecond(perSecond), sandbox.WithHourlyLimit(0))
+		c := sandboxClient(t, handler{s}, WithRetry(Retry{MaxWait: time.Hour}))
+		m := job(s, func() error {
+			_, err := c.Links.Get(context.Background(), sandbox.OpenLoginLinkID)
+			return err
+		})
+		t.Log("duolink:", m)
+		require.Zero(t, m.failed)
+		require.Less(t, m.took, 625*time.Second)
+		require.LessOrEqual(t, float64(m.refused), 0.03*float64(m.later))
+	})
+}
+
+// The same job by go-retryablehttp as it comes, but for its log: what the README compares with.
+func TestPaceOfPlainRetryablehttp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := sandbox.New(sandbox.WithRequestsPerSecond(perSecond), sandbox.WithHourlyLimit(0))
+		plain := retryablehttp.NewClient()
+		plain.Logger = nil
+		plain.HTTPClient = &http.Client{Transport: handler{s}}
+		m := job(s, func() error {
+			req, err := retryablehttp.NewRequest(http.MethodGet, "http://sandbox.test/v2/ds/login/link/"+sandbox.OpenLoginLinkID, nil)
+			if err != nil {
+				return err
+			}
+			req.Header.Set("Authorization", "Bearer "+sandbox.APIKey)
+			resp, err := plain.Do(req)
+			if err == nil {
+				_ = resp.Body.Close()
+			}
+			return err
+		})
+		t.Log("go-retryablehttp:", m)
+		require.Equal(t, callers*each, m.failed+m.requests-m.refused-(m.requests-m.later-perSecond), "every call ended somehow")
+	})
 }

@@ -1,0 +1,358 @@
+package duolink
+
+import (
+	"context"
+	"errors"
+	"math"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/duolink/duolink/internal/sandbox"
+	"github.com/stretchr/testify/require"
+)
+
+// refusal is a scripted 429.
+func refusal(retryAfter string, times int) sandbox.Fault {
+	h := http.Header{}
+	if retryAfter != "" {
+		h.Set("Retry-After", retryAfter)
+	}
+	return sandbox.Fault{Status: 429, Header: h, Body: `{"error":"rate limited"}`, Times: times}
+}
+
+// times are when the sandbox saw requests, since the given instant.
+func times(s *sandbox.Sandbox, since time.Time) []time.Duration {
+	var all []time.Duration
+	for _, r := range s.Requests() {
+		all = append(all, r.Time.Sub(since))
+	}
+	return all
+}
+
+func TestBackoff(t *testing.T) {
+	inBubble(t, nil, []Option{WithRetry(Retry{MaxAttempts: 3, MinBackoff: time.Second, MaxBackoff: time.Minute})}, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
+		s.Script(sandbox.Fault{Status: 502, Times: -1})
+		began := time.Now()
+		var resp Response
+		_, err := c.Links.Get(t.Context(), "dsll_1", WithResponse(&resp))
+		require.ErrorIs(t, err, ErrServer)
+		e, _ := errors.AsType[*Error](err)
+		require.Equal(t, 3, e.Attempts)
+		require.Len(t, resp.Attempts, 3)
+		require.Equal(t, 3, s.Count("links.get"))
+		require.LessOrEqual(t, resp.Attempts[1].Wait, time.Second, "full jitter: at most the bound")
+		require.LessOrEqual(t, resp.Attempts[2].Wait, 2*time.Second)
+		require.Equal(t, time.Since(began), resp.Attempts[1].Wait+resp.Attempts[2].Wait, "nothing but the two waits takes time")
+	})
+}
+
+// The bounds of the random wait double, up to the largest, and no number of attempts makes them overflow.
+func TestBackoffBounds(t *testing.T) {
+	r := Retry{MinBackoff: 500 * time.Millisecond, MaxBackoff: 15 * time.Second, MaxWait: time.Minute}
+	for attempts, bound := range map[int]time.Duration{1: r.MinBackoff, 2: time.Second, 5: 8 * time.Second, 6: r.MaxBackoff, 40: r.MaxBackoff, 1 << 40: r.MaxBackoff} {
+		largest := time.Duration(0)
+		for range 2000 {
+			wait := backoff(r, attempts)
+			require.GreaterOrEqual(t, wait, time.Duration(0))
+			require.Less(t, wait, bound)
+			largest = max(largest, wait)
+		}
+		require.Greater(t, largest, bound*9/10, "%d attempts: the whole range is used", attempts)
+	}
+}
+
+// A Retry-After that the caller is willing to wait for is waited for to the nanosecond.
+func TestRetryAfterIsWaitedFor(t *testing.T) {
+	for name, tc := range map[string]struct {
+		value func(now time.Time) string
+		want  time.Duration
+	}{
+		"an hour":            {func(time.Time) string { return "3600" }, time.Hour},
+		"padded":             {func(time.Time) string { return " \t90 " }, 90 * time.Second},
+		"HTTP-date":          {func(now time.Time) string { return now.Add(time.Hour).UTC().Format(http.TimeFormat) }, time.Hour},
+		"HTTP-date, RFC 850": {func(now time.Time) string { return now.Add(time.Hour).UTC().Format("Monday, 02-Jan-06 15:04:05 GMT") }, time.Hour},
+		"HTTP-date, asctime": {func(now time.Time) string { return now.Add(time.Hour).UTC().Format(time.ANSIC) }, time.Hour},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, nil, []Option{WithRetry(Retry{MaxWait: 2 * time.Hour})}, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
+				began := time.Now()
+				s.Script(refusal(tc.value(began), 1))
+				_, err := c.Links.Get(t.Context(), "dsll_1")
+				require.NoError(t, err)
+				require.Equal(t, []time.Duration{0, tc.want}, times(s, began))
+			})
+		})
+	}
+}
+
+// A 503 concerns the call alone: it waits as long as the server says, and a little longer, so that not all come back at once.
+func TestRetryAfterOf503(t *testing.T) {
+	inBubble(t, nil, []Option{WithRetry(Retry{MaxWait: 2 * time.Hour, MinBackoff: time.Second})}, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
+		began := time.Now()
+		s.Script(sandbox.Fault{Status: 503, Header: http.Header{"Retry-After": {"3600"}}})
+		_, err := c.Links.Close(t.Context(), "dsll_1")
+		require.NoError(t, err)
+		at := times(s, began)
+		require.Len(t, at, 2)
+		require.GreaterOrEqual(t, at[1], time.Hour)
+		require.Less(t, at[1], time.Hour+time.Second)
+	})
+}
+
+// A wait that is too long is not started: the typed error is there at virtual time 0, and says how long it would have been.
+func TestRetryAfterTooLong(t *testing.T) {
+	inTheYear2099 := time.Date(2099, 1, 1, 0, 0, 0, 0, time.UTC)
+	for name, tc := range map[string]struct {
+		value    string
+		maxWait  time.Duration
+		deadline time.Duration
+		want     func(now time.Time) time.Duration
+	}{
+		"beyond the deadline":    {"3600", 2 * time.Hour, 30 * time.Second, func(time.Time) time.Duration { return time.Hour }},
+		"beyond MaxWait":         {"61", 0, 0, func(time.Time) time.Duration { return 61 * time.Second }},
+		"the year 2099":          {inTheYear2099.Format(http.TimeFormat), 0, 0, inTheYear2099.Sub},
+		"overflows nanoseconds":  {"9223372037", 0, 0, func(time.Time) time.Duration { return math.MaxInt64 }},
+		"overflows 64 bits":      {"99999999999999999999", 0, 0, func(time.Time) time.Duration { return math.MaxInt64 }},
+		"the largest that fits":  {"9223372036", 0, 0, func(time.Time) time.Duration { return 9223372036 * time.Second }},
+		"for ever, with MaxWait": {"99999999999999999999", math.MaxInt64 - 1, 0, func(time.Time) time.Duration { return math.MaxInt64 }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, nil, []Option{WithRetry(Retry{MaxWait: tc.maxWait})}, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
+				began, ctx := time.Now(), t.Context()
+				if tc.deadline > 0 {
+					var cancel context.CancelFunc
+					ctx, cancel = context.WithTimeout(ctx, tc.deadline)
+					defer cancel()
+				}
+				s.Script(refusal(tc.value, 1))
+				_, err := c.Links.Get(ctx, "dsll_1")
+				require.Zero(t, time.Since(began))
+				require.ErrorIs(t, err, ErrRateLimited)
+				e, _ := errors.AsType[*Error](err)
+				require.Equal(t, tc.want(began), e.RetryAfter)
+				require.Equal(t, tc.deadline > 0, errors.Is(err, context.DeadlineExceeded))
+				require.Equal(t, Rejected, e.Outcome)
+
+				// The next call is not sent at all.
+				_, err = c.Links.List(ctx)
+				require.ErrorIs(t, err, ErrRateLimited)
+				e, _ = errors.AsType[*Error](err)
+				require.Equal(t, tc.want(began), e.RetryAfter)
+				require.Equal(t, NotSent, e.Outcome)
+				require.Zero(t, e.StatusCode)
+				require.Zero(t, time.Since(began))
+				require.Len(t, s.Requests(), 1)
+			})
+		})
+	}
+}
+
+// What cannot be read is no wait: the backoff applies.
+func TestRetryAfterUnusable(t *testing.T) {
+	for _, value := range []string{"", "-1", "1.5", "soon", "１０", "0x10", "1e3", "+5", "10 seconds", "Thu, 32 Jan 2099 00:00:00 GMT"} {
+		require.Zero(t, retryAfter(http.Header{"Retry-After": {value}}, time.Now()), "%q", value)
+	}
+	require.Zero(t, retryAfter(http.Header{"Retry-After": {"0"}}, time.Now()))
+	past := time.Now().Add(-time.Hour).UTC().Format(http.TimeFormat)
+	require.Zero(t, retryAfter(http.Header{"Retry-After": {past}}, time.Now()))
+}
+
+// A date is measured by the server's own clock, so that ours may be wrong by a day.
+func TestRetryAfterByTheServersClock(t *testing.T) {
+	server := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
+	h := http.Header{"Retry-After": {server.Add(30 * time.Second).Format(http.TimeFormat)}, "Date": {server.Format(http.TimeFormat)}}
+	for _, ours := range []time.Duration{-24 * time.Hour, 0, 24 * time.Hour} {
+		require.Equal(t, 30*time.Second, retryAfter(h, server.Add(ours)))
+	}
+}
+
+// A call that is cancelled while it waits returns in the same instant, and both errors can be matched.
+func TestCancelInMidWait(t *testing.T) {
+	for name, fault := range map[string]sandbox.Fault{
+		"429": refusal("50", -1),
+		"503": {Status: 503, Header: http.Header{"Retry-After": {"50"}}, Times: -1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, nil, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
+				s.Script(fault)
+				began := time.Now()
+				ctx, cancel := context.WithCancel(t.Context())
+				time.AfterFunc(20*time.Second, cancel)
+				_, err := c.Links.Get(ctx, "dsll_1")
+				require.Equal(t, 20*time.Second, time.Since(began))
+				require.ErrorIs(t, err, context.Canceled)
+				e, _ := errors.AsType[*Error](err)
+				require.Equal(t, fault.Status, e.StatusCode)
+				require.Equal(t, 50*time.Second, e.RetryAfter)
+				require.Equal(t, 1, s.Count("links.get"))
+
+				// And so does one that waits behind another's refusal.
+				if fault.Status == 429 {
+					ctx, cancel := context.WithCancel(t.Context())
+					time.AfterFunc(5*time.Second, cancel)
+					_, err = c.Links.List(ctx)
+					require.Equal(t, 25*time.Second, time.Since(began))
+					require.ErrorIs(t, err, context.Canceled)
+					require.ErrorIs(t, err, ErrRateLimited)
+				}
+			})
+		})
+	}
+}
+
+func TestPerCallPatience(t *testing.T) {
+	inBubble(t, nil, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
+		began := time.Now()
+		s.Script(refusal("50", 1))
+		_, err := c.Links.Get(t.Context(), "dsll_1", WithMaxWait(10*time.Second))
+		require.ErrorIs(t, err, ErrRateLimited)
+		_, err = c.Links.Get(t.Context(), "dsll_1", WithMaxWait(0))
+		require.ErrorIs(t, err, ErrRateLimited)
+		require.Zero(t, time.Since(began))
+		_, err = c.Links.Get(t.Context(), "dsll_1")
+		require.NoError(t, err)
+		require.Equal(t, 50*time.Second, time.Since(began))
+	})
+	inBubble(t, nil, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
+		s.Script(sandbox.Fault{Status: 502, Times: -1})
+		for _, opt := range []CallOption{WithoutRetry(), WithMaxWait(0)} {
+			s.ResetRequests()
+			_, err := c.Links.Get(t.Context(), "dsll_1", opt)
+			require.ErrorIs(t, err, ErrServer)
+			require.Equal(t, 1, s.Count(""))
+		}
+	})
+}
+
+// Licence codes are permanent, whatever status they wear.
+func TestPermanentCodes(t *testing.T) {
+	for status, code := range map[int]Code{500: CodeLicenseNotFound, 503: "LICENSE_SOMETHING_NEW", 429: CodeLicenseDailyQueryLimitExceeded} {
+		inBubble(t, nil, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
+			s.Script(sandbox.Fault{Status: status, Body: `{"error":{"code":"` + string(code) + `","message":"no"}}`, Times: -1})
+			_, err := c.Links.Get(t.Context(), "dsll_1")
+			e, _ := errors.AsType[*Error](err)
+			require.Equal(t, code, e.Code)
+			require.Equal(t, 1, s.Count(""))
+		})
+	}
+}
+
+// A stalled attempt ends with its own timeout and is repeated while the caller's context lives; one that may be slow is not.
+func TestAttemptTimeout(t *testing.T) {
+	inBubble(t, nil, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
+		s.Script(sandbox.Fault{Delay: time.Hour}, sandbox.Fault{Stall: true})
+		began := time.Now()
+		var resp Response
+		_, err := c.Links.Get(t.Context(), "dsll_1", WithResponse(&resp))
+		require.NoError(t, err)
+		require.Len(t, resp.Attempts, 3)
+		require.Equal(t, 30*time.Second, resp.Attempts[0].Duration)
+		require.Equal(t, 30*time.Second, resp.Attempts[1].Duration)
+		require.Less(t, time.Since(began), 62*time.Second)
+	})
+	inBubble(t, nil, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
+		s.Script(sandbox.Fault{Delay: 59 * time.Minute})
+		_, err := c.Logins.ListAccounts(t.Context(), AccountsQuery{DataSourceID: "GAWA"})
+		require.NoError(t, err)
+		require.Equal(t, 1, s.Count(""))
+	})
+}
+
+// An expired token is renewed once and the call repeated once, also a create: it was refused. Somebody else's link is not a
+// matter of the token.
+func TestExpiredToken(t *testing.T) {
+	inBubble(t, nil, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
+		_, err := c.Identity.Link(t.Context(), sandbox.LinkID)
+		require.NoError(t, err)
+		s.ExpireTokens()
+		_, err = c.Identity.Refresh(t.Context(), sandbox.LinkID, []Product{ProductIdentity})
+		require.NoError(t, err)
+		require.Equal(t, 2, s.TokensIssued())
+		require.Equal(t, 1, s.Refreshes(sandbox.LinkID))
+		require.Equal(t, 2, s.Count("identity.refresh"))
+	})
+	inBubble(t, nil, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
+		s.Script(sandbox.Fault{Operation: "identity.link", Status: 401, Body: `{"error_code":"api_error.auth.expired_access_token","error_message":"Access token expired"}`, Times: -1})
+		_, err := c.Identity.Link(t.Context(), sandbox.LinkID)
+		require.ErrorIs(t, err, ErrUnauthorized)
+		require.Equal(t, 2, s.Count("identity.link"))
+		require.Equal(t, 2, s.TokensIssued())
+	})
+	inBubble(t, nil, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
+		_, err := c.Identity.Link(t.Context(), sandbox.ForeignLinkID)
+		require.ErrorIs(t, err, ErrUnauthorized)
+		require.Equal(t, 1, s.Count("identity.link"))
+		require.Equal(t, 1, s.TokensIssued())
+	})
+}
+
+// When everything fails, repetitions stop: every call is sent once.
+func TestRetryBudget(t *testing.T) {
+	const calls = 1000
+	inBubble(t, nil, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
+		s.Script(sandbox.Fault{Status: 502, Times: -1})
+		var wg sync.WaitGroup
+		for range calls {
+			wg.Go(func() {
+				_, _ = c.Links.Get(context.Background(), "dsll_1")
+			})
+		}
+		wg.Wait()
+		require.Equal(t, calls+budgetFull, s.Count(""))
+
+		// Successes bring it back.
+		s.ClearScript()
+		for range 5 {
+			_, err := c.Links.Get(t.Context(), "dsll_1")
+			require.NoError(t, err)
+		}
+		s.Script(sandbox.Fault{Status: 502})
+		_, err := c.Links.Get(t.Context(), "dsll_1")
+		require.NoError(t, err)
+	})
+}
+
+// What the answers say of the limit is kept: a missing header changes nothing, garbage neither, and 0 is a value.
+func TestRateLimitState(t *testing.T) {
+	inBubble(t, nil, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
+		require.Equal(t, RateLimit{}, c.RateLimit(Supermetrics))
+		header := func(limit, remaining string) sandbox.Fault {
+			h := http.Header{}
+			for name, value := range map[string]string{"X-RateLimit-Limit": limit, "X-RateLimit-Remaining": remaining} {
+				if value != "" {
+					h.Set(name, value)
+				}
+			}
+			return sandbox.Fault{Status: 200, Body: `{"data":[]}`, Header: h}
+		}
+		began := time.Now()
+		for _, step := range []struct {
+			limit, remaining string
+			want             RateLimit
+		}{
+			{"", "", RateLimit{}},
+			{"5000", "", RateLimit{Limit: 5000}},
+			{"", "0", RateLimit{Limit: 5000, Known: true, SeenAt: began}},
+			{"100", "7", RateLimit{Limit: 100, Remaining: 7, Known: true, SeenAt: began}},
+			{"-3", "many", RateLimit{Limit: 100, Remaining: 7, Known: true, SeenAt: began}},
+			{"", "", RateLimit{Limit: 100, Remaining: 7, Known: true, SeenAt: began}},
+		} {
+			s.Script(header(step.limit, step.remaining))
+			_, err := c.Links.List(t.Context())
+			require.NoError(t, err)
+			require.Equal(t, step.want, c.RateLimit(Supermetrics))
+		}
+		// Another tenant's answers are another tenant's state.
+		s.Script(header("9", "9"))
+		_, err := c.Links.List(t.Context(), WithToken("api_other"))
+		require.NoError(t, err)
+		require.Equal(t, 7, c.RateLimit(Supermetrics).Remaining)
+
+		s.Script(refusal("30", 1))
+		_, _ = c.Links.List(t.Context(), WithoutRetry())
+		require.Equal(t, began.Add(30*time.Second), c.RateLimit(Supermetrics).CooldownUntil)
+		require.Zero(t, c.RateLimit(MoneyKit))
+	})
+}
