@@ -18,11 +18,19 @@ import (
 func (t *trip) receive(ctx context.Context, resp *http.Response) error {
 	t.status, t.head = resp.StatusCode, resp.Header
 	e := t.judge(resp)
+	kept := false
+	defer func() {
+		if !kept { // a hook has panicked
+			_ = resp.Body.Close()
+		}
+	}()
 	if t.open == nil {
+		kept = true
 		_ = resp.Body.Close()
 		resp.Body = http.NoBody // retryablehttp would close it again
 	}
 	t.settle(ctx, e)
+	kept = true
 	if e == nil {
 		return nil
 	}
@@ -141,9 +149,14 @@ func (t *trip) unreadable(err error) *Error {
 	}
 }
 
-// end closes the books on a call that failed after its answer began to arrive.
+// end closes the books on a call that failed.
 func (t *trip) end(e *Error) error {
-	e.Attempts = len(t.attempts)
+	if e.Operation == t.op.name {
+		e.Attempts = len(t.attempts)
+	}
+	if t.unclear {
+		e.Outcome = Unknown
+	}
 	t.report()
 	return e
 }
@@ -189,9 +202,18 @@ func redirectHost(location string) string {
 	return brief(u.Host)
 }
 
-// requestID is what the vendor's support asks for: the body's, else the header's.
+// requestID is what the vendor's support asks for: the body's, else the header's, and none that quotes a secret.
 func (t *trip) requestID() string {
-	return cmp.Or(identifier(bodyRequestID(t.body)), identifier(t.head.Get("X-Request-Id")))
+	id := cmp.Or(identifier(bodyRequestID(t.body)), identifier(t.head.Get("X-Request-Id")))
+	if id == "" {
+		return ""
+	}
+	for _, secret := range t.confidential() {
+		if len(secret) >= minScrubbed && strings.Contains(id, secret) {
+			return ""
+		}
+	}
+	return id
 }
 
 // report fills in the caller's Response.
@@ -199,8 +221,9 @@ func (t *trip) report() {
 	if t.response == nil {
 		return
 	}
+	body := t.body
 	*t.response = Response{
 		Status: t.status, Header: t.head.Clone(), RequestID: t.requestID(), Attempts: slices.Clone(t.attempts),
-		RateLimit: rateLimit(t.head, time.Now()), body: &t.body,
+		RateLimit: rateLimit(t.head, time.Now()), body: func() []byte { return body },
 	}
 }

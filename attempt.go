@@ -151,6 +151,7 @@ func (t *trip) settle(ctx context.Context, e *Error) {
 	if e == nil {
 		c.budget.refund()
 	}
+	t.unclear = t.unclear || e != nil && e.Outcome == Unknown
 	t.attemptEnds(ctx, e)
 }
 

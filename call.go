@@ -89,7 +89,7 @@ type Response struct {
 	Attempts  []Attempt // what was tried, and how long was waited before
 	RateLimit RateLimit
 
-	body *[]byte // behind a pointer, so that no verb of fmt prints it
+	body func() []byte // a function, so that no verb of fmt prints it, not even one that does not fit
 }
 
 // Body is the answer as it came, decompressed, bounded, and with everything confidential in it. It is nil for a stream.
@@ -97,7 +97,7 @@ func (r *Response) Body() []byte {
 	if r.body == nil {
 		return nil
 	}
-	return *r.body
+	return r.body()
 }
 
 // String shows the status, the request id and the number of attempts.

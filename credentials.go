@@ -2,6 +2,7 @@ package duolink
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/url"
 	"strings"
@@ -158,6 +159,7 @@ type renewal struct {
 	took     time.Duration
 	err      error
 	panicked any
+	told     sync.Once // to the hooks and the log
 }
 
 func (c *tokenCache) authorize(ctx context.Context, api API, h http.Header) error {
@@ -176,10 +178,11 @@ func (c *tokenCache) authorize(ctx context.Context, api API, h http.Header) erro
 func (c *tokenCache) renew(h http.Header) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if h.Get("Authorization") == "Bearer "+c.token.Reveal() {
+	used := h.Get("Authorization")
+	if used == "Bearer "+c.token.Reveal() {
 		c.token = Secret{}
 	}
-	return true
+	return used != ""
 }
 
 func (c *tokenCache) secrets() []string {
@@ -190,38 +193,46 @@ func (c *tokenCache) secrets() []string {
 
 // current returns a token that is good for a while, or waits for one.
 func (c *tokenCache) current(ctx context.Context) (Secret, error) {
-	r, mine := c.join(ctx)
+	r := c.join(ctx)
 	select {
 	case <-r.done:
 	case <-ctx.Done():
 		return Secret{}, ctx.Err()
 	}
-	if mine {
-		if r.panicked != nil { // a hook's, which belongs on the goroutine of a call
-			panic(r.panicked)
+	var panicked any
+	r.told.Do(func() { // on the goroutine of a call, where hooks belong, and the panics of those in the exchange
+		if panicked = r.panicked; panicked == nil {
+			c.client.renewed(ctx, r.took, r.err)
 		}
-		c.client.renewed(ctx, r.took, r.err)
+	})
+	if panicked != nil {
+		panic(panicked)
+	}
+	if e, ok := errors.AsType[*Error](r.err); ok { // each caller has its own: it is filled in on the way out
+		own := *e
+		return Secret{}, &own
 	}
 	return r.token, r.err
 }
 
 // join returns the renewal that is under way, a new one, or, where the token is good, one that is over.
-func (c *tokenCache) join(ctx context.Context) (r *renewal, mine bool) {
+func (c *tokenCache) join(ctx context.Context) *renewal {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.renewal != nil {
-		return c.renewal, false
+		return c.renewal
 	}
-	r = &renewal{done: make(chan struct{})}
+	r := &renewal{done: make(chan struct{})}
 	if !c.token.IsZero() && time.Now().Before(c.renewAt) {
 		r.token = c.token
+		r.told.Do(func() {}) // it was, when it was new
 		close(r.done)
-		return r, false
+		return r
 	}
 	c.renewal = r
 	// A caller that gives up must not fail the others: the exchange has a life of its own, bounded by its deadline.
 	go c.run(context.WithoutCancel(ctx), r)
-	return r, true
+	return r
 }
 
 // exchangeLimit ends an exchange, with its repetitions, that nobody may be waiting for any more.
@@ -276,7 +287,7 @@ type accessToken struct {
 func readToken(d *jx.Decoder) (*accessToken, error) {
 	t := &accessToken{}
 	err := t.decode(d)
-	if err == nil && t.Token.IsZero() {
+	if err == nil && checkCredential("access token", t.Token.Reveal()) != nil {
 		err = errNoData
 	}
 	return t, err

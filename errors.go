@@ -184,18 +184,17 @@ func argumentError(format string, args ...any) error {
 	return &Error{kind: ErrArgument, Outcome: NotSent, Message: fmt.Sprintf(format, args...)}
 }
 
-// named puts an operation's name on an error that has none. The error is copied: it may be shared, as that of an
-// option is which serves many calls. One from a provider of credentials is kept as the cause.
-func named(err error, api API, operation string) error {
-	e, ok := errors.AsType[*Error](err)
-	if ok && e.Operation != "" { // another operation's, such as the token exchange
-		return err
-	}
-	named := Error{Outcome: NotSent, Message: "no credential could be had", cause: err}
-	if ok {
+// named puts an operation's name on an error that arose before it was sent. The error is copied: it may be shared, as that
+// of an option is which serves many calls. One of another operation, the token exchange, keeps its name; one from a
+// provider of credentials is kept as the cause.
+func named(err error, api API, operation string) *Error {
+	named := Error{Message: "no credential could be had", cause: err}
+	if e, ok := errors.AsType[*Error](err); ok {
 		named = *e
 	}
-	named.API, named.Operation = api, operation
+	if named.Operation == "" {
+		named.API, named.Operation, named.Outcome = api, operation, NotSent
+	}
 	return &named
 }
 

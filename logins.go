@@ -298,12 +298,15 @@ func (l *AccountList) decodeMeta(d *jx.Decoder) error {
 }
 
 // eachAccount reads the same answer as readAccountList and hands on each account as soon as its login is known.
-func eachAccount(d *jx.Decoder, yield func(LoginAccount) error) error {
+func eachAccount(d *jx.Decoder, yield func(LoginAccount) error, item func()) error {
 	err := envelope(d, func(key []byte) error {
 		if string(key) != "data" || d.Next() != jx.Array {
 			return d.Skip()
 		}
-		return d.Arr(func(d *jx.Decoder) error { return eachOfLogin(d, yield) })
+		return d.Arr(func(d *jx.Decoder) error {
+			defer item() // also a login without accounts
+			return eachOfLogin(d, yield)
+		})
 	})
 	if err != nil {
 		return err

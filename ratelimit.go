@@ -96,12 +96,13 @@ func (t *trip) next(ctx context.Context, e *Error) (again bool) {
 		e.because(err)
 		return false
 	}
+	expired := e.Code == CodeExpiredAccessToken && t.auth.renew(t.header)
 	if len(t.attempts) >= t.retry.MaxAttempts {
 		return false
 	}
-	if e.Code == CodeExpiredAccessToken && !t.renewed { // refused, so nothing happened: also a create may go again
+	if expired && !t.renewed { // refused, so nothing happened: also a create may go again
 		t.renewed = true
-		return t.auth.renew(t.header)
+		return true
 	}
 	if !t.op.repeat.allows(e) || t.retry.MaxWait == 0 {
 		return false

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -41,6 +42,9 @@ type operation struct {
 	item    string     // what the vendor counts requests by, where it is not an argument
 	invalid error      // what is wrong with the arguments; nothing is sent then
 }
+
+// Format keeps an operation that is printed by mistake from telling more than its name.
+func (op operation) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, op.name) }
 
 // on names the resource that the operation is about.
 func (op operation) on(id string) operation {
@@ -99,6 +103,7 @@ type trip struct {
 	pass     *pass
 	sent     atomic.Bool // a connection was there for the latest attempt, so bytes may have left
 	renewed  bool        // the token was replaced because it was refused as expired
+	unclear  bool        // an attempt may have been carried out, whatever became of the later ones
 	last     *Error      // what the latest attempt failed with
 	reason   WaitReason  // of the wait before the next one
 	wait     time.Duration

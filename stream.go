@@ -13,7 +13,7 @@ import (
 
 // stream sends an operation and yields its answer item by item, as it arrives. Leaving the loop closes the
 // connection; an error is yielded once, last.
-func stream[T any](ctx context.Context, c *Client, op operation, each func(*jx.Decoder, func(T) error) error, opts []CallOption) iter.Seq2[T, error] {
+func stream[T any](ctx context.Context, c *Client, op operation, each func(d *jx.Decoder, yield func(T) error, item func()) error, opts []CallOption) iter.Seq2[T, error] {
 	op.stream = true
 	return func(yield func(T, error) bool) {
 		var none T
@@ -25,12 +25,12 @@ func stream[T any](ctx context.Context, c *Client, op operation, each func(*jx.D
 		defer func() { _ = t.open.Close() }()
 		m := newMeter(t.open, t.limit)
 		err = each(jx.Decode(m, 64<<10), func(v T) error {
-			m.left = m.limit
+			m.reset()
 			if !yield(v, nil) {
 				return errLeft
 			}
 			return nil
-		})
+		}, m.reset)
 		if err == nil || errors.Is(err, errLeft) {
 			return
 		}
@@ -64,6 +64,9 @@ func newMeter(r io.Reader, limit int64) *meter {
 	}
 	return &meter{r: b, left: limit, limit: limit}
 }
+
+// reset begins another item.
+func (m *meter) reset() { m.left = m.limit }
 
 func (m *meter) Read(p []byte) (int, error) {
 	if m.left <= 0 {

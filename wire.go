@@ -55,7 +55,7 @@ func (t Timestamp) String() string {
 	if t.IsZero() {
 		return t.text
 	}
-	return t.Format(time.RFC3339Nano)
+	return t.UTC().Format(time.RFC3339Nano)
 }
 
 // MarshalText writes what [UnmarshalText] reads back: the text as it came, else RFC 3339.

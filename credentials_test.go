@@ -1,0 +1,625 @@
+package duolink
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/duolink/duolink/internal/sandbox"
+	"github.com/stretchr/testify/require"
+)
+
+// world is a sandbox in a bubble: waits cost nothing there, and connections are pipes.
+type world struct {
+	*sandbox.Sandbox
+	transport *sandbox.Transport
+}
+
+// inWorld runs a test in a bubble with a sandbox.
+func inWorld(t *testing.T, test func(t *testing.T, w world), opts ...sandbox.Option) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		s := sandbox.New(opts...)
+		w := world{s, s.Transport()}
+		defer w.transport.Close()
+		test(t, w)
+	})
+}
+
+// client is a client of the sandbox, under the vendors' own URLs.
+func (w world) client(t *testing.T, opts ...Option) *Client {
+	t.Helper()
+	c, err := New(append([]Option{WithHTTPClient(&http.Client{Transport: w.transport})}, opts...)...)
+	require.NoError(t, err)
+	return c
+}
+
+// exchanging are the credentials that are traded for a token.
+func exchanging() Option {
+	return WithMoneyKit(ClientCredentials(sandbox.ClientID, sandbox.ClientSecret))
+}
+
+func linkOf(ctx context.Context, c *Client, opts ...CallOption) error {
+	_, err := c.Identity.Link(ctx, sandbox.LinkID, opts...)
+	return err
+}
+
+func TestCleanToken(t *testing.T) {
+	for _, tc := range []struct{ token, want string }{
+		{"api_1", "api_1"},
+		{" api_1 ", "api_1"},
+		{"\t\r\napi_1\n", "api_1"},
+		{"Bearer api_1", "api_1"},
+		{"bearer api_1", "api_1"},
+		{"BEARER   api_1", "api_1"},
+		{"bEaReR\tapi_1", "api_1"},
+		{"Bearer \t api_1", "api_1"},
+		{"  Bearer api_1\n", "api_1"},
+		{"bearerish-token", "bearerish-token"},
+		{"BearerToken", "BearerToken"},
+		{"bearer_1", "bearer_1"},
+		{"Bearer bearer", "bearer"},
+		{"bear", "bear"},
+		{"Basic", "Basic"},
+		{"a", "a"},
+		{"!~", "!~"},
+		{"abc=/+._-~", "abc=/+._-~"},
+		{"\u00a0api_1\u00a0", "api_1"}, // a copied no-break space is a space
+		{strings.Repeat("x", 10_000), strings.Repeat("x", 10_000)},
+	} {
+		got, err := cleanToken(tc.token)
+		require.NoError(t, err, "%q", tc.token)
+		require.Equal(t, tc.want, got, "%q", tc.token)
+	}
+	for _, token := range []string{
+		"", " ", "\t\r\n", "Bearer", "bearer", "BEARER ", " bearer\t", "Bearer  \n", "Bearer Bearer CANARY", "CANARY CANARY", "CANARY\tCANARY", "CANARY\nCANARY",
+		"CANARY\r\nX-Evil: 1", "CANARY\x00", "CANARY\x7f", "\x1bCANARY", "CANARYé", "ключ", "CANARY\u200b", "\ufeffCANARY", "CANARY\u00a0CANARY", "CANARY\xff",
+		"Bearer\u00a0CANARY", "Bearer \nCANARY", "Basic CANARY",
+	} {
+		_, err := cleanToken(token)
+		require.ErrorIs(t, err, ErrArgument, "%q", token)
+		for _, text := range printed(err) {
+			require.NotContains(t, text, "CANARY", "%q", token)
+			require.NotContains(t, text, "ключ", "%q", token)
+		}
+	}
+}
+
+// What arrives of a token, and that the scheme is never there twice.
+func TestBearerOnTheWire(t *testing.T) {
+	for _, token := range []string{"api_1", " api_1\n", "Bearer api_1", "bearer  api_1", "BEARER\tapi_1"} {
+		for name, credentials := range map[string]Credentials{
+			"token":    BearerToken(token),
+			"function": BearerTokenFunc(func(context.Context) (string, error) { return token, nil }),
+		} {
+			c, m := inMemory(t, func(*http.Request) *http.Response { return reply(200, `{"data":[]}`) }, WithSupermetrics(credentials))
+			_, err := c.Links.List(t.Context())
+			require.NoError(t, err)
+			require.Equal(t, []string{"Bearer api_1"}, m.requests[0].Header["Authorization"], "%s %q", name, token)
+			_, err = c.Links.List(t.Context(), WithToken(token))
+			require.NoError(t, err)
+			require.Equal(t, []string{"Bearer api_1"}, m.requests[1].Header["Authorization"], "%s %q", name, token)
+		}
+	}
+}
+
+func TestBearerTokenFuncBeforeEachAttempt(t *testing.T) {
+	inWorld(t, func(t *testing.T, w world) {
+		asked := 0
+		c := w.client(t, WithSupermetrics(BearerTokenFunc(func(ctx context.Context) (string, error) {
+			require.NoError(t, ctx.Err())
+			asked++
+			return fmt.Sprintf("%s-%d", sandbox.APIKey, asked), nil
+		})))
+		w.Script(sandbox.Fault{Status: 503}, sandbox.Fault{Status: 503}, sandbox.Fault{Body: `{"data":[]}`, Times: 2})
+		for range 2 {
+			_, err := c.Links.List(t.Context())
+			require.NoError(t, err)
+		}
+		require.Equal(t, 4, asked)
+		for i, r := range w.Requests() {
+			require.Equal(t, []string{fmt.Sprintf("Bearer %s-%d", sandbox.APIKey, i+1)}, r.Header["Authorization"])
+		}
+	})
+}
+
+// vaultError is an error of the caller's own.
+type vaultError struct{ secret string }
+
+func (e *vaultError) Error() string { return "vault: " + e.secret }
+
+func TestBearerTokenFuncFails(t *testing.T) {
+	cause := &vaultError{"pa55word-of-the-vault"}
+	for name, err := range map[string]error{"plain": cause, "wrapped": fmt.Errorf("provider: %w", cause), "context": errors.Join(context.DeadlineExceeded, cause)} {
+		t.Run(name, func(t *testing.T) {
+			credentials := BearerTokenFunc(func(context.Context) (string, error) { return "api_1", err })
+			for operation, call := range calls {
+				if operation == "auth.get" { // takes no bearer token
+					continue
+				}
+				got := call(t.Context(), unasked(t, WithSupermetrics(credentials), WithMoneyKit(credentials)))
+				require.ErrorIs(t, got, err, operation)
+				found, ok := errors.AsType[*vaultError](got)
+				require.True(t, ok)
+				require.Same(t, cause, found)
+				e := asError(t, got)
+				require.Zero(t, e.StatusCode)
+				require.Zero(t, e.Attempts)
+				require.Equal(t, NotSent, e.Outcome)
+				require.Equal(t, operationOf(operation), e.Operation)
+				for _, k := range kinds {
+					require.NotErrorIs(t, got, k)
+				}
+				require.NotContains(t, got.Error(), "pa55word")
+				require.NotContains(t, fmt.Sprintf("%+v", got), "pa55word")
+			}
+		})
+	}
+}
+
+// A credential that fails between two attempts ends the call, and takes nothing back of what the first attempt may have done.
+func TestBearerTokenFuncFailsLater(t *testing.T) {
+	cause := errors.New("the vault is closed")
+	inWorld(t, func(t *testing.T, w world) {
+		asked := 0
+		c := w.client(t, WithSupermetrics(BearerTokenFunc(func(context.Context) (string, error) {
+			if asked++; asked > 1 {
+				return "", cause
+			}
+			return sandbox.APIKey, nil
+		})))
+		w.Script(sandbox.Fault{Status: 503, Perform: true})
+		_, err := c.Links.Update(t.Context(), sandbox.OpenLoginLinkID, LinkUpdate{Description: "done"})
+		require.ErrorIs(t, err, cause)
+		require.Equal(t, 2, asked)
+		require.Len(t, w.Requests(), 1)
+		e := asError(t, err)
+		require.Equal(t, "links.update", e.Operation)
+		require.Equal(t, 1, e.Attempts)
+		require.Equal(t, "done", w.Links()[0].Description)
+		require.Equal(t, Unknown, e.Outcome, "the first attempt was carried out")
+	})
+}
+
+func TestBearerTokenFuncReturnsNone(t *testing.T) {
+	for _, token := range []string{"", " ", "Bearer", "CANARY with spaces", "CANARY\nX-Evil: 1", "CANARYé"} {
+		c := unasked(t, WithSupermetrics(BearerTokenFunc(func(context.Context) (string, error) { return token, nil })))
+		_, err := c.Links.Get(t.Context(), "dsll_1")
+		refused(t, err, ErrArgument, "links.get", "CANARY")
+	}
+	_, err := New(WithSupermetrics(BearerTokenFunc(nil)))
+	refused(t, err, ErrArgument, "new", "")
+}
+
+// A function may be slow: it is given the call's context, and its end is the call's.
+func TestBearerTokenFuncIsCanceled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := unasked(t, WithSupermetrics(BearerTokenFunc(func(ctx context.Context) (string, error) {
+			<-ctx.Done()
+			return "", ctx.Err()
+		})))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		start := time.Now()
+		_, err := c.Links.Get(ctx, "dsll_1")
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.Equal(t, time.Second, time.Since(start))
+	})
+}
+
+// Each call's token stays with it, through retries, while others with the client's own credential run beside it.
+func TestTokensDoNotCross(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		attempts := map[string]int{}
+		server := roundTrip(func(r *http.Request) (*http.Response, error) {
+			id := r.URL.Path[strings.LastIndex(r.URL.Path, "/")+1:]
+			want := "Bearer otok_" + id
+			if strings.HasPrefix(id, "own") {
+				want = "Bearer " + testKey
+			}
+			if got := r.Header["Authorization"]; !slices.Equal(got, []string{want}) {
+				t.Errorf("%s came with %q", id, got)
+			}
+			mu.Lock()
+			attempts[id]++
+			again := attempts[id] == 1 && len(attempts)%8 == 0 // few enough for all to be repeated
+			mu.Unlock()
+			time.Sleep(time.Millisecond)
+			if again {
+				return reply(503, ""), nil
+			}
+			return reply(200, `{"data":{"link_id":"`+id+`"}}`), nil
+		})
+		c, err := New(WithSupermetrics(BearerToken(testKey)), WithHTTPClient(&http.Client{Transport: server}))
+		require.NoError(t, err)
+		var group sync.WaitGroup
+		for i := range 64 {
+			group.Go(func() {
+				for range 3 {
+					id, opts := fmt.Sprintf("own_%d", i), []CallOption(nil)
+					if i%4 != 0 {
+						id = fmt.Sprintf("tenant_%d", i)
+						opts = []CallOption{WithToken("otok_" + id)}
+					}
+					link, err := c.Links.Get(t.Context(), id, opts...)
+					if err != nil || link.ID != id {
+						t.Errorf("%s: %v, %v", id, link, err)
+					}
+				}
+			})
+		}
+		group.Wait()
+	})
+}
+
+func TestExchangeIsCached(t *testing.T) {
+	inWorld(t, func(t *testing.T, w world) {
+		c := w.client(t, exchanging())
+		require.Zero(t, w.Count(""), "nothing is sent before the first call")
+		for range 3 {
+			require.NoError(t, linkOf(t.Context(), c))
+			_, err := c.Identity.Get(t.Context(), sandbox.LinkID, IdentityQuery{})
+			require.NoError(t, err)
+		}
+		require.Equal(t, 1, w.TokensIssued())
+		require.Equal(t, 1, w.Count("auth.token"))
+		require.Equal(t, 7, w.Count(""))
+
+		another := w.client(t, exchanging())
+		require.NoError(t, linkOf(t.Context(), another))
+		require.Equal(t, 2, w.TokensIssued(), "a client keeps its own token")
+	})
+}
+
+// A token is renewed ahead of its end by a tenth of its life, at most a minute.
+func TestTokenIsRenewedAhead(t *testing.T) {
+	for name, tc := range map[string]struct {
+		life, until time.Duration // of the token, and how long it is used
+		answer      string        // expires_in as it is written; the sandbox's own without it
+	}{
+		"an hour":            {time.Hour, 59 * time.Minute, ""},
+		"a day":              {24 * time.Hour, 24*time.Hour - time.Minute, ""},
+		"ten minutes":        {10 * time.Minute, 9 * time.Minute, ""},
+		"a hundred seconds":  {100 * time.Second, 90 * time.Second, ""},
+		"ten seconds":        {10 * time.Second, 9 * time.Second, ""},
+		"a number":           {time.Hour, 59 * time.Minute, `3600`},
+		"with a fraction":    {time.Hour, 59 * time.Minute, `3600.0`},
+		"quoted":             {time.Hour, 59 * time.Minute, `"3600"`},
+		"quoted, fraction":   {time.Hour, 59 * time.Minute, `"3600.0"`},
+		"missing":            {time.Hour, 270 * time.Second, `absent`},
+		"null":               {time.Hour, 270 * time.Second, `null`},
+		"zero":               {time.Hour, 270 * time.Second, `0`},
+		"negative":           {time.Hour, 270 * time.Second, `-1`},
+		"no number":          {time.Hour, 270 * time.Second, `"soon"`},
+		"longer than a year": {400 * 24 * time.Hour, 366*24*time.Hour - time.Minute, `9223372036854775807`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, func(t *testing.T, w world) {
+				c := w.client(t, exchanging())
+				switch tc.answer {
+				case "":
+				case "absent":
+					w.Script(sandbox.Fault{Operation: "auth.token", Body: `{"access_token":"` + w.IssueToken() + `"}`})
+				default:
+					w.Script(sandbox.Fault{Operation: "auth.token", Body: `{"access_token":"` + w.IssueToken() + `","token_type":"bearer","expires_in":` + tc.answer + `}`})
+				}
+				start := time.Now()
+				require.NoError(t, linkOf(t.Context(), c))
+				time.Sleep(tc.until - time.Since(start) - time.Millisecond)
+				require.NoError(t, linkOf(t.Context(), c))
+				require.Equal(t, 1, w.Count("auth.token"), "renewed too early")
+				time.Sleep(2 * time.Millisecond)
+				require.NoError(t, linkOf(t.Context(), c))
+				require.Equal(t, 2, w.Count("auth.token"), "renewed too late")
+				require.NoError(t, linkOf(t.Context(), c))
+				require.Equal(t, 2, w.Count("auth.token"))
+				tokens := map[string]int{}
+				for _, r := range w.Requests() {
+					if r.Operation != "auth.token" {
+						require.Equal(t, 200, r.Status)
+						tokens[r.Header.Get("Authorization")]++
+					}
+				}
+				require.Len(t, tokens, 2)
+			}, sandbox.WithTokenLife(tc.life))
+		})
+	}
+}
+
+// A token that the server no longer takes is replaced once, and the call repeated once.
+func TestExpiredTokenIsReplaced(t *testing.T) {
+	inWorld(t, func(t *testing.T, w world) {
+		c := w.client(t, exchanging())
+		require.NoError(t, linkOf(t.Context(), c))
+		w.ExpireTokens()
+		require.NoError(t, linkOf(t.Context(), c))
+		require.Equal(t, 2, w.TokensIssued())
+		require.Equal(t, 3, w.Count("identity.link"))
+
+		w.ResetRequests()
+		w.Script(sandbox.Fault{Operation: "identity.link", Status: 401, Body: nativeBody("api_error.auth.expired_access_token"), Times: -1})
+		err := linkOf(t.Context(), c)
+		kindIs(t, err, ErrUnauthorized)
+		require.Equal(t, CodeExpiredAccessToken, asError(t, err).Code)
+		require.Equal(t, 2, w.Count("identity.link"), "a new token that is refused too is the end")
+		require.Equal(t, 1, w.Count("auth.token"))
+	})
+}
+
+// Of any number of callers, one asks for the token.
+func TestOneExchangeForAll(t *testing.T) {
+	inWorld(t, func(t *testing.T, w world) {
+		c := w.client(t, exchanging())
+		w.Script(sandbox.Fault{Operation: "auth.token", Delay: 3 * time.Second})
+		start := time.Now()
+		var group sync.WaitGroup
+		for range 200 {
+			group.Go(func() {
+				if err := linkOf(t.Context(), c); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		group.Wait()
+		require.Equal(t, 3*time.Second, time.Since(start))
+		require.Equal(t, 1, w.Count("auth.token"))
+		require.Equal(t, 200, w.Count("identity.link"))
+	})
+}
+
+// Who gives up does so at once, and alone; also when it is the one that began the exchange.
+func TestWaitersGiveUpAlone(t *testing.T) {
+	inWorld(t, func(t *testing.T, w world) {
+		c := w.client(t, exchanging())
+		w.Script(sandbox.Fault{Operation: "auth.token", Delay: 10 * time.Second})
+		start := time.Now()
+		var group sync.WaitGroup
+		impatient := func(after time.Duration) {
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			time.AfterFunc(after, cancel)
+			err := linkOf(ctx, c)
+			if took := time.Since(start); !errors.Is(err, context.Canceled) || took != after {
+				t.Errorf("after %v, not %v: %v", took, after, err)
+			}
+			e, ok := errors.AsType[*Error](err)
+			if !ok || e.Operation != "identity.link" || e.Outcome != NotSent || e.StatusCode != 0 {
+				t.Errorf("%+v", e)
+			}
+		}
+		group.Go(func() { impatient(time.Second) })
+		synctest.Wait() // it has begun the exchange
+		for i := range 20 {
+			group.Go(func() { impatient(time.Duration(i+2) * 100 * time.Millisecond) })
+			group.Go(func() {
+				if err := linkOf(t.Context(), c); err != nil || time.Since(start) != 10*time.Second {
+					t.Errorf("after %v: %v", time.Since(start), err)
+				}
+			})
+			group.Go(func() {
+				ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+				defer cancel()
+				if err := linkOf(ctx, c); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) > 5*time.Second {
+					t.Errorf("after %v: %v", time.Since(start), err)
+				}
+			})
+		}
+		group.Wait()
+		require.Equal(t, 1, w.Count("auth.token"))
+		require.Equal(t, 20, w.Count("identity.link"))
+		require.NoError(t, linkOf(t.Context(), c))
+		require.Equal(t, 1, w.Count("auth.token"))
+	})
+}
+
+// A refused exchange is everybody's error, under its own name; the next call tries again.
+func TestFailedExchange(t *testing.T) {
+	for status, body := range map[int]string{
+		400: nativeBody("api_error.auth.unauthorized"),
+		401: nativeBody("api_error.auth.unauthorized"),
+	} {
+		t.Run(fmt.Sprint(status), func(t *testing.T) {
+			inWorld(t, func(t *testing.T, w world) {
+				c := w.client(t, exchanging())
+				w.Script(sandbox.Fault{Operation: "auth.token", Status: status, Body: body, Delay: time.Second})
+				errs := make([]error, 50)
+				var group sync.WaitGroup
+				for i := range errs {
+					group.Go(func() { errs[i] = linkOf(t.Context(), c) })
+				}
+				group.Wait()
+				for _, err := range errs {
+					kindIs(t, err, ErrUnauthorized)
+					e := asError(t, err)
+					require.Equal(t, "auth.token", e.Operation)
+					require.Equal(t, MoneyKit, e.API)
+					require.Equal(t, status, e.StatusCode)
+					require.Equal(t, CodeAuthUnauthorized, e.Code)
+					require.Contains(t, err.Error(), "duolink: auth.token: ")
+				}
+				require.Equal(t, 1, w.Count(""))
+				require.NoError(t, linkOf(t.Context(), c))
+				require.Equal(t, 2, w.Count("auth.token"))
+			})
+		})
+	}
+	t.Run("wrong secret", func(t *testing.T) {
+		inWorld(t, func(t *testing.T, w world) {
+			c := w.client(t, WithMoneyKit(ClientCredentials(sandbox.ClientID, testSecret)))
+			err := linkOf(t.Context(), c)
+			kindIs(t, err, ErrUnauthorized)
+			require.Equal(t, "auth.token", asError(t, err).Operation)
+			require.Equal(t, 1, w.Count(""))
+		})
+	})
+	t.Run("no token in the answer", func(t *testing.T) {
+		inWorld(t, func(t *testing.T, w world) {
+			c := w.client(t, exchanging())
+			for _, body := range []string{`{}`, `{"access_token":""}`, `{"access_token":null,"expires_in":3600}`, `[]`, `null`, `<html>`} {
+				w.Script(sandbox.Fault{Operation: "auth.token", Status: 201, Body: body})
+				err := linkOf(t.Context(), c)
+				require.ErrorIs(t, err, ErrMalformedResponse, body)
+				require.Equal(t, "auth.token", asError(t, err).Operation)
+			}
+			require.Zero(t, w.Count("identity.link"))
+		})
+	})
+	t.Run("a token that no header takes", func(t *testing.T) {
+		inWorld(t, func(t *testing.T, w world) {
+			c := w.client(t, exchanging())
+			w.Script(sandbox.Fault{Operation: "auth.token", Status: 201, Body: `{"access_token":"CANARY\r\nX-Evil: 1","expires_in":3600}`})
+			err := linkOf(t.Context(), c)
+			require.Error(t, err)
+			for _, text := range append(printed(err), logged(err)...) {
+				require.NotContains(t, text, "CANARY")
+			}
+			require.Zero(t, w.Count("identity.link"))
+			require.ErrorIs(t, err, ErrMalformedResponse)
+			require.NoError(t, linkOf(t.Context(), c), "it is not kept")
+		})
+	})
+}
+
+// The exchange that fails before a repetition gives each caller an error of its own to keep and to change.
+func TestFailedExchangeBeforeARepetition(t *testing.T) {
+	inWorld(t, func(t *testing.T, w world) {
+		c := w.client(t, exchanging())
+		require.NoError(t, linkOf(t.Context(), c))
+		time.Sleep(80 * time.Second)
+		const callers = 20
+		w.Script(sandbox.Fault{Operation: "identity.link", Status: 503, Header: http.Header{"Retry-After": {"15"}}, Times: callers})
+		w.Script(sandbox.Fault{Operation: "auth.token", Status: 401, Body: nativeBody("api_error.auth.unauthorized"), Delay: 5 * time.Second, Times: -1})
+		errs := make([]error, callers)
+		var group sync.WaitGroup
+		for i := range errs {
+			group.Go(func() { errs[i] = linkOf(t.Context(), c) })
+		}
+		group.Wait()
+		for _, err := range errs {
+			kindIs(t, err, ErrUnauthorized)
+			require.Equal(t, "auth.token", asError(t, err).Operation)
+		}
+		require.Equal(t, 2, w.Count("auth.token"))
+		require.Equal(t, callers+1, w.Count("identity.link"))
+	}, sandbox.WithTokenLife(100*time.Second))
+}
+
+// The exchange is repeated like a read, and ends although nobody waits any more.
+func TestExchangeIsRepeated(t *testing.T) {
+	inWorld(t, func(t *testing.T, w world) {
+		c := w.client(t, exchanging())
+		w.Script(
+			sandbox.Fault{Operation: "auth.token", Status: 502},
+			sandbox.Fault{Operation: "auth.token", Drop: sandbox.DropBefore},
+			sandbox.Fault{Operation: "auth.token", Status: 429, Header: http.Header{"Retry-After": {"2"}}},
+		)
+		require.NoError(t, linkOf(t.Context(), c))
+		require.Equal(t, 4, w.Count("auth.token"))
+	})
+	inWorld(t, func(t *testing.T, w world) {
+		c := w.client(t, exchanging())
+		w.Script(sandbox.Fault{Operation: "auth.token", Delay: time.Hour, Times: -1})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		require.ErrorIs(t, linkOf(ctx, c), context.DeadlineExceeded)
+		time.Sleep(10 * time.Minute) // the bubble does not end before the exchange does
+		synctest.Wait()
+		w.ClearScript()
+		require.NoError(t, linkOf(t.Context(), c))
+	})
+}
+
+// The Plaid-compatible layer is given id and secret; nothing is traded for it.
+func TestAuthGetNeedsNoExchange(t *testing.T) {
+	for name, credentials := range map[string]Credentials{
+		"exchange": ClientCredentials(sandbox.ClientID, sandbox.ClientSecret), "headers": ClientHeaders(sandbox.ClientID, sandbox.ClientSecret),
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, func(t *testing.T, w world) {
+				c := w.client(t, WithMoneyKit(credentials))
+				numbers, err := c.Auth.Get(t.Context(), AuthQuery{AccessToken: NewSecret(sandbox.AccessToken)})
+				require.NoError(t, err)
+				require.NotEmpty(t, numbers.Numbers.ACH)
+				all := w.Requests()
+				require.Len(t, all, 1)
+				require.Equal(t, "/plaid-compatible/auth/get", all[0].Path)
+				require.Equal(t, []string{sandbox.ClientID}, all[0].Header["Plaid-Client-Id"])
+				require.Equal(t, []string{sandbox.ClientSecret}, all[0].Header["Plaid-Secret"])
+				require.Zero(t, w.TokensIssued())
+			})
+		})
+	}
+}
+
+// credentialModes are the sets of credential headers that may stand in one request.
+var credentialModes = [][]string{{"Authorization"}, {"X-Client-Id", "X-Client-Secret"}, {"Plaid-Client-Id", "Plaid-Secret"}, {}}
+
+func TestCredentialModesAreNotMixed(t *testing.T) {
+	for name, credentials := range map[string]Credentials{
+		"exchange": ClientCredentials(sandbox.ClientID, sandbox.ClientSecret),
+		"headers":  ClientHeaders(sandbox.ClientID, sandbox.ClientSecret),
+		"bearer":   BearerToken("otok_1"),
+		"function": BearerTokenFunc(func(context.Context) (string, error) { return "otok_2", nil }),
+	} {
+		for _, opts := range [][]CallOption{nil, {WithToken("otok_3")}} {
+			t.Run(fmt.Sprintf("%s %d", name, len(opts)), func(t *testing.T) {
+				inWorld(t, func(t *testing.T, w world) {
+					c := w.client(t, WithSupermetrics(BearerToken(sandbox.APIKey)), WithMoneyKit(credentials), withoutRetries())
+					w.Script(sandbox.Fault{Operation: "identity.link", Status: 503, Times: 2}) // repetitions are signed anew
+					for _, call := range calls {
+						_ = call(t.Context(), c, opts...)
+					}
+					_ = linkOf(t.Context(), w.client(t, WithMoneyKit(credentials)), opts...)
+					require.NotEmpty(t, w.Requests())
+					for _, r := range w.Requests() {
+						var there []string
+						for _, header := range credentialHeaders {
+							if values, ok := r.Header[header]; ok {
+								require.Len(t, values, 1, header)
+								there = append(there, header)
+							}
+						}
+						require.True(t, slices.ContainsFunc(credentialModes, func(mode []string) bool { return slices.Equal(mode, there) }), "%s: %v", r.Operation, there)
+						require.Equal(t, r.Operation == "auth.token", len(there) == 0, r.Operation)
+						switch {
+						case r.Operation == "auth.get":
+							require.Equal(t, credentialModes[2], there)
+						case len(opts) > 0 && r.Operation != "auth.token":
+							require.Equal(t, "Bearer otok_3", r.Header.Get("Authorization"), r.Operation)
+						}
+						everything := r.Path + "?" + r.RawQuery
+						for _, secret := range []string{sandbox.APIKey, sandbox.ClientID, sandbox.ClientSecret, "otok_"} {
+							unescaped, err := url.QueryUnescape(everything)
+							require.NoError(t, err)
+							require.NotContains(t, everything, secret)
+							require.NotContains(t, unescaped, secret)
+							require.Equal(t, r.Operation == "auth.token" && strings.HasPrefix(secret, "sandbox-"), strings.Contains(string(r.Body), secret), r.Operation)
+						}
+						require.False(t, r.KeyInQuery)
+					}
+				})
+			})
+		}
+	}
+}
+
+// Credentials are escaped in the form, whatever they are made of.
+func TestExchangeForm(t *testing.T) {
+	const id, secret = "id&client_secret=x", "a+b%20c=d&e;f/\"~"
+	c, m := inMemory(t, func(*http.Request) *http.Response { return reply(401, "") }, WithMoneyKit(ClientCredentials(id, secret)))
+	require.ErrorIs(t, linkOf(t.Context(), c), ErrUnauthorized)
+	require.Equal(t, http.MethodPost, m.requests[0].Method)
+	require.Empty(t, m.requests[0].URL.RawQuery)
+	form, err := url.ParseQuery(m.bodies[0])
+	require.NoError(t, err)
+	require.Equal(t, url.Values{"grant_type": {"client_credentials"}, "client_id": {id}, "client_secret": {secret}}, form)
+}
