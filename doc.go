@@ -30,7 +30,14 @@
 // Retry-After, in seconds or as a date, is kept to: no request goes out earlier. A wait that would exceed [Retry.MaxWait] or
 // the context's deadline is not started: the error comes back at once, with [Error.RetryAfter] set, and matches
 // [context.DeadlineExceeded] where the deadline was the reason. Every wait ends with its context. Codes that no
-// repetition changes, such as LICENSE_EXPIRED, are not retried, whatever their status.
+// repetition changes, such as LICENSE_EXPIRED, are not retried, whatever their status. A token that is refused as expired
+// is renewed once, and the call repeated once.
+//
+// A 429 closes its limit group, all of Supermetrics or one operation on one MoneyKit link, for every caller of the
+// credential until the server's time. Those who cannot wait so long get [ErrRateLimited] at once, with the Outcome
+// [NotSent]. When the time has come, one request goes ahead as a probe, and the others follow at a rate that adapts.
+//
+// [WithLogger], [WithHooks] and [Response] tell what happens meanwhile.
 //
 // Redirects are never followed.
 //
