@@ -29,6 +29,7 @@ func (t *trip) receive(ctx context.Context, resp *http.Response) error {
 		_ = resp.Body.Close()
 		resp.Body = http.NoBody // retryablehttp would close it again
 	}
+	t.verdict = e
 	t.settle(ctx, e)
 	kept = true
 	if e == nil {
@@ -113,8 +114,11 @@ func (t *trip) failure(err error) *Error {
 	e := t.error(nil)
 	e.cause, e.Message, e.StatusCode = cause, transportText(cause), t.status
 	e.Outcome = Unknown
-	if !t.sent.Load() {
+	switch {
+	case !t.sent.Load():
 		e.Outcome = NotSent
+	case t.status != 0 && e.Message == connectionFailed:
+		e.Message = "the answer broke off"
 	}
 	return e
 }
@@ -221,9 +225,9 @@ func (t *trip) report() {
 	if t.response == nil {
 		return
 	}
-	body := t.body
+	head, body := t.head.Clone(), t.body
 	*t.response = Response{
-		Status: t.status, Header: t.head.Clone(), RequestID: t.requestID(), Attempts: slices.Clone(t.attempts),
-		RateLimit: rateLimit(t.head, time.Now()), body: func() []byte { return body },
+		Status: t.status, RequestID: t.requestID(), Attempts: slices.Clone(t.attempts),
+		RateLimit: rateLimit(t.head, time.Now()), header: func() http.Header { return head }, body: func() []byte { return body },
 	}
 }

@@ -34,8 +34,8 @@ func retryClient(httpClient *http.Client) *retryablehttp.Client {
 
 // again decides, after a failed attempt, whether there will be another.
 func (t *trip) again(ctx context.Context, err error) (bool, error) {
-	e, received := errors.AsType[*Error](err)
-	if !received {
+	e := t.verdict
+	if e == nil { // no answer was received
 		e = t.failure(err)
 		t.settle(ctx, e)
 	}
@@ -69,7 +69,7 @@ func (tr transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	t := tripOf(ctx)
 	t.attemptStarts(ctx)
 	t.sent.Store(false)
-	t.status, t.head, t.body = 0, nil, nil
+	t.status, t.head, t.body, t.verdict = 0, nil, nil, nil
 	ctx, cancel := context.WithTimeout(ctx, t.timeout())
 	trace := &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { t.sent.Store(true) }}
 	resp, err := tr.next.RoundTrip(req.WithContext(httptrace.WithClientTrace(ctx, trace)))

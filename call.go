@@ -84,15 +84,25 @@ func WithResponse(r *Response) CallOption {
 // Response is what came with an answer. It prints its status, request id and attempts alone.
 type Response struct {
 	Status    int // 0 where no answer arrived
-	Header    http.Header
 	RequestID string
 	Attempts  []Attempt // what was tried, and how long was waited before
 	RateLimit RateLimit
 
-	body func() []byte // a function, so that no verb of fmt prints it, not even one that does not fit
+	// Functions, so that no verb of fmt prints what they return, not even one that does not fit.
+	header func() http.Header
+	body   func() []byte
 }
 
-// Body is the answer as it came, decompressed, bounded, and with everything confidential in it. It is nil for a stream.
+// Header is the answer's, with whatever confidential the server put there; nil where no answer arrived.
+func (r *Response) Header() http.Header {
+	if r.header == nil {
+		return nil
+	}
+	return r.header()
+}
+
+// Body is the answer as it came, decompressed, bounded, and with everything confidential in it. Of a stream it is nil, or
+// the beginning of one that failed.
 func (r *Response) Body() []byte {
 	if r.body == nil {
 		return nil

@@ -154,7 +154,7 @@ func (cfg *config) checkScheme(base string) error {
 
 func loopback(host string) bool {
 	ip, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && ip.IsLoopback()
+	return strings.EqualFold(host, "localhost") || err == nil && ip.IsLoopback()
 }
 
 // sender is the caller's http.Client, or our own, with what every attempt needs. The caller's is copied.

@@ -202,7 +202,7 @@ func TestWithResponse(t *testing.T) {
 		_, err := c.Links.Get(t.Context(), sandbox.OpenLoginLinkID, WithResponse(&r))
 		require.NoError(t, err)
 		require.Equal(t, 200, r.Status)
-		require.Equal(t, "application/json", r.Header.Get("Content-Type"))
+		require.Equal(t, "application/json", r.Header().Get("Content-Type"))
 		require.Len(t, r.RequestID, 24)
 		require.Len(t, r.Attempts, 1)
 		require.Equal(t, 5000, r.RateLimit.Limit)
@@ -235,7 +235,7 @@ func TestWithResponse(t *testing.T) {
 		_, err = c.Links.Get(t.Context(), sandbox.OpenLoginLinkID, WithResponse(&r))
 		require.Error(t, err)
 		require.Zero(t, r.Status)
-		require.Empty(t, r.Header)
+		require.Empty(t, r.Header())
 		require.Empty(t, r.RequestID)
 		require.Empty(t, r.Body())
 		require.False(t, r.RateLimit.Known)
@@ -291,12 +291,12 @@ func TestWithResponse(t *testing.T) {
 		_, err = c.Links.List(t.Context(), WithResponse(&r))
 		require.NoError(t, err)
 		first := string(r.Body())
-		r.Header.Set("Content-Type", "changed")
+		r.Header().Set("Content-Type", "changed")
 		var second Response
 		_, err = c.Links.List(t.Context(), WithResponse(&second))
 		require.NoError(t, err)
 		require.Equal(t, first[:20], string(r.Body())[:20])
-		require.Equal(t, "application/json", second.Header.Get("Content-Type"))
+		require.Equal(t, "application/json", second.Header().Get("Content-Type"))
 	})
 }
 

@@ -229,9 +229,11 @@ func transportText(err error) string {
 	case errors.As(err, &timed) && timed.Timeout():
 		return "timeout"
 	default:
-		return "connection failed"
+		return connectionFailed
 	}
 }
+
+const connectionFailed = "connection failed"
 
 // kindOf decides what an error is. Plaid says nearly everything with a 400, so there its code and type come first. Elsewhere
 // the status decides, and the code only of an error that hides in a 2xx and of MoneyKit's 400 for bad credentials.

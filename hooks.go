@@ -104,6 +104,9 @@ func (t *trip) attemptStarts(ctx context.Context) {
 // attemptEnds puts the attempt into the history, the log and the hooks.
 func (t *trip) attemptEnds(ctx context.Context, e *Error) {
 	t.ended = time.Now()
+	if len(t.attempts) == 0 { // net/http has refused the request before the transport saw it
+		return
+	}
 	a := &t.attempts[len(t.attempts)-1]
 	a.Duration, a.Status, a.RequestID = t.ended.Sub(t.started), t.status, t.requestID()
 	if e != nil {

@@ -109,10 +109,11 @@ type trip struct {
 	wait     time.Duration
 
 	// What the latest attempt brought.
-	status int
-	head   http.Header
-	body   []byte
-	open   io.ReadCloser // the body of a stream
+	status  int
+	head    http.Header
+	body    []byte
+	open    io.ReadCloser // the body of a stream
+	verdict *Error        // what is wrong with the answer
 }
 
 type tripKey struct{}

@@ -2,13 +2,15 @@ package duolink
 
 import (
 	"crypto/subtle"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"strings"
+	"unicode"
 	"unicode/utf8"
+
+	"github.com/go-faster/jx"
 )
 
 // Secret is a credential that the caller hands in, such as an access token. It never prints: every fmt verb,
@@ -94,15 +96,9 @@ func (s Sensitive) MarshalJSON() ([]byte, error) {
 	return nil, errors.New("duolink: a Sensitive is not written to JSON; use Reveal")
 }
 
-// UnmarshalJSON reads a string; null and other types are absent.
+// UnmarshalJSON reads a string, or a number as its text; other types are absent.
 func (s *Sensitive) UnmarshalJSON(data []byte) error {
-	var value any
-	if err := json.Unmarshal(data, &value); err != nil {
-		return errors.New("duolink: a Sensitive is read from a JSON string")
-	}
-	text, _ := value.(string)
-	*s = newSensitive(text)
-	return nil
+	return sensitive(jx.DecodeBytes(data), s)
 }
 
 const (
@@ -111,10 +107,11 @@ const (
 	longRunes  = 8
 )
 
-// printable replaces control characters, so that a value cannot break a line of a log.
+// printable replaces what is not seen, control characters and those that turn the direction of writing among it, so that
+// a value cannot break or disguise a line of a log.
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || (r >= 0x80 && r < 0xa0) || r == '\u2028' || r == '\u2029' {
+		if !unicode.IsPrint(r) {
 			return ' '
 		}
 		return r

@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"strings"
 	"time"
 
 	"github.com/duolink/duolink/internal/sandbox"
@@ -30,11 +31,16 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	defer stop()
 	flags := flag.NewFlagSet("sandbox", flag.ContinueOnError)
 	addr := flags.String("addr", "127.0.0.1:8080", "where to listen")
-	if err := flags.Parse(args); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			return nil
-		}
+	var usage strings.Builder
+	flags.SetOutput(&usage)
+	switch err := flags.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		_, err = io.WriteString(out, usage.String())
 		return err
+	case err != nil:
+		return err
+	case flags.NArg() > 0:
+		return fmt.Errorf("%q is no flag; the address goes behind -addr", flags.Arg(0))
 	}
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", *addr)
 	if err != nil {
