@@ -98,7 +98,11 @@ func (s Sensitive) MarshalJSON() ([]byte, error) {
 
 // UnmarshalJSON reads a string, or a number as its text; other types are absent.
 func (s *Sensitive) UnmarshalJSON(data []byte) error {
-	return sensitive(jx.DecodeBytes(data), s)
+	d := jx.DecodeBytes(data)
+	if sensitive(d, s) != nil || atEnd(d) != nil {
+		return errors.New("duolink: a Sensitive is read from one JSON value")
+	}
+	return nil
 }
 
 const (
