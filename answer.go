@@ -148,6 +148,8 @@ func (t *trip) unreadable(err error) *Error {
 		return t.refusal(t.status, t.body)
 	case errors.Is(err, errNoData):
 		return t.malformed(ErrMalformedResponse, errNoData.Error())
+	case errors.Is(err, errNoObject):
+		return t.malformed(ErrMalformedResponse, errNoObject.Error())
 	default:
 		return t.malformed(ErrMalformedResponse, "the body is not the JSON that was asked for")
 	}

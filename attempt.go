@@ -120,12 +120,15 @@ func (t *trip) admit(ctx context.Context) error {
 // notAdmitted is a call that would have to wait too long, or that was given up while it waited. After an attempt it is
 // that one's error, which says more.
 func (t *trip) notAdmitted(ctx context.Context, err error) error {
-	e := &Error{kind: ErrRateLimited, Outcome: NotSent, Message: "this limit group is closed"}
+	e := &Error{kind: ErrRateLimited, Outcome: NotSent, Message: "not sent, for an earlier call was refused"}
 	if t.last != nil {
 		e = t.last
 	}
 	if long, ok := errors.AsType[tooLong](err); ok {
 		e.RetryAfter = max(e.RetryAfter, long.wait)
+		if e.StatusCode == 0 {
+			e.Message += "; try again in " + max(e.RetryAfter.Round(time.Second), time.Second).String()
+		}
 		if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= long.wait {
 			e.because(context.DeadlineExceeded)
 		}

@@ -25,9 +25,9 @@ func (s *AuthService) Get(ctx context.Context, query AuthQuery, opts ...CallOpti
 	return call(ctx, s.client, op, readAuthNumbers, opts)
 }
 
-// Numbers returns the account numbers of a link as MoneyKit's native API has them, of open accounts alone and in an order
-// of their own: join them with an Identity by account id. They are what was fetched last; 3 requests a minute and link are
-// allowed. See docs.moneykit.com/api, "Account Numbers".
+// Numbers returns the account numbers of a link as MoneyKit's native API has them, only of open accounts and in an order
+// of their own: join them with an Identity by account id. They are what was fetched last; 3 requests per minute per link
+// are allowed. See docs.moneykit.com/api, "Account Numbers".
 func (s *AuthService) Numbers(ctx context.Context, linkID string, opts ...CallOption) (*AccountNumbers, error) {
 	return call(ctx, s.client, authNumbers.on(linkID), bare[AccountNumbers], opts)
 }
@@ -90,7 +90,7 @@ type Numbers struct {
 // ACHNumber is an account number in the United States. Routing numbers keep their leading zeros and are not checked: the
 // vendor's sandbox has some that no checksum would pass.
 type ACHNumber struct {
-	AccountID         string    `json:"account_id"` // set by AuthService.Get alone
+	AccountID         string    `json:"account_id"` // set only by AuthService.Get
 	AccountNumber     Sensitive `json:"account_number"`
 	RoutingNumber     string    `json:"routing_number"`
 	WireRoutingNumber string    `json:"wire_routing_number"`
@@ -98,7 +98,7 @@ type ACHNumber struct {
 
 // EFTNumber is an account number in Canada.
 type EFTNumber struct {
-	AccountID         string    `json:"account_id"` // set by AuthService.Get alone
+	AccountID         string    `json:"account_id"` // set only by AuthService.Get
 	AccountNumber     Sensitive `json:"account_number"`
 	InstitutionNumber string    `json:"institution_number"`
 	BranchNumber      string    `json:"branch_number"`
@@ -106,14 +106,14 @@ type EFTNumber struct {
 
 // BACSNumber is an account number in the United Kingdom.
 type BACSNumber struct {
-	AccountID     string    `json:"account_id"` // set by AuthService.Get alone
+	AccountID     string    `json:"account_id"` // set only by AuthService.Get
 	AccountNumber Sensitive `json:"account_number"`
 	SortCode      string    `json:"sort_code"`
 }
 
 // InternationalNumber is an IBAN with the BIC of its bank.
 type InternationalNumber struct {
-	AccountID string    `json:"account_id"` // set by AuthService.Get alone
+	AccountID string    `json:"account_id"` // set only by AuthService.Get
 	IBAN      Sensitive `json:"iban"`
 	BIC       string    `json:"bic"`
 }
@@ -156,7 +156,7 @@ const (
 // AccountNumbers is the answer of [AuthService.Numbers].
 type AccountNumbers struct {
 	Accounts []AccountWithNumbers `json:"accounts"`
-	Link     Link                 `json:"link"`
+	Link     BankLink             `json:"link"`
 }
 
 // AccountWithNumbers is an account with its numbers.
@@ -168,7 +168,7 @@ type AccountWithNumbers struct {
 // readAuthNumbers reads the answer of /auth/get, or the Plaid error that may come in its place with a 200.
 func readAuthNumbers(d *jx.Decoder) (*AuthNumbers, error) {
 	if d.Next() != jx.Object {
-		return nil, errNoData
+		return nil, errNoObject
 	}
 	n, failed := &AuthNumbers{}, false
 	err := object(d, func(key []byte) error {

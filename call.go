@@ -61,7 +61,8 @@ func WithMaxWait(d time.Duration) CallOption {
 	}
 }
 
-// WithoutRetry sends this call at most once.
+// WithoutRetry sends this call at most once. It may still wait before that, where an earlier call was refused; WithMaxWait(0)
+// forbids that too.
 func WithoutRetry() CallOption {
 	return func(o *callOptions) error {
 		o.once = true
@@ -85,7 +86,7 @@ func WithResponse(r *Response) CallOption {
 type Response struct {
 	Status    int // 0 where no answer arrived
 	RequestID string
-	Attempts  []Attempt // what was tried, and how long was waited before
+	Attempts  []Attempt // what was tried, and how long the client waited before
 	RateLimit RateLimit
 
 	// Functions, so that no verb of fmt prints what they return, not even one that does not fit.

@@ -48,15 +48,16 @@ const (
 	plaidVersion    = "2020-09-14"
 )
 
-// Client calls both APIs. It is safe for concurrent use; make one and keep it. It prints nothing of its credentials.
+// Client calls both APIs. It is safe for concurrent use; make one and keep it. Printing it shows no
+// credentials.
 type Client struct {
 	// Logins are the data source logins at Supermetrics, and the accounts that they reach.
 	Logins *LoginsService
 	// Links are the login links at Supermetrics.
 	Links *LinksService
-	// Identity is who owns the accounts of a bank link, at MoneyKit.
+	// Identity reads who owns the accounts of a bank link, at MoneyKit.
 	Identity *IdentityService
-	// Auth is the account numbers of a bank link, at MoneyKit.
+	// Auth reads the account numbers of a bank link, at MoneyKit.
 	Auth *AuthService
 
 	config config
@@ -84,8 +85,8 @@ type config struct {
 // Option sets up a [Client].
 type Option func(*config) error
 
-// New returns a client for the APIs that it is given credentials for; one of the two is enough, and calling a service
-// of the other is ErrNotConfigured. Any option that cannot be right is ErrArgument.
+// New returns a client for the APIs that it is given credentials for. One of the two is enough, or none where every call has
+// [WithToken]; a call without any credential is ErrNotConfigured. An option that cannot be right is ErrArgument.
 func New(opts ...Option) (*Client, error) {
 	c := &Client{
 		config: config{credentials: map[API]Credentials{}, base: map[API]string{}, userAgent: "duolink-go/" + Version},
@@ -224,7 +225,7 @@ func withCredentials(api API, credentials Credentials) Option {
 func WithBaseURL(api API, base string) Option {
 	return func(cfg *config) error {
 		if api != Supermetrics && api != MoneyKit && api != PlaidCompatible {
-			return argumentError("WithBaseURL: no such API")
+			return argumentError("WithBaseURL: the API is none of Supermetrics, MoneyKit and PlaidCompatible")
 		}
 		u, err := url.Parse(base)
 		switch {

@@ -130,7 +130,11 @@ func (p *pace) enter(key string, now time.Time) (*group, time.Duration, WaitReas
 		delete(p.groups, key)
 		return nil, 0, ""
 	}
-	ahead := max(0, float64(g.queued)+1-g.limiter.TokensAt(now)) / float64(g.limiter.Limit())
+	opens := now
+	if g.openAt.After(now) {
+		opens = g.openAt
+	}
+	ahead := max(0, float64(g.queued)+1-g.limiter.TokensAt(opens)) / float64(g.limiter.Limit())
 	if g.search { // the rate grows as fast as itself
 		ahead = math.Log1p(ahead)
 	}

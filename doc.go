@@ -1,19 +1,18 @@
 // Package duolink is a client for two account-connection APIs: Supermetrics, for data source logins and login links, and
 // MoneyKit, for who owns a bank account and what its numbers are.
 //
-// A [Client] has four services: [Client.Logins], [Client.Links], [Client.Identity] and [Client.Auth]. Every method takes a
-// context first and call options last, and returns a result and an error. What is not found is an error, never a nil
-// result without one.
+// A [Client] has four services: Logins, Links, Identity and Auth. Every method takes a context first and call options last,
+// and returns a result and an error, or an iterator over both. What is not found is an error, never a nil result without one.
 //
 // # Credentials
 //
 // [WithSupermetrics] takes a [BearerToken] (an API key or OAuth token) or a [BearerTokenFunc]. [WithMoneyKit] takes
-// [ClientCredentials], which trades a client id and secret for a token and renews it ahead of its end, or [ClientHeaders],
+// [ClientCredentials], which trades a client id and secret for a token and renews it before it expires, or [ClientHeaders],
 // which sends both with each request. [AuthService.Get] needs a client id and secret. Either API may be left out.
 //
 // # Errors
 //
-// Every error is an [*Error]. Ask for its kind with errors.Is ([ErrNotFound], [ErrRateLimited], [ErrLinkState] and their
+// Every error of [New] and of a call is an [*Error]. Ask for its kind with errors.Is ([ErrNotFound], [ErrRateLimited], [ErrLinkState] and their
 // siblings) and for its details with errors.AsType. Network and context errors are kept as its cause. Arguments that
 // cannot be right are [ErrArgument], and nothing is sent.
 //
@@ -27,14 +26,14 @@
 //   - [LinksService.Create] and [IdentityService.Refresh], after 429 and where provably nothing was sent. After any
 //     other failure [Error.Outcome] is [Unknown]: look before you send it again.
 //
-// Retry-After, in seconds or as a date, is kept to: no request goes out earlier. A wait that would exceed [Retry.MaxWait] or
+// Retry-After, in seconds or as a date, is honoured: no request goes out earlier. A wait that would exceed [Retry.MaxWait] or
 // the context's deadline is not started: the error comes back at once, with [Error.RetryAfter] set, and matches
 // [context.DeadlineExceeded] where the deadline was the reason. Every wait ends with its context. Codes that no
 // repetition changes, such as LICENSE_EXPIRED, are not retried, whatever their status. A token that is refused as expired
 // is renewed once, and the call repeated once.
 //
 // A 429 closes its limit group, all of Supermetrics or one operation on one MoneyKit link, for every caller of the
-// credential until the server's time. Those who cannot wait so long get [ErrRateLimited] at once, with the Outcome
+// credential until the time that the server gave. Those who cannot wait so long get [ErrRateLimited] at once, with the Outcome
 // [NotSent]. When the time has come, one request goes ahead as a probe, and the others follow at a rate that adapts.
 //
 // [WithLogger], [WithHooks] and [Response] tell what happens meanwhile.
@@ -43,7 +42,7 @@
 //
 // # What is never printed
 //
-// Credentials are [Secret], and what answers carry of people and their accounts is [Sensitive]: names, e-mail addresses,
+// Credentials never print: those that a struct holds are a [Secret]. What answers carry of people and their accounts is a [Sensitive]: names, e-mail addresses,
 // phone numbers, streets, postal codes, account numbers, IBANs, login URLs. Both print a mask under every verb of fmt and in
 // slog, also inside other values, and come out through Reveal alone. The text of an error names the operation, the
 // status, the code, the server's message and the request id; never an id that was passed in, a query, a body or a credential,

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -28,11 +29,12 @@ var (
 	ErrUnauthorized = errors.New("unauthorized")
 	// ErrForbidden: the credential is good and does not allow this (403).
 	ErrForbidden = errors.New("forbidden")
-	// ErrNotFound: there is no such resource (404).
+	// ErrNotFound: there is no such resource (404). Error.Code is empty where the 404 is not the API's own: a proxy's, or
+	// that of a wrong base URL.
 	ErrNotFound = errors.New("not found")
-	// ErrDeleted: there was such a resource, and it is gone (410).
+	// ErrDeleted: the resource existed and has been deleted (410).
 	ErrDeleted = errors.New("deleted")
-	// ErrConflict: the resource is in the way of itself (409).
+	// ErrConflict: the request conflicts with the state of the resource (409).
 	ErrConflict = errors.New("conflict")
 	// ErrValidation: a value is not acceptable; Error.Fields may say which (422).
 	ErrValidation = errors.New("validation failed")
@@ -54,7 +56,7 @@ var (
 	ErrResponseTooLarge = errors.New("response too large")
 )
 
-// Error is every error of this package. Its text names the operation, the status, the code, the server's
+// Error is every error that New or a call returns. Its text names the operation, the status, the code, the server's
 // message and the request id; never an id that was passed in, a query, a body or a credential.
 type Error struct {
 	API        API
@@ -124,6 +126,9 @@ func (e *Error) Error() string {
 	}
 	if e.RequestID != "" {
 		b.WriteString(" (request " + e.RequestID + ")")
+	}
+	if e.Attempts > 1 {
+		b.WriteString(" after " + strconv.Itoa(e.Attempts) + " attempts")
 	}
 	return b.String()
 }
@@ -222,6 +227,8 @@ func transportText(err error) string {
 		return "canceled"
 	case errors.Is(err, context.DeadlineExceeded):
 		return "deadline exceeded"
+	case isCertificateError(err):
+		return "certificate not trusted"
 	case errors.As(err, &dns):
 		return "host not found"
 	case errors.As(err, &errno):
@@ -231,6 +238,11 @@ func transportText(err error) string {
 	default:
 		return connectionFailed
 	}
+}
+
+func isCertificateError(err error) bool {
+	_, ok := errors.AsType[*tls.CertificateVerificationError](err)
+	return ok
 }
 
 const connectionFailed = "connection failed"

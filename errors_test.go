@@ -529,7 +529,7 @@ func TestErrorTextWithoutMessage(t *testing.T) {
 	require.EqualError(t, calls["links.get"](t.Context(), unasked(t, WithMoneyKit(ClientHeaders(testID, testSecret)))),
 		"duolink: links.get: not configured: the client has no credential for this API")
 	require.EqualError(t, calls["links.get"](t.Context(), replying(t, 200, "[]")),
-		"duolink: links.get: 200: malformed response: the answer lacks what was asked for")
+		"duolink: links.get: 200: malformed response: the answer is not a JSON object")
 }
 
 // Servers quote what they were sent. It stays out of every field and every printed form.

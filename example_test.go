@@ -118,13 +118,13 @@ func ExampleError() {
 	ctx, client, stop := sandboxClient()
 	defer stop()
 	id := "dsll_404"
-	create := func(context.Context) error { fmt.Println("no such link"); return nil }
+	forget := func(string) error { fmt.Println("no such link"); return nil }
 	later := func(time.Duration) error { return nil }
 	run := func() error {
 		_, err := client.Links.Get(ctx, id)
 		switch {
 		case errors.Is(err, duolink.ErrNotFound):
-			return create(ctx)
+			return forget(id)
 		case errors.Is(err, duolink.ErrRateLimited):
 			e, _ := errors.AsType[*duolink.Error](err)
 			return later(e.RetryAfter)

@@ -847,8 +847,8 @@ const bankLink = "mk_example_link_0001"
 var synced = stamp("2023-02-16T09:14:11", "2023-02-16T09:14:11Z")
 
 // chase is the link of the samples of identity.get and auth.numbers.
-func chase() Link {
-	return Link{
+func chase() BankLink {
+	return BankLink{
 		ID:                bankLink,
 		InstitutionID:     "chase",
 		InstitutionName:   "Chase",
@@ -874,15 +874,15 @@ func refreshed(at string) ProductStatus {
 }
 
 // plainLink is the link of the shorter files.
-func plainLink(change ...func(*Link)) Link {
-	l := Link{ID: bankLink, InstitutionID: "chase", InstitutionName: "Chase", State: LinkConnected, Products: map[Product]ProductStatus{}}
+func plainLink(change ...func(*BankLink)) BankLink {
+	l := BankLink{ID: bankLink, InstitutionID: "chase", InstitutionName: "Chase", State: LinkConnected, Products: map[Product]ProductStatus{}}
 	for _, f := range change {
 		f(&l)
 	}
 	return l
 }
 
-func sampleLink() Link {
+func sampleLink() BankLink {
 	link := chase()
 	link.ErrorCode = LinkInstitutionError
 	link.LinkTags = []string{"customer:1001", "cohort:sample"}
@@ -907,14 +907,14 @@ func sampleLink() Link {
 }
 
 // bankLinkChecks are those of the two operations that answer a link.
-func bankLinkChecks(more map[string]check[*Link]) map[string]check[*Link] {
+func bankLinkChecks(more map[string]check[*BankLink]) map[string]check[*BankLink] {
 	sample := sampleLink()
-	absent, nulls := plainLink(), plainLink(func(l *Link) { l.Products = nil })
-	null := plainLink(func(l *Link) {
+	absent, nulls := plainLink(), plainLink(func(l *BankLink) { l.Products = nil })
+	null := plainLink(func(l *BankLink) {
 		l.InstitutionName = ""
 		l.Products = map[Product]ProductStatus{ProductIdentity: {}, ProductTransactions: {}} // the others were null: not granted
 	})
-	timestamps := plainLink(func(l *Link) {
+	timestamps := plainLink(func(l *BankLink) {
 		l.LastSyncedAt = synced
 		l.Products = map[Product]ProductStatus{
 			ProductAccounts: {RefreshedAt: synced, LastAttemptedAt: stamp("2021-08-12T15:23:00Z")},
@@ -935,7 +935,7 @@ func bankLinkChecks(more map[string]check[*Link]) map[string]check[*Link] {
 			ProductEnrichment:  {},
 		}
 	})
-	odd := plainLink(func(l *Link) {
+	odd := plainLink(func(l *BankLink) {
 		l.LastSyncedAt = unreadable("yesterday")
 		l.Products = map[Product]ProductStatus{
 			ProductAccounts:     {RefreshedAt: unreadable("0000-00-00 00:00:00"), LastAttemptedAt: unreadable("0000-00-00T00:00:00")},
@@ -943,7 +943,7 @@ func bankLinkChecks(more map[string]check[*Link]) map[string]check[*Link] {
 			ProductTransactions: {RefreshedAt: unreadable("2023-02-30T09:14:11"), LastAttemptedAt: unreadable("n/a")},
 		}
 	})
-	unknown := plainLink(func(l *Link) {
+	unknown := plainLink(func(l *BankLink) {
 		l.State, l.ErrorCode, l.Provider = "hibernating", "spaceship_error", "acme"
 		l.LinkTags = []string{"customer:1001", "7", "cohort:sample"}
 		identity := ProductStatus{
@@ -959,7 +959,7 @@ func bankLinkChecks(more map[string]check[*Link]) map[string]check[*Link] {
 		}
 		l.AvailableProducts = []Product{ProductIdentity, "crypto", "7", ProductAccountNumbers}
 	})
-	all := map[string]check[*Link]{
+	all := map[string]check[*BankLink]{
 		"sample.json":                is(&sample),
 		"absent.json":                is(&absent),
 		"null.json":                  is(&null),
@@ -979,18 +979,18 @@ func TestGoldenIdentityLink(t *testing.T) {
 			ErrorCode: ProductAuthExpired, ErrorMessage: "The user has to sign in again.",
 		}
 	}
-	bad := plainLink(func(l *Link) {
+	bad := plainLink(func(l *BankLink) {
 		l.State, l.ErrorCode, l.LastSyncedAt, l.Provider, l.LinkTags = LinkInError, LinkAuthExpired, synced, ProviderMoneyKit, []string{}
 		l.Products = map[Product]ProductStatus{
 			ProductAccounts: expired("2023-02-16T09:14:11"), ProductIdentity: expired("2023-02-16T09:16:03"),
 		}
 		l.AvailableProducts = []Product{ProductAccounts, ProductIdentity}
 	})
-	deleted := plainLink(func(l *Link) { l.State, l.AvailableProducts = LinkDeleted, []Product{} })
-	old := plainLink(func(l *Link) { l.ID, l.Tags = "f2f5b4c0-0000-4000-8000-000000000001", []string{"customer:1001"} })
-	goldens(t, "identity.link", func(ctx context.Context, c *Client) (*Link, error) {
+	deleted := plainLink(func(l *BankLink) { l.State, l.AvailableProducts = LinkDeleted, []Product{} })
+	old := plainLink(func(l *BankLink) { l.ID, l.Tags = "f2f5b4c0-0000-4000-8000-000000000001", []string{"customer:1001"} })
+	goldens(t, "identity.link", func(ctx context.Context, c *Client) (*BankLink, error) {
 		return c.Identity.Link(ctx, bankLink)
-	}, bankLinkChecks(map[string]check[*Link]{
+	}, bankLinkChecks(map[string]check[*BankLink]{
 		"bad_state.json": is(&bad), // data, not an error
 		"deleted.json":   is(&deleted),
 		"old_tags.json":  is(&old),
@@ -1006,11 +1006,11 @@ func TestGoldenIdentityRefresh(t *testing.T) {
 		ProductAccounts: refreshed("2023-02-16T09:14:11"), ProductIdentity: identity, ProductTransactions: transactions,
 	}
 	sample.AvailableProducts = []Product{ProductAccounts, ProductIdentity, ProductTransactions}
-	goldens(t, "identity.refresh", func(ctx context.Context, c *Client) (*Link, error) {
+	goldens(t, "identity.refresh", func(ctx context.Context, c *Client) (*BankLink, error) {
 		return c.Identity.Refresh(ctx, bankLink, []Product{ProductIdentity})
-	}, bankLinkChecks(map[string]check[*Link]{
+	}, bankLinkChecks(map[string]check[*BankLink]{
 		"sample.json": is(&sample),
-		"empty.json":  is(&Link{ID: bankLink}),
+		"empty.json":  is(&BankLink{ID: bankLink}),
 	}))
 }
 
@@ -1099,7 +1099,7 @@ func TestGoldenIdentityGet(t *testing.T) {
 			{BankAccount: BankAccount{ID: "acc_example_0002"}},
 		}}),
 		"null.json": is(&Identity{
-			Link: Link{ID: bankLink, InstitutionID: "chase", State: LinkConnected},
+			Link: BankLink{ID: bankLink, InstitutionID: "chase", State: LinkConnected},
 			Accounts: []AccountIdentity{
 				{
 					BankAccount: BankAccount{ID: "acc_example_0001", Type: "depository.checking"},
@@ -1136,7 +1136,7 @@ func TestGoldenIdentityGet(t *testing.T) {
 			require.Equal(t, notedLink(), got.Link)
 		},
 		"unknown.json": is(&Identity{
-			Link: plainLink(func(l *Link) {
+			Link: plainLink(func(l *BankLink) {
 				l.State, l.ErrorCode, l.Provider, l.LinkTags = "hibernating", "spaceship_error", "acme", []string{"customer:1001", "7"}
 				l.Products = map[Product]ProductStatus{
 					ProductIdentity: {RefreshedAt: stamp("2023-02-16T09:16:03", "2023-02-16T09:16:03Z"), ErrorCode: "solar_flare"},
@@ -1181,8 +1181,8 @@ func TestGoldenIdentityGet(t *testing.T) {
 }
 
 // notedLink is the link of the timestamps of identity.get and auth.numbers.
-func notedLink() Link {
-	return plainLink(func(l *Link) {
+func notedLink() BankLink {
+	return plainLink(func(l *BankLink) {
 		l.LastSyncedAt = synced
 		l.Products = map[Product]ProductStatus{
 			ProductAccounts: {RefreshedAt: synced, LastAttemptedAt: stamp("2021-08-12T15:23:00Z")},
@@ -1436,7 +1436,7 @@ func TestGoldenAuthNumbers(t *testing.T) {
 			{BankAccount: BankAccount{ID: "acc_example_0003"}},
 		}}),
 		"null.json": is(&AccountNumbers{
-			Link: Link{ID: bankLink, InstitutionID: "chase", State: LinkConnected},
+			Link: BankLink{ID: bankLink, InstitutionID: "chase", State: LinkConnected},
 			Accounts: []AccountWithNumbers{
 				{
 					BankAccount: BankAccount{ID: "acc_example_0001", Type: "depository.checking"},
@@ -1457,7 +1457,7 @@ func TestGoldenAuthNumbers(t *testing.T) {
 			require.Equal(t, notedLink(), got.Link)
 		},
 		"unknown.json": is(&AccountNumbers{
-			Link: plainLink(func(l *Link) {
+			Link: plainLink(func(l *BankLink) {
 				l.State, l.ErrorCode, l.Provider, l.LinkTags = "hibernating", "spaceship_error", "acme", []string{"customer:1001", "7"}
 				l.Products = map[Product]ProductStatus{
 					ProductAccountNumbers: {RefreshedAt: stamp("2023-02-16T09:15:02", "2023-02-16T09:15:02Z"), ErrorCode: "solar_flare"},

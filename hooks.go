@@ -37,8 +37,8 @@ type WaitReason string
 
 const (
 	WaitBackoff    WaitReason = "backoff"     // before a repetition, at random
-	WaitRetryAfter WaitReason = "retry-after" // before a repetition, as the server asked
-	WaitCooldown   WaitReason = "cooldown"    // a call of the same limit group was refused
+	WaitRetryAfter WaitReason = "retry-after" // before a repetition after 503, as the server asked
+	WaitCooldown   WaitReason = "cooldown"    // a call of the limit group, perhaps this one, was refused with 429
 	WaitPace       WaitReason = "pace"        // the limit group has just been reopened
 )
 
@@ -69,7 +69,7 @@ type TokenRenewal struct {
 	Failure  string // "" for success
 }
 
-// WithHooks has the client tell what it does.
+// WithHooks registers functions that are called for what the client does.
 func WithHooks(hooks Hooks) Option {
 	return func(cfg *config) error {
 		cfg.hooks = hooks

@@ -17,7 +17,7 @@ var (
 )
 
 // Get returns the owners of the link's accounts as they were fetched last. Asking again gives no newer data, only Refresh
-// does, and exposes personal data once more: 3 requests a minute and link are allowed.
+// does, and exposes personal data once more: 3 requests per minute per link are allowed.
 func (s *IdentityService) Get(ctx context.Context, linkID string, query IdentityQuery, opts ...CallOption) (*Identity, error) {
 	op := identityGet.on(linkID)
 	op.query, op.invalid, op.private = query, checkAccountIDs(query.AccountIDs), query.AccountIDs
@@ -25,22 +25,23 @@ func (s *IdentityService) Get(ctx context.Context, linkID string, query Identity
 }
 
 // Link returns the state of a link and of its products, without anybody's data. A link in error is a good answer, with
-// Link.ErrorCode; a deleted one is ErrDeleted or a Link in the state [LinkDeleted]. 15 requests a minute and link are allowed.
-func (s *IdentityService) Link(ctx context.Context, linkID string, opts ...CallOption) (*Link, error) {
+// BankLink.ErrorCode; a deleted one is ErrDeleted or a BankLink in the state [LinkDeleted]. 15 requests per minute per link
+// are allowed.
+func (s *IdentityService) Link(ctx context.Context, linkID string, opts ...CallOption) (*BankLink, error) {
 	return call(ctx, s.client, identityLink.on(linkID), readLink, opts)
 }
 
-// Refresh asks MoneyKit to fetch products anew. It returns before that is done: Link.Products tells when. A refresh may be
+// Refresh asks MoneyKit to fetch products anew. It returns before that is done: BankLink.Products tells when. A refresh may be
 // billed, so it is sent again only where it was refused with 429 or provably not sent. Identity and account numbers may be
-// refreshed once a day and link. Where the server says nothing of the link, only the ID of the returned one is set.
+// refreshed once per day per link. Where the server says nothing of the link, only the ID of the returned one is set.
 // See docs.moneykit.com/api/operation/refresh_products.
-func (s *IdentityService) Refresh(ctx context.Context, linkID string, products []Product, opts ...CallOption) (*Link, error) {
+func (s *IdentityService) Refresh(ctx context.Context, linkID string, products []Product, opts ...CallOption) (*BankLink, error) {
 	op := identityRefresh.on(linkID)
 	op.invalid = checkProducts(products)
 	op.body = struct {
 		Products []Product `json:"products"`
 	}{products}
-	return call(ctx, s.client, op, func(d *jx.Decoder) (*Link, error) {
+	return call(ctx, s.client, op, func(d *jx.Decoder) (*BankLink, error) {
 		return readRefreshed(d, linkID)
 	}, opts)
 }
@@ -77,7 +78,7 @@ func checkAccountIDs(ids []string) error {
 // Identity is who owns the accounts of a link, closed accounts included.
 type Identity struct {
 	Accounts []AccountIdentity `json:"accounts"`
-	Link     Link              `json:"link"`
+	Link     BankLink          `json:"link"`
 }
 
 // AccountIdentity is an account with its owners.
@@ -138,8 +139,8 @@ type Email struct {
 	Primary bool      `json:"primary"`
 }
 
-// Link is a connection to somebody's bank.
-type Link struct {
+// BankLink is a connection to somebody's bank.
+type BankLink struct {
 	ID                string        `json:"link_id"`
 	InstitutionID     string        `json:"institution_id"` // such as "chase"
 	InstitutionName   string        `json:"institution_name"`
@@ -177,7 +178,7 @@ const (
 	LinkConnected             LinkState = "connected"
 	LinkDeleted               LinkState = "deleted"
 	LinkInError               LinkState = "error"
-	LinkDisconnected          LinkState = "disconnected" // in the vendor's prose alone
+	LinkDisconnected          LinkState = "disconnected" // named only in the vendor's text
 )
 
 // LinkErrorCode is what is wrong with a link; an open set.
@@ -390,7 +391,7 @@ func (e *Email) decode(d *jx.Decoder) error {
 	})
 }
 
-func (l *Link) decode(d *jx.Decoder) error {
+func (l *BankLink) decode(d *jx.Decoder) error {
 	return object(d, func(key []byte) error {
 		switch string(key) {
 		case "link_id":
@@ -425,7 +426,7 @@ func (l *Link) decode(d *jx.Decoder) error {
 }
 
 // decodeProducts makes an entry of each product that is an object: null and absent mean not granted.
-func (l *Link) decodeProducts(d *jx.Decoder) error {
+func (l *BankLink) decodeProducts(d *jx.Decoder) error {
 	l.Products = nil
 	if d.Next() == jx.Object {
 		l.Products = map[Product]ProductStatus{}
@@ -463,8 +464,8 @@ func (p *ProductStatus) decode(d *jx.Decoder) error {
 }
 
 // readLink wants a link with an id: an object without one may be an error in the native shape, which shares a member with it.
-func readLink(d *jx.Decoder) (*Link, error) {
-	link, err := bare[Link](d)
+func readLink(d *jx.Decoder) (*BankLink, error) {
+	link, err := bare[BankLink](d)
 	if err == nil && link.ID == "" {
 		err = errNoData
 	}
@@ -472,8 +473,8 @@ func readLink(d *jx.Decoder) (*Link, error) {
 }
 
 // readRefreshed reads the link, or nothing at all: both are success.
-func readRefreshed(d *jx.Decoder, linkID string) (*Link, error) {
-	link := &Link{}
+func readRefreshed(d *jx.Decoder, linkID string) (*BankLink, error) {
+	link := &BankLink{}
 	if d.Next() == jx.Invalid && atEnd(d) == nil {
 		link.ID = linkID
 		return link, nil

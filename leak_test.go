@@ -501,7 +501,7 @@ func (k *caller) round(ctx context.Context) error {
 	case n == 6:
 		id := []string{sandbox.LinkID, sandbox.SecondLinkID}[k.random.IntN(2)]
 		operation, want = "identity.link", id
-		var l *Link
+		var l *BankLink
 		if l, err = k.Identity.Link(ctx, id, opts...); err == nil {
 			got = l.ID
 		}
@@ -515,7 +515,7 @@ func (k *caller) round(ctx context.Context) error {
 		}
 	case n == 8:
 		operation, want = "identity.refresh", sandbox.SecondLinkID
-		var l *Link
+		var l *BankLink
 		if l, err = k.Identity.Refresh(ctx, sandbox.SecondLinkID, []Product{ProductAccounts}, opts...); err == nil {
 			got = l.ID
 		}

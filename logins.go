@@ -98,7 +98,7 @@ func (q AccountsQuery) check() error {
 		}
 	}
 	if q.CacheMinutes != 0 && (q.CacheMinutes < 60 || q.CacheMinutes > 1440) {
-		return argumentError("CacheMinutes is not between 60 and 1440")
+		return argumentError("CacheMinutes is neither 0 nor between 60 and 1440")
 	}
 	return nil
 }
@@ -116,7 +116,7 @@ func (p PageOptions) check() error {
 	case p.Offset < 0 || p.Offset > mostOffset:
 		return argumentError("Offset is not between 0 and %d", mostOffset)
 	case p.Limit < 0 || p.Limit > 1000:
-		return argumentError("Limit is not between 1 and 1000")
+		return argumentError("Limit is neither 0 nor between 1 and 1000")
 	}
 	return nil
 }
@@ -129,7 +129,7 @@ type AccountList struct {
 
 // LoginAccounts is one login with the accounts that it reaches.
 type LoginAccounts struct {
-	User        Sensitive `json:"ds_user"` // the username, as AccountsQuery.Users takes it
+	User        Sensitive `json:"ds_user"` // the username: AccountsQuery.Users takes its Reveal()
 	DisplayName Sensitive `json:"display_name"`
 	CacheTime   Timestamp `json:"cache_time"` // when the platform was asked; absent without a cache
 	Accounts    []Account `json:"accounts"`
@@ -154,7 +154,7 @@ type Account struct {
 type Login struct {
 	ID               string     `json:"login_id"`
 	Type             LoginType  `json:"login_type"`
-	Username         Sensitive  `json:"username"` // as AccountsQuery.Users takes it
+	Username         Sensitive  `json:"username"` // AccountsQuery.Users takes its Reveal()
 	DisplayName      Sensitive  `json:"display_name"`
 	DataSource       DataSource `json:"ds_info"`
 	DefaultScopes    []string   `json:"default_scopes"` // nil in lists: not sent, which is not the same as none

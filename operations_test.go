@@ -234,14 +234,14 @@ var moneyKitWire = []wireTest{
 	},
 	{
 		name: "identity.link", file: "identity.link/sample.json", statuses: []int{200},
-		call: dropped(func(ctx context.Context, c *Client) (*Link, error) {
+		call: dropped(func(ctx context.Context, c *Client) (*BankLink, error) {
 			return c.Identity.Link(ctx, "MK_Case-Sensitive.0~1")
 		}),
 		method: "GET", uri: "/links/MK_Case-Sensitive.0~1", header: moneyKitHeaders(),
 	},
 	{
 		name: "identity.refresh", file: "identity.refresh/sample.json", statuses: []int{202, 200},
-		call: dropped(func(ctx context.Context, c *Client) (*Link, error) {
+		call: dropped(func(ctx context.Context, c *Client) (*BankLink, error) {
 			return c.Identity.Refresh(ctx, bankLink, []Product{ProductIdentity, "crypto"})
 		}),
 		method: "POST", uri: "/links/mk_example_link_0001/products", header: moneyKitHeaders(jsonBody...),
@@ -249,7 +249,7 @@ var moneyKitWire = []wireTest{
 	},
 	{
 		name: "identity.refresh without content", file: "identity.refresh/empty.json", statuses: []int{202, 200, 204},
-		call: dropped(func(ctx context.Context, c *Client) (*Link, error) {
+		call: dropped(func(ctx context.Context, c *Client) (*BankLink, error) {
 			return c.Identity.Refresh(ctx, bankLink, []Product{ProductIdentity})
 		}),
 		method: "POST", uri: "/links/mk_example_link_0001/products", header: moneyKitHeaders(jsonBody...), body: `{"products":["identity"]}`,
@@ -565,7 +565,7 @@ func update(description string) func(context.Context, *Client) error {
 }
 
 func refresh(products ...Product) func(context.Context, *Client) error {
-	return dropped(func(ctx context.Context, c *Client) (*Link, error) {
+	return dropped(func(ctx context.Context, c *Client) (*BankLink, error) {
 		return c.Identity.Refresh(ctx, bankLink, products)
 	})
 }

@@ -3,7 +3,6 @@ package duolink
 import (
 	"cmp"
 	"context"
-	"crypto/tls"
 	"errors"
 	"math"
 	"math/rand/v2"
@@ -22,7 +21,7 @@ type Retry struct {
 	// attempt n+1 it is between 0 and MinBackoff*2^(n-1), at most MaxBackoff. Defaults 500 ms and 15 s.
 	MinBackoff, MaxBackoff time.Duration
 	// MaxWait is the longest single wait; a call that would have to wait longer fails at once with
-	// Error.RetryAfter. Default 60 s.
+	// Error.RetryAfter. Default 60 s; for no wait at all there is WithMaxWait(0).
 	MaxWait time.Duration
 	// AttemptTimeout bounds each attempt, from the connection to the last byte of the answer, so that one which stalls is
 	// repeated while the caller's context lives. Default 30 s. Logins.ListAccounts and Logins.EachAccount have an hour: the
@@ -84,8 +83,7 @@ func (r repeat) allows(e *Error) bool {
 // permanent names what no repetition changes: licence codes, although some come with a 500 or a 429, and a
 // certificate that does not verify.
 func permanent(e *Error) bool {
-	_, certificate := errors.AsType[*tls.CertificateVerificationError](e.cause)
-	return certificate || strings.HasPrefix(string(e.Code), "LICENSE_")
+	return isCertificateError(e.cause) || strings.HasPrefix(string(e.Code), "LICENSE_")
 }
 
 // next decides what follows a failed attempt: another one, after a wait, or the end. A wait that cannot end in time is
@@ -203,13 +201,14 @@ func sleep(ctx context.Context, d time.Duration) error {
 type RateLimit struct {
 	// Limit is the number of requests per hour, 0 where no answer has said.
 	Limit int
-	// Remaining is what is left of it; it means something only with Known, for 0 is a value of its own.
+	// Remaining is what is left of it, if Known: 0 is a value of its own.
 	Remaining int
-	Known     bool
+	// Known reports that an answer has said what is left.
+	Known bool
 	// SeenAt is when Remaining was read.
 	SeenAt time.Time
-	// CooldownUntil is when the last limit group that a 429 has closed opens again; in the past, or zero, none is closed. A
-	// Response does not have it.
+	// CooldownUntil is when the last limit group that a 429 has closed opens again; if it is zero or past, none is closed. It
+	// is not set in Response.RateLimit.
 	CooldownUntil time.Time
 }
 
@@ -267,7 +266,7 @@ func (s *limitState) cool(api API, until time.Time) {
 	})
 }
 
-// Limiter has a say in when a request goes, beside the client's own pace: one that is shared between processes, say.
+// Limiter can hold requests back, in addition to the client's own pace: one that processes share, for example.
 type Limiter interface {
 	// Wait returns when a request of the limit group may go, or an error when the context ends or the wait is not worth
 	// starting. A group's name is the same in every process and tells nothing of the ids and credentials behind it.

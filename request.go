@@ -74,6 +74,9 @@ func call[T any](ctx context.Context, c *Client, op operation, answer func(*jx.D
 // send puts a request on the wire, again and again while the retry rules say so, and returns the trip with its answer.
 func (c *Client) send(ctx context.Context, op operation, opts []CallOption) (*trip, error) {
 	t := newTrip(c, op)
+	if ctx == nil {
+		return nil, t.blame(argumentError("the context is nil"))
+	}
 	defer t.releasePass() // for those who wait behind it, should a hook panic
 	req, err := t.request(ctx, opts)
 	if err != nil {

@@ -26,7 +26,7 @@ var answerTypes = map[string]any{
 	"AccountList": AccountList{}, "LoginAccounts": LoginAccounts{}, "Account": Account{}, "Login": Login{}, "DataSource": DataSource{},
 	"User": User{}, "LoginLink": LoginLink{},
 	"Identity": Identity{}, "AccountIdentity": AccountIdentity{}, "BankAccount": BankAccount{}, "Balances": Balances{}, "Owner": Owner{},
-	"Address": Address{}, "PhoneNumber": PhoneNumber{}, "Email": Email{}, "Link": Link{}, "ProductStatus": ProductStatus{},
+	"Address": Address{}, "PhoneNumber": PhoneNumber{}, "Email": Email{}, "BankLink": BankLink{}, "ProductStatus": ProductStatus{},
 	"AuthNumbers": AuthNumbers{}, "AuthAccount": AuthAccount{}, "Numbers": Numbers{}, "ACHNumber": ACHNumber{}, "EFTNumber": EFTNumber{},
 	"BACSNumber": BACSNumber{}, "InternationalNumber": InternationalNumber{}, "Item": Item{}, "ItemError": ItemError{},
 	"AccountNumbers": AccountNumbers{}, "AccountWithNumbers": AccountWithNumbers{}, "accessToken": accessToken{},

@@ -17,9 +17,9 @@ import (
 
 // Timestamp is an instant as an API sent it. Both APIs send several notations, some without a zone (then it
 // is UTC); all of them are read, and the text is kept. A notation that cannot be read leaves the time zero
-// and its text in [Timestamp.Text]: it never fails an answer. The zero Timestamp means absent.
+// and its text in [Timestamp.Text]: it never fails an answer. An absent timestamp has no text.
 //
-// Compare instants, with [time.Time.Equal], [time.Time.Before] and [time.Time.After]; the text of one instant varies.
+// Compare instants, as in a.Equal(b.Time); the text of one instant varies.
 type Timestamp struct {
 	time.Time
 	text string
@@ -58,7 +58,7 @@ func (t Timestamp) String() string {
 	return t.UTC().Format(time.RFC3339Nano)
 }
 
-// MarshalText writes what [UnmarshalText] reads back: the text as it came, else RFC 3339.
+// MarshalText writes what [Timestamp.UnmarshalText] reads back: the text as it came, else RFC 3339.
 func (t Timestamp) MarshalText() ([]byte, error) {
 	if t.text != "" {
 		return []byte(t.text), nil
@@ -297,6 +297,7 @@ func read[T any](body []byte, answer func(*jx.Decoder) (T, error)) (T, error) {
 // An answer that is not what was asked for, although it is JSON.
 var (
 	errNoData      = errors.New("the answer lacks what was asked for")
+	errNoObject    = errors.New("the answer is not a JSON object")
 	errErrorMember = errors.New("the answer carries an error")
 )
 
@@ -304,7 +305,7 @@ var (
 // whatever its status says.
 func envelope(d *jx.Decoder, member func(key []byte) error) error {
 	if d.Next() != jx.Object {
-		return errNoData
+		return errNoObject
 	}
 	failed := false
 	err := object(d, func(key []byte) error {
@@ -371,7 +372,7 @@ func many[T any, P decoder[T]](d *jx.Decoder) ([]T, error) {
 func bare[T any, P decoder[T]](d *jx.Decoder) (*T, error) {
 	v := new(T)
 	if d.Next() != jx.Object {
-		return nil, errNoData
+		return nil, errNoObject
 	}
 	err := P(v).decode(d)
 	if err == nil && reflect.ValueOf(v).Elem().IsZero() {

@@ -445,7 +445,7 @@ func TestDuplicateKeys(t *testing.T) {
 
 	bank, err := replying(t, 200, `{"link_id":"mk_1","link_tags":["a"],"link_tags":["b"],"products":{"identity":{"error_code":"timeout"}},"products":{"accounts":{}}}`).Identity.Link(t.Context(), bankLink)
 	require.NoError(t, err)
-	require.Equal(t, &Link{ID: "mk_1", LinkTags: []string{"b"}, Products: map[Product]ProductStatus{ProductAccounts: {}}}, bank)
+	require.Equal(t, &BankLink{ID: "mk_1", LinkTags: []string{"b"}, Products: map[Product]ProductStatus{ProductAccounts: {}}}, bank)
 
 	who, err := replying(t, 200, `{"accounts":[{"account_id":"1"}],"accounts":[{"account_id":"2","account_id":"3"}],"link":{"link_id":"mk_1"}}`).Identity.Get(t.Context(), bankLink, IdentityQuery{})
 	require.NoError(t, err)

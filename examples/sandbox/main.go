@@ -31,6 +31,8 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	defer stop()
 	flags := flag.NewFlagSet("sandbox", flag.ContinueOnError)
 	addr := flags.String("addr", "127.0.0.1:8080", "where to listen")
+	rate := flags.Int("rate", 0, "requests a second, beyond which they are refused with 429; 0 for no limit")
+	limits := flags.Bool("limits", false, "refuse what exceeds MoneyKit's limits per minute, hour and day")
 	var usage strings.Builder
 	flags.SetOutput(&usage)
 	switch err := flags.Parse(args); {
@@ -46,7 +48,11 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	server := &http.Server{Handler: sandbox.New(sandbox.WithDocumentationPlaceholders()), ReadHeaderTimeout: 10 * time.Second}
+	opts := []sandbox.Option{sandbox.WithDocumentationPlaceholders(), sandbox.WithRequestsPerSecond(*rate)}
+	if *limits {
+		opts = append(opts, sandbox.WithMoneyKitLimits())
+	}
+	server := &http.Server{Handler: sandbox.New(opts...), ReadHeaderTimeout: 10 * time.Second}
 	describe(out, "http://"+listener.Addr().String())
 
 	context.AfterFunc(ctx, func() { _ = server.Close() })
@@ -69,11 +75,16 @@ func describe(out io.Writer, url string) {
   Plaid-compatible    %[1]s/plaid-compatible
     access token      %[6]s
 
+Links that fail on purpose: %[7]s (auth expired), %[8]s (deleted),
+%[9]s (not permitted), %[10]s (somebody else's). The placeholders of MoneyKit's
+documentation, <api-key> and <string>, work as credentials, too.
+
 Try:
 
   curl -H 'Authorization: Bearer %[2]s' %[1]s/v2/ds/login/links
   curl -H 'Content-Type: application/json' -H 'PLAID-CLIENT-ID: %[3]s' \
     -d '{"client_id":"%[3]s","secret":"%[4]s","access_token":"%[6]s"}' \
     %[1]s/plaid-compatible/auth/get
-`, url, sandbox.APIKey, sandbox.ClientID, sandbox.ClientSecret, sandbox.LinkID, sandbox.AccessToken)
+`, url, sandbox.APIKey, sandbox.ClientID, sandbox.ClientSecret, sandbox.LinkID, sandbox.AccessToken,
+		sandbox.AuthExpiredLinkID, sandbox.DeletedLinkID, sandbox.ForbiddenLinkID, sandbox.ForeignLinkID)
 }
