@@ -137,9 +137,9 @@ type LoginAccounts struct {
 
 // LoginAccount is one account with its login: a step of [LoginsService.EachAccount].
 type LoginAccount struct {
-	User        Sensitive
+	User        Sensitive // the username: AccountsQuery.Users takes its Reveal()
 	DisplayName Sensitive
-	CacheTime   Timestamp
+	CacheTime   Timestamp // when the platform was asked; absent without a cache
 	Account     Account
 }
 

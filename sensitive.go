@@ -93,7 +93,7 @@ func (s Sensitive) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
 // MarshalJSON refuses: a mask would end in somebody's database as if it were the value.
 func (s Sensitive) MarshalJSON() ([]byte, error) {
-	return nil, errors.New("duolink: a Sensitive is not written to JSON; use Reveal")
+	return nil, errors.New("duolink: a Sensitive is not written to JSON; use RevealJSON")
 }
 
 // UnmarshalJSON reads a string, or a number as its text; other types are absent.

@@ -1,0 +1,118 @@
+package duolink
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"reflect"
+	"testing"
+
+	"github.com/go-faster/jx"
+	"github.com/stretchr/testify/require"
+)
+
+// answerReaders are how each operation's answer is read.
+var answerReaders = map[string]func([]byte) (any, error){
+	"logins.list_accounts": reading(readAccountList),
+	"logins.list":          reading(many[Login]),
+	"logins.get":           reading(one[Login]),
+	"links.list":           reading(many[LoginLink]),
+	"links.create":         reading(one[LoginLink]),
+	"links.get":            reading(one[LoginLink]),
+	"links.update":         reading(one[LoginLink]),
+	"links.close":          reading(func(d *jx.Decoder) (*LoginLink, error) { return readClosed(d, "dsll_1") }),
+	"identity.link":        reading(readLink),
+	"identity.refresh":     reading(func(d *jx.Decoder) (*BankLink, error) { return readRefreshed(d, "mk_1") }),
+	"identity.get":         reading(bare[Identity]),
+	"auth.numbers":         reading(bare[AccountNumbers]),
+	"auth.get":             reading(readAuthNumbers),
+}
+
+func reading[T any](answer func(*jx.Decoder) (T, error)) func([]byte) (any, error) {
+	return func(body []byte) (any, error) {
+		v, err := read(body, answer)
+		return v, err
+	}
+}
+
+// What RevealJSON writes of any answer, json.Unmarshal reads back equal, and json.Marshal writes none that holds something.
+func TestRevealJSONRoundTrip(t *testing.T) {
+	written := 0
+	for operation, read := range answerReaders {
+		files, err := filepath.Glob(filepath.Join("testdata", operation, "*.json"))
+		require.NoError(t, err)
+		require.NotEmpty(t, files)
+		for _, file := range files {
+			body, err := os.ReadFile(file)
+			require.NoError(t, err)
+			answer, err := read(body)
+			if err != nil {
+				continue
+			}
+			written++
+			t.Run(file, func(t *testing.T) {
+				text, err := RevealJSON(answer)
+				require.NoError(t, err)
+				again := reflect.New(reflect.TypeOf(answer))
+				require.NoError(t, json.Unmarshal(text, again.Interface()))
+				require.Equal(t, answer, again.Elem().Interface())
+			})
+		}
+	}
+	require.Greater(t, written, 80)
+	sample, err := answerReaders["identity.get"]([]byte(`{"accounts":[{"account_id":"acc_1","owners":[{"names":["Avery Sample"]}]}]}`))
+	require.NoError(t, err)
+	text, err := json.Marshal(sample)
+	require.Error(t, err)
+	require.NotContains(t, string(text)+err.Error(), "Avery")
+}
+
+// A caller's own types are written as json.Marshal writes them.
+func TestRevealJSONOfOtherTypes(t *testing.T) {
+	type inner struct {
+		Name  Sensitive `json:"name"`
+		Plain string    `json:"plain,omitempty"`
+	}
+	type outer struct {
+		inner
+		ID      int       `json:"id"`
+		Skipped Sensitive `json:"-"`
+		Dash    string    `json:"-,"`
+		Zero    Sensitive `json:"zero,omitzero"`
+		Untaged Sensitive
+		hidden  Sensitive
+		By      map[string]Sensitive `json:"by"`
+		Any     any                  `json:"any"`
+		Next    *outer               `json:"next"`
+		Two     [2]Sensitive         `json:"two"`
+	}
+	v := outer{
+		inner: inner{Name: newSensitive("Avery <Sample>")}, ID: 7, Skipped: newSensitive("x"), Dash: "d", Untaged: newSensitive("u"),
+		hidden: newSensitive("h"), By: map[string]Sensitive{"b": newSensitive("2"), "a": newSensitive("1")},
+		Any: []any{1, "two", newSensitive("three"), nil}, Next: &outer{}, Two: [2]Sensitive{newSensitive("1"), {}},
+	}
+	text, err := RevealJSON(v)
+	require.NoError(t, err)
+	require.Equal(t, `{"name":"Avery <Sample>","id":7,"-":"d","Untaged":"u","by":{"a":"1","b":"2"},"any":[1,"two","three",null],`+
+		`"next":{"name":null,"id":0,"-":"","Untaged":null,"by":null,"any":null,"next":null,"two":[null,null]},"two":["1",null]}`, string(text))
+
+	for _, v := range []any{NewSecret("s3cret-value"), AuthQuery{AccessToken: NewSecret("s3cret-value")}, map[int]Sensitive{1: {}}, []any{func() {}}} {
+		_, err := RevealJSON(v)
+		require.Error(t, err)
+		require.NotContains(t, err.Error(), "s3cret")
+	}
+	type ring struct {
+		Next *ring
+		Name Sensitive
+	}
+	r := &ring{}
+	r.Next = r
+	_, err = RevealJSON(r)
+	require.Error(t, err)
+
+	for v, want := range map[any]string{nil: "null", 5: "5", "a": `"a"`} {
+		text, err := RevealJSON(v)
+		require.NoError(t, err)
+		require.Equal(t, want, string(text))
+	}
+}
