@@ -2,6 +2,7 @@ package duolink
 
 import (
 	"cmp"
+	"compress/flate"
 	"compress/gzip"
 	"context"
 	"errors"
@@ -17,13 +18,16 @@ import (
 // leaves the body closed, except for a stream.
 func (t *trip) receive(ctx context.Context, resp *http.Response) error {
 	t.status, t.head = resp.StatusCode, resp.Header
-	e := t.judge(resp)
+	if t.location != "" {
+		t.head.Set("Location", t.location)
+	}
 	kept := false
 	defer func() {
-		if !kept { // a hook has panicked
+		if !kept { // the body, or a hook, has panicked
 			_ = resp.Body.Close()
 		}
 	}()
+	e := t.judge(resp)
 	if t.open == nil {
 		kept = true
 		_ = resp.Body.Close()
@@ -57,6 +61,9 @@ func (t *trip) judge(resp *http.Response) *Error {
 		return t.refusal(t.status, t.body)
 	case err != nil:
 		return t.failure(err)
+	}
+	if err := t.decode(t.body); err != nil {
+		return t.unreadable(err)
 	}
 	return nil
 }
@@ -107,6 +114,9 @@ func (t *trip) finish(ctx context.Context, err error) error {
 
 // failure is an attempt that the connection did not survive, or that had to be cut short.
 func (t *trip) failure(err error) *Error {
+	if errors.Is(err, gzip.ErrHeader) || errors.Is(err, gzip.ErrChecksum) || isCorrupt(err) {
+		return t.malformed(ErrMalformedResponse, "the body is not the gzip that its header announces")
+	}
 	if errors.Is(err, ErrResponseTooLarge) {
 		return t.malformed(ErrResponseTooLarge, "there is more of it than the client reads")
 	}
@@ -115,7 +125,7 @@ func (t *trip) failure(err error) *Error {
 	e.cause, e.Message, e.StatusCode = cause, transportText(cause), t.status
 	e.Outcome = Unknown
 	switch {
-	case !t.sent.Load():
+	case t.nothingSent():
 		e.Outcome = NotSent
 	case t.status != 0 && e.Message == connectionFailed:
 		e.Message = "the answer broke off"
@@ -123,11 +133,16 @@ func (t *trip) failure(err error) *Error {
 	return e
 }
 
+func isCorrupt(err error) bool {
+	_, ok := errors.AsType[flate.CorruptInputError](err)
+	return ok
+}
+
 // refusal is an answer in which the server says no.
 func (t *trip) refusal(status int, body []byte) *Error {
 	e := t.error(nil)
 	e.StatusCode, e.Outcome = status, Rejected
-	if status >= 500 {
+	if status >= 500 || status/100 == 3 { // a redirect after a write may mean that it is done
 		e.Outcome = Unknown
 	}
 	e.describe(body)
@@ -135,7 +150,7 @@ func (t *trip) refusal(status int, body []byte) *Error {
 	e.RetryAfter = retryAfter(t.head, time.Now())
 	e.RequestID = t.requestID()
 	if status >= 300 && status < 400 {
-		e.Code, e.Message = "", "redirects are never followed; this one leads to "+redirectHost(t.head.Get("Location"))
+		e.Code, e.Message = "", "redirects are never followed; this one leads to "+redirectHost(t.location)
 	}
 	e.scrub(t.confidential())
 	return e

@@ -52,10 +52,13 @@ func (t *trip) repeat(req *http.Request) error {
 			return err
 		}
 	}
-	if err := t.ready(req); err != nil {
-		return named(err, t.op.api, t.op.name)
+	err := t.ready(req)
+	e, ours := errors.AsType[*Error](err)
+	if err == nil || ours && e.Operation != "" { // of this call, or of the token exchange
+		return err
 	}
-	return nil
+	t.last.because(err) // what the server said tells more than why it could not be asked again
+	return t.last
 }
 
 // transport is what each attempt goes through: it bounds its time and notes whether bytes may have left.
@@ -68,18 +71,33 @@ func (tr transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	ctx := req.Context()
 	t := tripOf(ctx)
 	t.attemptStarts(ctx)
-	t.sent.Store(false)
-	t.status, t.head, t.body, t.verdict = 0, nil, nil, nil
+	t.dialing.Store(false)
+	t.connected.Store(false)
+	t.status, t.head, t.body, t.location, t.verdict = 0, nil, nil, "", nil
 	ctx, cancel := context.WithTimeout(ctx, t.timeout())
-	trace := &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { t.sent.Store(true) }}
+	trace := &httptrace.ClientTrace{
+		GetConn: func(string) { t.dialing.Store(true) },
+		GotConn: func(httptrace.GotConnInfo) { t.connected.Store(true) },
+	}
 	resp, err := tr.next.RoundTrip(req.WithContext(httptrace.WithClientTrace(ctx, trace)))
 	if err != nil {
 		cancel()
 		return nil, err
 	}
+	if resp.Body == nil {
+		resp.Body = http.NoBody
+	}
 	resp.Body = timedBody{resp.Body, cancel}
+	if resp.StatusCode/100 == 3 { // kept from http.Client, which reads it, and fails where it cannot
+		t.location = resp.Header.Get("Location")
+		resp.Header.Del("Location")
+	}
 	return resp, nil
 }
+
+// nothingSent reports that no byte of the latest attempt left: net/http asked for a connection and never had one. A
+// transport that tells nothing of its connections may have sent everything.
+func (t *trip) nothingSent() bool { return t.dialing.Load() && !t.connected.Load() }
 
 // timedBody ends an attempt's time with its body.
 type timedBody struct {
@@ -102,18 +120,36 @@ func (t *trip) timeout() time.Duration {
 	return t.retry.AttemptTimeout
 }
 
-// admit waits until the limit group lets the call out, and then for the caller's own Limiter.
+// ready is what comes before every attempt: the caller's own Limiter, the limit group's leave, and a credential. A credential
+// may take its time, so the group is asked again: it may be closed by then.
+func (t *trip) ready(req *http.Request) error {
+	ctx := req.Context()
+	if l := t.client.config.limiter; l != nil {
+		if err := l.Wait(ctx, t.group); err != nil {
+			return &Error{Outcome: NotSent, Message: "the limiter let nothing out", cause: err}
+		}
+	}
+	for {
+		if err := t.admit(ctx); err != nil {
+			return err
+		}
+		if err := t.sign(req); err != nil {
+			return err
+		}
+		if t.client.pace.open(t.group, time.Now()) {
+			return nil
+		}
+		t.releasePass()
+	}
+}
+
+// admit waits until the limit group lets the call out.
 func (t *trip) admit(ctx context.Context) error {
 	p, err := t.client.pace.admit(ctx, t.group, t.retry.MaxWait, func(reason WaitReason, d time.Duration) { t.waits(ctx, reason, d) })
 	if err != nil {
 		return t.notAdmitted(ctx, err)
 	}
 	t.pass = p
-	if l := t.client.config.limiter; l != nil {
-		if err := l.Wait(ctx, t.group); err != nil {
-			return &Error{Outcome: NotSent, Message: "the limiter let nothing out", cause: err}
-		}
-	}
 	return nil
 }
 

@@ -21,7 +21,7 @@ func (s *AuthService) Get(ctx context.Context, query AuthQuery, opts ...CallOpti
 	op := authGet
 	op.body, op.invalid = query.wire()
 	op.private = append([]string{strings.TrimSpace(query.AccessToken.Reveal())}, query.AccountIDs...)
-	op.item = query.AccessToken.Reveal()
+	op.item = strings.TrimSpace(query.AccessToken.Reveal())
 	return call(ctx, s.client, op, readAuthNumbers, opts)
 }
 

@@ -34,8 +34,8 @@ func WithToken(token string) CallOption {
 // WithHeader adds a header to this call. Headers that this package sets itself, those that carry credentials, and
 // Idempotency-Key are refused: neither API knows that key, and net/http would silently resend a write that has it.
 func WithHeader(name, value string) CallOption {
+	name = http.CanonicalHeaderKey(name)
 	return func(o *callOptions) error {
-		name = http.CanonicalHeaderKey(name)
 		if slices.Contains(ownHeaders, name) || slices.Contains(credentialHeaders, name) {
 			return argumentError("WithHeader: %s is not the caller's to set", name)
 		}
@@ -50,7 +50,8 @@ func WithHeader(name, value string) CallOption {
 	}
 }
 
-// WithMaxWait replaces Retry.MaxWait for this call; with 0 it never waits, and so is never repeated.
+// WithMaxWait replaces Retry.MaxWait for this call; with 0 it never waits, and so is never repeated. A token exchange on the
+// way, which serves other calls too, keeps to the client's rules.
 func WithMaxWait(d time.Duration) CallOption {
 	return func(o *callOptions) error {
 		if d < 0 {

@@ -282,8 +282,8 @@ func WithMaxResponseBytes(n int64) Option {
 
 // WithUserAgent puts a product in front of the User-Agent, such as "billing/1.4".
 func WithUserAgent(product string) Option {
+	product = strings.TrimSpace(product)
 	return func(cfg *config) error {
-		product = strings.TrimSpace(product)
 		if product == "" || !headerText(product) {
 			return argumentError("WithUserAgent: not the text of a header")
 		}

@@ -619,7 +619,7 @@ func TestBodiesAreClosedOnce(t *testing.T) {
 		"too large":       {nil, get, 1, []Option{WithMaxResponseBytes(10)}},
 		"truncated":       {[]sandbox.Fault{{Truncate: 20, Times: 2}}, get, 3, nil},
 		"truncated error": {[]sandbox.Fault{{Status: 404, Body: strings.Repeat("x", 100), Truncate: 20}}, get, 1, nil},
-		"no gzip":         {[]sandbox.Fault{{Body: "no gzip at all", Header: gzipped, Times: 4}}, get, 4, nil},
+		"no gzip":         {[]sandbox.Fault{{Body: "no gzip at all", Header: gzipped, Times: 1}}, get, 1, nil},
 		"empty gzip":      {[]sandbox.Fault{{Status: 200, Header: gzipped}}, get, 1, nil},
 		"gzip":            {nil, get, 1, nil},
 		"stalled":         {[]sandbox.Fault{{Stall: true}}, within5s(get), 1, nil},
@@ -684,7 +684,7 @@ func TestBodiesAreClosedOnce(t *testing.T) {
 // The same where it is this package that decompresses.
 func TestBodiesAreClosedOnceOfGzip(t *testing.T) {
 	for _, operation := range []string{"links.get", "logins.list_accounts, streamed"} {
-		for body, bodies := range map[string]int{"no gzip at all": 3, "": 1, "\x1f\x8b\x08": 3} {
+		for body, bodies := range map[string]int{"no gzip at all": 1, "": 1, "\x1f\x8b\x08": 3} {
 			l := &ledger{next: roundTrip(func(*http.Request) (*http.Response, error) { return reply(200, body, "Content-Encoding", "gzip"), nil })}
 			c, err := New(WithSupermetrics(BearerToken(testKey)), WithHTTPClient(&http.Client{Transport: l}), WithRetry(Retry{MaxAttempts: 3, MinBackoff: 1, MaxBackoff: 1}))
 			require.NoError(t, err)

@@ -28,6 +28,7 @@ const (
 	paceEnds   = time.Minute      // without anybody having had to wait
 
 	searchAfter = time.Minute // without a refusal
+	enough      = 20          // accepted requests tell a rate; of fewer, a refusal may be chance
 	mostGroups  = 1 << 16
 	mostCounts  = 1 << 12
 	countFor    = time.Minute
@@ -47,7 +48,7 @@ func newPace() *pace {
 // group is a limit group in which something was refused. pace.mu guards all but the turn.
 type group struct {
 	turn    chan struct{} // one slot: who holds it is the next to go
-	queued  int           // callers that wait for it or hold it
+	queued  int           // callers that wait for it
 	openAt  time.Time     // no request before
 	proving bool          // nothing was accepted since the last refusal: the next request is a probe
 	epoch   int           // counts refusals; those of requests that were under way at the time do not count again
@@ -116,6 +117,14 @@ func (p *pace) admit(ctx context.Context, key string, patience time.Duration, wa
 	}
 	timer := time.AfterFunc(probeLimit, release)
 	return &pass{epoch: epoch, release: func() { timer.Stop(); release() }}, nil
+}
+
+// open reports that nothing of the group was refused since it let a request out.
+func (p *pace) open(key string, now time.Time) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	g := p.groups[key]
+	return g == nil || !g.openAt.After(now)
 }
 
 // enter joins the queue of a group, if it is held up, and estimates the wait.
@@ -195,13 +204,17 @@ func (p *pace) next(g *group, now time.Time) (wait time.Duration, epoch int, pro
 		g.boundAt = g.openAt
 		return closed, 0, false
 	}
+	if g.proving { // whatever the rate; but it counts, so that the next is not right behind it
+		g.limiter.AllowN(now, 1)
+		return 0, g.epoch, true
+	}
 	r := g.limiter.ReserveN(now, 1)
-	if delay := r.DelayFrom(now); delay > 0 && !g.proving {
+	if delay := r.DelayFrom(now); delay > 0 {
 		r.CancelAt(now)
 		g.boundAt = now
 		return delay, 0, false
 	}
-	return 0, g.epoch, g.proving
+	return 0, g.epoch, false
 }
 
 // accept notes that the server took a request.
@@ -226,7 +239,8 @@ func (p *pace) accept(key string, admitted *pass, now time.Time) {
 func (p *pace) refuse(key string, admitted *pass, now time.Time, wait time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	accepted := p.count(key, now).rate(now, wait)
+	count := p.count(key, now)
+	accepted := count.rate(now, wait)
 	g := p.groups[key]
 	if g == nil {
 		g = &group{turn: make(chan struct{}, 1), limiter: rate.NewLimiter(max(accepted, searchRate), 1), search: accepted < searchRate}
@@ -243,7 +257,7 @@ func (p *pace) refuse(key string, admitted *pass, now time.Time, wait time.Durat
 	}
 	switch {
 	case g.epoch == 0 || probe: // nothing was learned about the rate
-	case g.search:
+	case g.search && count.total() >= enough:
 		g.search = false
 		g.limiter.SetLimitAt(now, max(accepted, lowestRate))
 	default:
@@ -258,24 +272,24 @@ func (p *pace) room(now time.Time) {
 	if len(p.groups) < mostGroups {
 		return
 	}
-	type idle struct {
+	type shut struct {
 		key    string
 		openAt time.Time
 	}
-	var closed []idle
+	var closed []shut
 	for key, g := range p.groups {
 		switch {
 		case g.queued > 0:
 		case now.After(g.openAt):
 			delete(p.groups, key)
 		default:
-			closed = append(closed, idle{key, g.openAt})
+			closed = append(closed, shut{key, g.openAt})
 		}
 	}
 	if len(p.groups) < mostGroups/2 {
 		return
 	}
-	slices.SortFunc(closed, func(a, b idle) int { return a.openAt.Compare(b.openAt) })
+	slices.SortFunc(closed, func(a, b shut) int { return a.openAt.Compare(b.openAt) })
 	for _, g := range closed[:len(closed)/2] {
 		delete(p.groups, g.key)
 	}
@@ -299,8 +313,10 @@ func (p *pace) count(key string, now time.Time) *tally {
 	return c
 }
 
+func (c *tally) total() int { return c.earlier + c.accepted }
+
 // rate is what the server has accepted lately, the wait that it asks for included.
 func (c *tally) rate(now time.Time, wait time.Duration) rate.Limit {
 	over := saturatingAdd(now.Sub(c.since), wait)
-	return rate.Limit(float64(c.earlier+c.accepted) / max(over, time.Millisecond).Seconds())
+	return rate.Limit(float64(c.total()) / max(over, time.Millisecond).Seconds())
 }

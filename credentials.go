@@ -44,7 +44,7 @@ func BearerToken(token string) Credentials {
 }
 
 // BearerTokenFunc asks for a token before each attempt; the function does its own caching. Its error ends the call and
-// can be matched in what the call returns.
+// can be matched in what the call returns. For the limits that the server counts, all its tokens are one credential.
 func BearerTokenFunc(token func(context.Context) (string, error)) Credentials {
 	b := &bearer{provide: token}
 	if token == nil {
@@ -193,7 +193,10 @@ func (c *tokenCache) secrets() []string {
 
 // current returns a token that is good for a while, or waits for one.
 func (c *tokenCache) current(ctx context.Context) (Secret, error) {
-	r := c.join(ctx)
+	token, r := c.join(ctx)
+	if r == nil {
+		return token, nil
+	}
 	select {
 	case <-r.done:
 	case <-ctx.Done():
@@ -215,24 +218,21 @@ func (c *tokenCache) current(ctx context.Context) (Secret, error) {
 	return r.token, r.err
 }
 
-// join returns the renewal that is under way, a new one, or, where the token is good, one that is over.
-func (c *tokenCache) join(ctx context.Context) *renewal {
+// join returns the token where it is good, and else the renewal that is under way, or a new one.
+func (c *tokenCache) join(ctx context.Context) (Secret, *renewal) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.renewal != nil {
-		return c.renewal
+		return Secret{}, c.renewal
+	}
+	if !c.token.IsZero() && time.Now().Before(c.renewAt) {
+		return c.token, nil
 	}
 	r := &renewal{done: make(chan struct{})}
-	if !c.token.IsZero() && time.Now().Before(c.renewAt) {
-		r.token = c.token
-		r.told.Do(func() {}) // it was, when it was new
-		close(r.done)
-		return r
-	}
 	c.renewal = r
 	// A caller that gives up must not fail the others: the exchange has a life of its own, bounded by its deadline.
 	go c.run(context.WithoutCancel(ctx), r)
-	return r
+	return Secret{}, r
 }
 
 // exchangeLimit ends an exchange, with its repetitions, that nobody may be waiting for any more.

@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -41,7 +42,8 @@ var (
 	// ErrLinkState: the bank link cannot serve this now; Error.LinkErrorCode or Error.Code says why
 	// (MoneyKit's 422 link_error.bad_state, Plaid's ITEM_ERROR).
 	ErrLinkState = errors.New("link in a bad state")
-	// ErrRateLimited: too many requests; Error.RetryAfter says when to come back, if the server did (429).
+	// ErrRateLimited: too many requests; Error.RetryAfter says when to come back, if the server did (429). With the Outcome
+	// NotSent, an earlier call was refused, and this one had not the patience to wait.
 	ErrRateLimited = errors.New("rate limited")
 	// ErrServer: the server, or what stands before it, failed (5xx).
 	ErrServer = errors.New("server error")
@@ -67,7 +69,8 @@ type Error struct {
 	// Description is the second, longer text of Supermetrics' envelope and of OAuth errors.
 	Description string
 	RequestID   string // what the vendor's support asks for
-	// RetryAfter is how long the server asked to wait, 0 if it did not.
+	// RetryAfter is how long to wait: the server's word, or, of a call that was not sent because an earlier one was refused,
+	// what is left of it. 0 where the server asked for nothing.
 	RetryAfter       time.Duration
 	DocumentationURL string
 	// LinkErrorCode is what is wrong with the link, with ErrLinkState from MoneyKit.
@@ -80,7 +83,8 @@ type Error struct {
 	SuggestedAction string
 	// Attempts is how many times the request was sent or tried to be.
 	Attempts int
-	// Outcome says what is known of a write that failed.
+	// Outcome says what is known of a write that failed. It speaks of the operation that the error names: with "auth.token",
+	// the token exchange, the call itself was not sent.
 	Outcome Outcome
 
 	kind  error
@@ -193,14 +197,24 @@ func argumentError(format string, args ...any) error {
 // of an option is which serves many calls. One of another operation, the token exchange, keeps its name; one from a
 // provider of credentials is kept as the cause.
 func named(err error, api API, operation string) *Error {
-	named := Error{Message: "no credential could be had", cause: err}
-	if e, ok := errors.AsType[*Error](err); ok {
-		named = *e
+	own := Error{Message: "no credential could be had", cause: err}
+	if e, ok := err.(*Error); ok { //nolint:errorlint // one that a provider wraps is the cause, not the error
+		own = *e
 	}
-	if named.Operation == "" {
-		named.API, named.Operation, named.Outcome = api, operation, NotSent
+	if own.Operation == "" {
+		own.API, own.Operation, own.Outcome = api, operation, NotSent
 	}
-	return &named
+	return &own
+}
+
+// because adds a context's end to what the error matches.
+func (e *Error) because(err error) {
+	switch {
+	case e.cause == nil:
+		e.cause = err
+	case !errors.Is(e.cause, err):
+		e.cause = errors.Join(err, e.cause)
+	}
 }
 
 // transportCause takes the URL off a network error: *url.Error prints it, with its query.
@@ -282,7 +296,7 @@ func (e *Error) describe(body []byte) {
 	_ = e.decode(jx.DecodeBytes(bytes.TrimPrefix(body, byteOrderMark)))
 }
 
-// bodyRequestID finds the request id, under meta at Supermetrics and at the top at Plaid, and reads no further.
+// bodyRequestID finds the request id, under meta at Supermetrics and at the top at Plaid, and reads no further than it must.
 func bodyRequestID(body []byte) (id string) {
 	found := errors.New("found")
 	member := func(d *jx.Decoder) func(key []byte) error {
@@ -296,7 +310,8 @@ func bodyRequestID(body []byte) (id string) {
 			return found
 		}
 	}
-	d := jx.DecodeBytes(bytes.TrimPrefix(body, byteOrderMark))
+	const most = 64 << 10 // both put it near the beginning
+	d := jx.DecodeBytes(bytes.TrimPrefix(body[:min(len(body), most)], byteOrderMark))
 	_ = object(d, func(key []byte) error {
 		if string(key) == "meta" {
 			return object(d, member(d))
@@ -432,27 +447,32 @@ func identifier(s string) string {
 // scrub takes out of the server's words what the caller sent in confidence: servers quote credentials and
 // ids in their messages.
 func (e *Error) scrub(private []string) {
-	// A Replacer tries its pairs in order: the longest first, or the rest of a secret that begins like an id would stay.
+	// The longest first, or the rest of a secret that begins like an id would stay; in any case, for servers fold it.
 	slices.SortFunc(private, func(a, b string) int { return cmp.Compare(len(b), len(a)) })
-	var pairs []string
+	var forms []string
 	for _, value := range private {
 		if len(value) >= minScrubbed {
-			for _, form := range []string{value, url.QueryEscape(value), url.PathEscape(value)} {
-				pairs = append(pairs, form, "[redacted]")
-			}
+			forms = append(forms, regexp.QuoteMeta(value), regexp.QuoteMeta(url.QueryEscape(value)), regexp.QuoteMeta(url.PathEscape(value)))
 		}
 	}
-	r := strings.NewReplacer(pairs...)
+	if len(forms) == 0 {
+		return
+	}
+	quoted, err := regexp.Compile("(?i)" + strings.Join(forms, "|"))
+	if err != nil { // a form that is not UTF-8: then nothing that the server said is kept
+		quoted = regexp.MustCompile("(?s).+")
+	}
+	replace := func(s string) string { return quoted.ReplaceAllLiteralString(s, "[redacted]") }
 	for _, field := range []*string{&e.Message, &e.Description, &e.DisplayMessage, &e.SuggestedAction, &e.DocumentationURL, &e.RequestID} {
-		*field = r.Replace(*field)
+		*field = replace(*field)
 	}
 	if codeKinds[e.Code] == nil { // a documented code gives nothing away, whatever the id that it contains
-		e.Code = Code(r.Replace(string(e.Code)))
+		e.Code = Code(replace(string(e.Code)))
 	}
-	e.LinkErrorCode = LinkErrorCode(r.Replace(string(e.LinkErrorCode)))
-	e.PlaidType = PlaidErrorType(r.Replace(string(e.PlaidType)))
+	e.LinkErrorCode = LinkErrorCode(replace(string(e.LinkErrorCode)))
+	e.PlaidType = PlaidErrorType(replace(string(e.PlaidType)))
 	for i, f := range e.Fields {
-		e.Fields[i] = FieldError{Location: r.Replace(f.Location), Message: r.Replace(f.Message), Type: r.Replace(f.Type)}
+		e.Fields[i] = FieldError{Location: replace(f.Location), Message: replace(f.Message), Type: replace(f.Type)}
 	}
 }
 

@@ -7,9 +7,10 @@ import (
 	"time"
 )
 
-// Hooks are told what the client does. Any of them may be nil. They are called on the goroutine of the call, must be safe
-// for concurrent use, and hold it up while they run; no lock is held meanwhile, and a panic in one is the caller's. What
-// they are told is what may be logged: no id, query, header or body.
+// Hooks are told what the client does. Any of them may be nil. They must be safe for concurrent use, and hold the call up
+// while they run; no lock is held meanwhile, and a panic in one is the caller's. They are called on the goroutine of the call,
+// those of a token exchange, which serves many calls, on one of its own. What they are told is what may be logged: no id,
+// query, header or body.
 type Hooks struct {
 	AttemptStart func(context.Context, Attempt) // Number, and Wait, are known
 	AttemptEnd   func(context.Context, Attempt)

@@ -3,7 +3,6 @@ package duolink
 import (
 	"cmp"
 	"context"
-	"errors"
 	"math"
 	"math/rand/v2"
 	"net/http"
@@ -116,7 +115,11 @@ func (t *trip) next(ctx context.Context, e *Error) (again bool) {
 		return false
 	}
 	if t.reason == WaitRetryAfter { // after the promised time, and not all callers at the same instant
-		t.wait = saturatingAdd(t.wait, jitter(t.retry.MinBackoff))
+		room := min(t.retry.MinBackoff, t.retry.MaxWait-t.wait)
+		if deadline, ok := ctx.Deadline(); ok {
+			room = min(room, time.Until(deadline)-t.wait)
+		}
+		t.wait += jitter(room)
 	}
 	return true
 }
@@ -156,16 +159,6 @@ func (b *budget) refund() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.tokens = min(b.tokens+budgetRefund, budgetFull)
-}
-
-// because adds a context's end to what the error matches.
-func (e *Error) because(err error) {
-	switch {
-	case e.cause == nil:
-		e.cause = err
-	case !errors.Is(e.cause, err):
-		e.cause = errors.Join(err, e.cause)
-	}
 }
 
 // backoff is full jitter under an exponential bound.

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+	"unicode/utf8"
 
 	"github.com/go-faster/jx"
 	"github.com/google/go-querystring/query"
@@ -59,21 +60,22 @@ const (
 
 // call sends an operation and reads its answer.
 func call[T any](ctx context.Context, c *Client, op operation, answer func(*jx.Decoder) (T, error), opts []CallOption) (T, error) {
-	var none T
-	t, err := c.send(ctx, op, opts)
+	var v, none T
+	_, err := c.send(ctx, op, opts, func(body []byte) (err error) {
+		v, err = read(body, answer)
+		return err
+	})
 	if err != nil {
 		return none, err
-	}
-	v, err := read(t.body, answer)
-	if err != nil {
-		return none, t.end(t.unreadable(err))
 	}
 	return v, nil
 }
 
-// send puts a request on the wire, again and again while the retry rules say so, and returns the trip with its answer.
-func (c *Client) send(ctx context.Context, op operation, opts []CallOption) (*trip, error) {
+// send puts a request on the wire, again and again while the retry rules say so, and has each answer decoded, so that one
+// which cannot be used is a failed attempt. An operation that streams decodes by itself, from the trip.
+func (c *Client) send(ctx context.Context, op operation, opts []CallOption, decode func([]byte) error) (*trip, error) {
 	t := newTrip(c, op)
+	t.decode = decode
 	if ctx == nil {
 		return nil, t.blame(argumentError("the context is nil"))
 	}
@@ -99,24 +101,27 @@ type trip struct {
 	payload []byte
 	content string // Content-Type of the payload
 	header  http.Header
+	decode  func([]byte) error // reads the answer
 
 	attempts []Attempt
 	started  time.Time // the latest attempt
 	ended    time.Time // the one before, or when the call began
 	pass     *pass
-	sent     atomic.Bool // a connection was there for the latest attempt, so bytes may have left
-	renewed  bool        // the token was replaced because it was refused as expired
-	unclear  bool        // an attempt may have been carried out, whatever became of the later ones
-	last     *Error      // what the latest attempt failed with
-	reason   WaitReason  // of the wait before the next one
+	renewed  bool       // the token was replaced because it was refused as expired
+	unclear  bool       // an attempt may have been carried out, whatever became of the later ones
+	last     *Error     // what the latest attempt failed with
+	reason   WaitReason // of the wait before the next one
 	wait     time.Duration
 
 	// What the latest attempt brought.
-	status  int
-	head    http.Header
-	body    []byte
-	open    io.ReadCloser // the body of a stream
-	verdict *Error        // what is wrong with the answer
+	dialing   atomic.Bool // net/http was asked for a connection
+	connected atomic.Bool // and had one, so bytes may have left
+	status    int
+	head      http.Header
+	location  string // of a redirect
+	body      []byte
+	open      io.ReadCloser // the body of a stream
+	verdict   *Error        // what is wrong with the answer
 }
 
 type tripKey struct{}
@@ -146,14 +151,6 @@ func (t *trip) request(ctx context.Context, opts []CallOption) (*retryablehttp.R
 	}
 	req.SetResponseHandler(func(resp *http.Response) error { return t.receive(req.Context(), resp) })
 	return req, t.ready(req.Request)
-}
-
-// ready is what comes before every attempt: the limit group's leave, and a credential.
-func (t *trip) ready(req *http.Request) error {
-	if err := t.admit(req.Context()); err != nil {
-		return err
-	}
-	return t.sign(req)
 }
 
 func (t *trip) prepare(opts []CallOption) error {
@@ -237,12 +234,14 @@ func (op operation) path() (string, error) {
 	return strings.Join(segments, "/"), nil
 }
 
-// checkID refuses an id that is none before it becomes a part of a URL. Supermetrics documents its alphabet and
-// length; MoneyKit's ids are opaque, so there it is whatever stands in a URL as itself.
+// checkID refuses an id that is none before it becomes a part of a URL. Supermetrics documents its alphabet and length;
+// MoneyKit's ids are opaque, so there it is visible ASCII, without what has a meaning in a path.
 func (a API) checkID(name, id string) error {
-	most, extra := 128, "-_.~"
+	most, fits := 128, func(r rune) bool { return r > ' ' && r <= '~' && !strings.ContainsRune(`/\?#%`, r) }
 	if a == Supermetrics {
-		most, extra = 50, "-_"
+		most, fits = 50, func(r rune) bool {
+			return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '_'
+		}
 	}
 	switch {
 	case id == "":
@@ -252,10 +251,19 @@ func (a API) checkID(name, id string) error {
 	case id == "." || id == "..":
 		return argumentError("%s is a path, not an id", name)
 	}
-	for _, r := range []byte(id) {
-		if (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune(extra, rune(r)) {
-			return argumentError("%s has a character that no id has", name)
-		}
+	if strings.ContainsFunc(id, func(r rune) bool { return !fits(r) }) {
+		return argumentError("%s has a character that no id has", name)
+	}
+	return nil
+}
+
+// checkText refuses a text that is longer than the API takes, or that cannot be meant as one.
+func checkText(name, s string, most int) error {
+	switch {
+	case utf8.RuneCountInString(s) > most:
+		return argumentError("%s is longer than %d characters", name, most)
+	case !utf8.ValidString(s) || strings.ContainsRune(s, 0):
+		return argumentError("%s is not text", name)
 	}
 	return nil
 }

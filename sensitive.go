@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"strings"
 	"unicode"
-	"unicode/utf8"
 
 	"github.com/go-faster/jx"
 )
@@ -49,8 +48,9 @@ func (s Secret) MarshalJSON() ([]byte, error) {
 }
 
 // Sensitive is personal or confidential text in an answer: account numbers, IBANs, names, e-mail addresses,
-// phone numbers, login URLs. Printing shows at most the last four characters of something longer than eight, and
-// json.Marshal is an error. Reveal is the way to the value. The zero Sensitive means absent.
+// phone numbers, login URLs. Printing shows a mask, and behind it the last four characters of a value that is longer than
+// eight bytes and ends in four digits, as account numbers do and names do not. json.Marshal is an error. Reveal is the way
+// to the value; compare with Equal, for == compares where it is kept. The zero Sensitive means absent.
 type Sensitive struct{ hidden hidden }
 
 func newSensitive(value string) Sensitive { return Sensitive{hide(value)} }
@@ -70,17 +70,9 @@ func (s Sensitive) String() string {
 	if value == "" {
 		return ""
 	}
-	// From the end, rune by rune: a value may be megabytes long.
-	tail, shown := value, 0
-	for end := len(value); end > 0; shown++ {
-		_, size := utf8.DecodeLastRuneInString(value[:end])
-		end -= size
-		if shown == shownRunes-1 {
-			tail = value[end:]
-		}
-		if shown == longRunes {
-			return mask + printable(tail)
-		}
+	tail := value[max(0, len(value)-shownDigits):]
+	if len(value) > longEnough && strings.Trim(tail, "0123456789") == "" {
+		return mask + tail
 	}
 	return mask
 }
@@ -106,9 +98,9 @@ func (s *Sensitive) UnmarshalJSON(data []byte) error {
 }
 
 const (
-	mask       = "****"
-	shownRunes = 4
-	longRunes  = 8
+	mask        = "****"
+	shownDigits = 4
+	longEnough  = 8
 )
 
 // printable replaces what is not seen, control characters and those that turn the direction of writing among it, so that

@@ -17,7 +17,7 @@ func stream[T any](ctx context.Context, c *Client, op operation, each func(d *jx
 	op.stream = true
 	return func(yield func(T, error) bool) {
 		var none T
-		t, err := c.send(ctx, op, opts)
+		t, err := c.send(ctx, op, opts, nil)
 		if err != nil {
 			yield(none, err)
 			return

@@ -117,6 +117,9 @@ func sandboxTour() (*tour, func(), error) {
 		duolink.WithBaseURL(duolink.Supermetrics, base+"/v2"),
 		duolink.WithBaseURL(duolink.MoneyKit, base),
 	)
+	if err != nil {
+		return nil, nil, errors.Join(err, server.Close())
+	}
 	t := &tour{
 		client: client, sandbox: servers, dataSource: "GAWA",
 		linkID: sandbox.LinkID, accessToken: duolink.NewSecret(sandbox.AccessToken),
@@ -127,7 +130,7 @@ func sandboxTour() (*tour, func(), error) {
 			t.logins, t.linkLife, t.links, t.identity, t.numbers,
 		}
 	}
-	return t, func() { _ = server.Close() }, err
+	return t, func() { _ = server.Close() }, nil
 }
 
 func (t *tour) say(text string) func(context.Context) error {

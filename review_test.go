@@ -1,0 +1,247 @@
+package duolink
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// What a review found, each with the answer that showed it.
+
+// overAll is a client whose answers come from a function.
+func overAll(t *testing.T, answer func(*http.Request) (*http.Response, error), opts ...Option) *Client {
+	t.Helper()
+	return sandboxClient(t, roundTrip(answer), opts...)
+}
+
+// A transport that tells nothing of its connections may have sent a create: it is not sent again, and the outcome is unknown.
+func TestCreateOverASilentTransport(t *testing.T) {
+	created := 0
+	c := overAll(t, func(*http.Request) (*http.Response, error) {
+		created++
+		return nil, errors.New("stream reset")
+	})
+	_, err := c.Links.Create(t.Context(), LinkCreate{DataSourceID: "GAWA"})
+	require.Equal(t, 1, created)
+	require.Equal(t, Unknown, asError(t, err).Outcome)
+}
+
+// A group that closes while a limiter or a provider of tokens takes its time lets nothing out early.
+func TestGroupClosesMeanwhile(t *testing.T) {
+	type slow struct{}
+	dawdle := func(ctx context.Context) {
+		if ctx.Value(slow{}) != nil {
+			time.Sleep(5 * time.Second)
+		}
+	}
+	for name, opts := range map[string][]Option{
+		"limiter": {WithSupermetrics(BearerToken(testKey)), WithLimiter(limiterFunc(func(ctx context.Context, _ string) error { dawdle(ctx); return nil }))},
+		"provider": {WithSupermetrics(BearerTokenFunc(func(ctx context.Context) (string, error) {
+			dawdle(ctx)
+			return testKey, nil
+		}))},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				began := time.Now()
+				var mu sync.Mutex
+				var at []time.Duration
+				transport := roundTrip(func(*http.Request) (*http.Response, error) {
+					mu.Lock()
+					defer mu.Unlock()
+					if at = append(at, time.Since(began)); len(at) == 1 {
+						return reply(429, "", "Retry-After", "30"), nil
+					}
+					return reply(200, `{"data":[]}`), nil
+				})
+				c, err := New(append(opts, WithHTTPClient(&http.Client{Transport: transport}))...)
+				require.NoError(t, err)
+				var wg sync.WaitGroup
+				wg.Go(func() { _, _ = c.Links.List(context.WithValue(t.Context(), slow{}, true)) })
+				wg.Go(func() {
+					time.Sleep(time.Second)
+					_, _ = c.Links.List(t.Context(), WithoutRetry())
+				})
+				wg.Wait()
+				require.Len(t, at, 2)
+				require.GreaterOrEqual(t, at[1], 31*time.Second)
+			})
+		})
+	}
+}
+
+// An outage full of refusals leaves no debt behind: soon after it, callers are served.
+func TestRecoveryAfterAnOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		c := overAll(t, func(*http.Request) (*http.Response, error) {
+			if time.Since(began) < time.Minute {
+				return reply(429, ""), nil
+			}
+			return reply(200, `{"data":[]}`), nil
+		})
+		for time.Since(began) < time.Minute {
+			_, _ = c.Links.List(t.Context(), WithoutRetry())
+		}
+		time.Sleep(5 * time.Second)
+		after := time.Now()
+		var wg sync.WaitGroup
+		for range 10 {
+			wg.Go(func() {
+				_, err := c.Links.List(t.Context())
+				require.NoError(t, err)
+			})
+		}
+		wg.Wait()
+		require.Less(t, time.Since(after), 10*time.Second)
+	})
+}
+
+// One refusal by chance, when hardly anything was accepted yet, says nothing of the rate.
+func TestRefusalByChance(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		var requests, failed atomic.Int64
+		c := overAll(t, func(*http.Request) (*http.Response, error) {
+			if n := requests.Add(1); time.Since(began) < time.Second || n == 103 {
+				return reply(429, "", "Retry-After", "1"), nil
+			}
+			return reply(200, `{"data":[]}`), nil
+		})
+		var wg sync.WaitGroup
+		for range 100 {
+			wg.Go(func() {
+				if _, err := c.Links.List(t.Context()); err != nil {
+					failed.Add(1)
+				}
+			})
+		}
+		wg.Wait()
+		require.Zero(t, failed.Load())
+	})
+}
+
+// The jitter after a promised time ends before the deadline and the caller's patience do.
+func TestJitterKeepsToTheBounds(t *testing.T) {
+	unavailable := func(*http.Request) (*http.Response, error) { return reply(503, "", "Retry-After", "10"), nil }
+	for range 20 {
+		synctest.Test(t, func(t *testing.T) {
+			var longest time.Duration
+			c := overAll(t, unavailable, WithRetry(Retry{MaxWait: 10 * time.Second}), WithHooks(Hooks{
+				Wait: func(_ context.Context, w Wait) { longest = max(longest, w.Duration) },
+			}))
+			_, err := c.Links.Get(t.Context(), "dsll_1")
+			require.ErrorIs(t, err, ErrServer)
+			require.Equal(t, 10*time.Second, longest)
+		})
+		synctest.Test(t, func(t *testing.T) {
+			c := overAll(t, unavailable)
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second+time.Millisecond)
+			defer cancel()
+			_, err := c.Links.Get(ctx, "dsll_1")
+			require.Equal(t, 2, asError(t, err).Attempts, "what was waited for was done")
+		})
+	}
+}
+
+func TestHeaderOptionIsShared(t *testing.T) {
+	c := overAll(t, func(*http.Request) (*http.Response, error) { return reply(200, `{"data":[]}`), nil })
+	opt := WithHeader("x-trace", "1")
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() { _, _ = c.Links.List(context.Background(), opt) })
+	}
+	wg.Wait()
+}
+
+// A redirect after a write may mean that it is done, and one that leads nowhere readable is a redirect all the same.
+func TestRedirectAfterAWrite(t *testing.T) {
+	for _, location := range []string{"/v2/ds/login/link/dsll_9", "http://[::1/" + testKey, "%zz", ""} {
+		sent := 0
+		c := overAll(t, func(*http.Request) (*http.Response, error) {
+			sent++
+			return reply(303, "", "Location", location), nil
+		})
+		var r Response
+		_, err := c.Links.Create(t.Context(), LinkCreate{DataSourceID: "GAWA"}, WithResponse(&r))
+		e := asError(t, err)
+		require.Equal(t, 303, e.StatusCode)
+		require.Equal(t, Unknown, e.Outcome)
+		require.Equal(t, 1, sent)
+		require.Equal(t, location, r.Header().Get("Location"))
+		require.NotContains(t, err.Error(), testKey)
+	}
+}
+
+// Servers fold the case of what they echo.
+func TestScrubFoldsCase(t *testing.T) {
+	c := overAll(t, func(*http.Request) (*http.Response, error) {
+		return reply(422, `{"error":{"code":"VALIDATION_FAILED","message":"unknown ds_user jordan.smith@example.com, jordan.smith%40example.com"}}`), nil
+	})
+	_, err := c.Logins.ListAccounts(t.Context(), AccountsQuery{DataSourceID: "GAWA", Users: []string{"Jordan.Smith@Example.com"}})
+	require.NotContains(t, strings.ToLower(err.Error()), "jordan")
+}
+
+// An error of a provider is kept whole, also where it wraps one of ours; a limiter's does not hide what the server said.
+func TestErrorsOfTheCallers(t *testing.T) {
+	mine := errors.New("vault sealed")
+	c, err := New(WithSupermetrics(BearerTokenFunc(func(context.Context) (string, error) {
+		return "", fmt.Errorf("%w: %w", mine, &Error{Operation: "links.create", Outcome: Unknown, kind: ErrServer})
+	})))
+	require.NoError(t, err)
+	_, err = c.Links.Create(t.Context(), LinkCreate{DataSourceID: "GAWA"})
+	require.ErrorIs(t, err, mine)
+	require.Equal(t, NotSent, asError(t, err).Outcome)
+
+	synctest.Test(t, func(t *testing.T) {
+		asked := 0
+		c := overAll(t, func(*http.Request) (*http.Response, error) { return reply(503, ""), nil }, WithLimiter(limiterFunc(func(context.Context, string) error {
+			if asked++; asked > 1 {
+				return mine
+			}
+			return nil
+		})))
+		_, err := c.Links.Get(t.Context(), "dsll_1")
+		require.ErrorIs(t, err, mine)
+		require.Equal(t, 503, asError(t, err).StatusCode)
+	})
+}
+
+// An error in a 200 is no good attempt: it is in the history, and a refusal in it cools the group down.
+func TestErrorOnSuccessIsAFailedAttempt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var n int
+		c := overAll(t, func(*http.Request) (*http.Response, error) {
+			if n++; n == 1 {
+				return reply(200, `{"error":"RATE_LIMIT_EXCEEDED"}`, "Retry-After", "5"), nil
+			}
+			return reply(200, `{"data":[]}`), nil
+		})
+		began := time.Now()
+		var r Response
+		_, err := c.Links.List(t.Context(), WithResponse(&r))
+		require.NoError(t, err)
+		require.Equal(t, 5*time.Second, time.Since(began))
+		require.Equal(t, "rate limited", r.Attempts[0].Failure)
+	})
+}
+
+func TestNilBodyAndNilContext(t *testing.T) {
+	c := overAll(t, func(*http.Request) (*http.Response, error) {
+		return &http.Response{StatusCode: 204, Header: http.Header{}}, nil
+	})
+	done, err := c.Logins.Revoke(t.Context(), "dsl_1")
+	require.NoError(t, err)
+	require.True(t, done)
+	_, err = c.Links.List(nil) //nolint:staticcheck // what a caller should not do
+	require.ErrorIs(t, err, ErrArgument)
+}
