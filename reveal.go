@@ -20,12 +20,12 @@ func RevealJSON(v any) ([]byte, error) {
 	if err := reveal(&b, reflect.ValueOf(v)); err != nil {
 		return nil, err
 	}
-	return b.Bytes(), nil
+	return b.out.Bytes(), nil
 }
 
 // revealer is what has been written so far.
 type revealer struct {
-	bytes.Buffer
+	out   bytes.Buffer
 	depth int
 }
 
@@ -44,7 +44,7 @@ func reveal(b *revealer, v reflect.Value) error {
 	case b.depth > deepest:
 		return errors.New("duolink: a value is too deep to be written to JSON")
 	case !v.IsValid():
-		b.WriteString("null")
+		b.out.WriteString("null")
 		return nil
 	case v.Type() == secretType:
 		return errors.New("duolink: a Secret is not written to JSON; use Reveal")
@@ -71,7 +71,7 @@ func reveal(b *revealer, v reflect.Value) error {
 func revealText(b *revealer, v reflect.Value) error {
 	s := v.Interface().(Sensitive)
 	if s.IsZero() {
-		b.WriteString("null")
+		b.out.WriteString("null")
 		return nil
 	}
 	return marshal(b, reflect.ValueOf(s.Reveal()))
@@ -82,17 +82,17 @@ func marshal(b *revealer, v reflect.Value) error {
 	if err != nil {
 		return fmt.Errorf("duolink: a %s cannot be written to JSON", v.Type())
 	}
-	b.Write(text)
+	b.out.Write(text)
 	return nil
 }
 
 func revealStruct(b *revealer, v reflect.Value) error {
-	b.WriteByte('{')
+	b.out.WriteByte('{')
 	first := true
 	err := eachField(v, func(name string, field reflect.Value) error {
 		return member(b, &first, name, field)
 	})
-	b.WriteByte('}')
+	b.out.WriteByte('}')
 	return err
 }
 
@@ -130,7 +130,7 @@ func emptyJSON(v reflect.Value) bool {
 
 func revealMap(b *revealer, v reflect.Value) error {
 	if v.IsNil() {
-		b.WriteString("null")
+		b.out.WriteString("null")
 		return nil
 	}
 	if v.Type().Key().Kind() != reflect.String {
@@ -138,44 +138,44 @@ func revealMap(b *revealer, v reflect.Value) error {
 	}
 	keys := v.MapKeys()
 	slices.SortFunc(keys, func(a, b reflect.Value) int { return cmp.Compare(a.String(), b.String()) })
-	b.WriteByte('{')
+	b.out.WriteByte('{')
 	first := true
 	for _, key := range keys {
 		if err := member(b, &first, key.String(), v.MapIndex(key)); err != nil {
 			return err
 		}
 	}
-	b.WriteByte('}')
+	b.out.WriteByte('}')
 	return nil
 }
 
 func member(b *revealer, first *bool, name string, v reflect.Value) error {
 	if !*first {
-		b.WriteByte(',')
+		b.out.WriteByte(',')
 	}
 	*first = false
 	if err := marshal(b, reflect.ValueOf(name)); err != nil {
 		return err
 	}
-	b.WriteByte(':')
+	b.out.WriteByte(':')
 	return reveal(b, v)
 }
 
 func revealList(b *revealer, v reflect.Value) error {
 	if v.Kind() == reflect.Slice && v.IsNil() {
-		b.WriteString("null")
+		b.out.WriteString("null")
 		return nil
 	}
-	b.WriteByte('[')
+	b.out.WriteByte('[')
 	for i := range v.Len() {
 		if i > 0 {
-			b.WriteByte(',')
+			b.out.WriteByte(',')
 		}
 		if err := reveal(b, v.Index(i)); err != nil {
 			return err
 		}
 	}
-	b.WriteByte(']')
+	b.out.WriteByte(']')
 	return nil
 }
 
