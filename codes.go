@@ -71,22 +71,22 @@ const (
 
 // Codes of the Plaid-compatible layer; nearly all of them come with a 400.
 const (
-	CodeInvalidAccountID        Code = "INVALID_ACCOUNT_ID"
-	CodeInvalidAPIKeys          Code = "INVALID_API_KEYS" // bad client id or secret
-	CodeUnauthorizedEnvironment Code = "UNAUTHORIZED_ENVIRONMENT"
-	CodeInvalidBody             Code = "INVALID_BODY"
-	CodeMissingFields           Code = "MISSING_FIELDS"
-	CodeInvalidField            Code = "INVALID_FIELD"
-	CodeIncompatibleAPIVersion  Code = "INCOMPATIBLE_API_VERSION"
-	CodeItemLoginRequired       Code = "ITEM_LOGIN_REQUIRED" // the user has to authenticate again
-	CodeProductNotReady         Code = "PRODUCT_NOT_READY"
-	CodeProductsNotSupported    Code = "PRODUCTS_NOT_SUPPORTED"
-	CodeNoAuthAccounts          Code = "NO_AUTH_ACCOUNTS"
-	CodeAccessNotGranted        Code = "ACCESS_NOT_GRANTED" // the user did not permit this data
-	CodeNoAccounts              Code = "NO_ACCOUNTS"
-	CodeAuthLimit               Code = "AUTH_LIMIT"     // 429
-	CodeAccountsLimit           Code = "ACCOUNTS_LIMIT" // 429
-	CodePlannedMaintenance      Code = "PLANNED_MAINTENANCE"
+	CodeInvalidAccountID        Code = "INVALID_ACCOUNT_ID"       // INVALID_INPUT: no account of this item
+	CodeInvalidAPIKeys          Code = "INVALID_API_KEYS"         // INVALID_INPUT: bad client id or secret
+	CodeUnauthorizedEnvironment Code = "UNAUTHORIZED_ENVIRONMENT" // INVALID_INPUT: the client may not use this environment
+	CodeInvalidBody             Code = "INVALID_BODY"             // INVALID_REQUEST: the body is not the JSON that is expected
+	CodeMissingFields           Code = "MISSING_FIELDS"           // INVALID_REQUEST: a required field is missing
+	CodeInvalidField            Code = "INVALID_FIELD"            // INVALID_REQUEST: a field has a value that it cannot have
+	CodeIncompatibleAPIVersion  Code = "INCOMPATIBLE_API_VERSION" // INVALID_REQUEST: not with this Plaid-Version
+	CodeItemLoginRequired       Code = "ITEM_LOGIN_REQUIRED"      // ITEM_ERROR: the user has to authenticate again
+	CodeProductNotReady         Code = "PRODUCT_NOT_READY"        // ITEM_ERROR: the data is still being fetched
+	CodeProductsNotSupported    Code = "PRODUCTS_NOT_SUPPORTED"   // ITEM_ERROR: the institution does not have it
+	CodeNoAuthAccounts          Code = "NO_AUTH_ACCOUNTS"         // ITEM_ERROR: no account has numbers
+	CodeAccessNotGranted        Code = "ACCESS_NOT_GRANTED"       // ITEM_ERROR: the user did not permit this data
+	CodeNoAccounts              Code = "NO_ACCOUNTS"              // ITEM_ERROR: the item has no open accounts
+	CodeAuthLimit               Code = "AUTH_LIMIT"               // RATE_LIMIT_EXCEEDED, 429: of auth/get
+	CodeAccountsLimit           Code = "ACCOUNTS_LIMIT"           // RATE_LIMIT_EXCEEDED, 429: of the accounts
+	CodePlannedMaintenance      Code = "PLANNED_MAINTENANCE"      // API_ERROR, 500
 )
 
 // PlaidErrorType is the family of a Plaid error code; an open set.

@@ -23,8 +23,8 @@
 //   - reads, [AuthService.Get] and the token exchange, after any transient failure: 429, 5xx, a broken connection;
 //   - [LinksService.Update], [LinksService.Close] and [LoginsService.Revoke], which end in the same state however often
 //     they are done, after 429, 503 and a broken connection;
-//   - [LinksService.Create] and [IdentityService.Refresh], after 429 and where provably nothing was sent. After any
-//     other failure [Error.Outcome] is [Unknown]: look before you send it again.
+//   - [LinksService.Create] and [IdentityService.Refresh], after 429 and where provably nothing was sent. Where
+//     [Error.Outcome] is [Unknown], look before you send it again.
 //
 // Retry-After, in seconds or as a date, is honoured: no request goes out earlier. A wait that would exceed [Retry.MaxWait] or
 // the context's deadline is not started: the error comes back at once, with [Error.RetryAfter] set, and matches
