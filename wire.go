@@ -182,9 +182,12 @@ func text[S ~string](d *jx.Decoder, to *S) error {
 	*to = ""
 	switch d.Next() {
 	case jx.String:
-		b, err := d.StrBytes()
-		*to = S(validUTF8(b))
-		return err
+		raw, err := d.Raw()
+		if err != nil {
+			return err
+		}
+		*to = S(unquote(raw))
+		return nil
 	case jx.Number:
 		n, err := d.Num()
 		*to = S(n)
@@ -192,6 +195,20 @@ func text[S ~string](d *jx.Decoder, to *S) error {
 	default:
 		return d.Skip()
 	}
+}
+
+// unquote reads a JSON string. One with escapes is left to encoding/json, which replaces what is no character in its
+// own way; most have none.
+func unquote(raw []byte) string {
+	inner := raw[1 : len(raw)-1]
+	if bytes.IndexByte(inner, '\\') < 0 {
+		return validUTF8(inner)
+	}
+	var s string
+	if json.Unmarshal(raw, &s) != nil {
+		return ""
+	}
+	return s
 }
 
 // validUTF8 replaces each invalid byte by U+FFFD, as encoding/json does.

@@ -1,0 +1,254 @@
+package duolink
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/big"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/go-faster/jx"
+	"github.com/stretchr/testify/require"
+)
+
+// seedFiles adds every golden file that matches.
+func seedFiles(f *testing.F, pattern string, add func(body []byte)) {
+	f.Helper()
+	files, err := filepath.Glob(filepath.Join("testdata", pattern))
+	require.NoError(f, err)
+	require.NotEmpty(f, files)
+	for _, file := range files {
+		body, err := os.ReadFile(file)
+		require.NoError(f, err)
+		add(body)
+	}
+}
+
+// The body of an error, whatever it is, gives a typed error of one short line without the secret that it quotes.
+func FuzzErrorBody(f *testing.F) {
+	const secret = "api_canary_4f0c2a7e"
+	seedFiles(f, "errors/*", func(body []byte) { f.Add(uint16(404), body) })
+	f.Add(uint16(400), []byte(`{"error":{"code":"`+secret+`","message":"`+secret+`"}}`))
+	f.Add(uint16(200), []byte(`{"error_type":"ITEM_ERROR","error_code":"`+secret+`"}`))
+	c, err := New(WithSupermetrics(BearerToken(secret)))
+	require.NoError(f, err)
+	f.Fuzz(func(t *testing.T, status uint16, body []byte) {
+		tr := newTrip(c, linksGet.on("dsll_canary_1"))
+		tr.status, tr.body, tr.head = int(status%400)+200, body, http.Header{}
+		e := tr.refusal(tr.status, body)
+		require.NotNil(t, e.kind)
+		for _, form := range []string{e.Error(), fmt.Sprintf("%+v %#v", e, *e), e.LogValue().String()} {
+			require.NotContains(t, strings.ToLower(form), secret)
+			require.NotContains(t, form, "dsll_canary_1")
+		}
+		require.NotContains(t, e.Error(), "\n")
+		require.Less(t, len(e.Error()), 700)
+	})
+}
+
+// Every answer's reader takes any bytes; what it reads, RevealJSON writes and json.Unmarshal reads back equal.
+func FuzzAnswers(f *testing.F) {
+	names := make([]string, 0, len(answerReaders))
+	for name := range answerReaders {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for i, name := range names {
+		seedFiles(f, name+"/*", func(body []byte) { f.Add(uint8(i), body) })
+	}
+	f.Fuzz(func(t *testing.T, which uint8, body []byte) {
+		answer, err := answerReaders[names[int(which)%len(names)]](body)
+		if err != nil {
+			return
+		}
+		text, err := RevealJSON(answer)
+		require.NoError(t, err)
+		again := reflect.New(reflect.TypeOf(answer))
+		require.NoError(t, json.Unmarshal(text, again.Interface()))
+		require.Equal(t, answer, again.Elem().Interface())
+	})
+}
+
+// The stream of accounts has what the whole answer has, however the bytes arrive.
+func FuzzEachAccount(f *testing.F) {
+	seedFiles(f, "logins.list_accounts/*", func(body []byte) { f.Add(body, uint8(3)) })
+	f.Fuzz(func(t *testing.T, body []byte, chunk uint8) {
+		whole, wholeErr := read(body, readAccountList)
+		var streamed []LoginAccount
+		m := newMeter(&trickle{body, int(chunk) + 1}, 1<<20)
+		err := eachAccount(jx.Decode(m, 16), func(a LoginAccount) error {
+			streamed = append(streamed, a)
+			return nil
+		}, m.reset)
+		require.Equal(t, wholeErr == nil, err == nil, "%v, %v", wholeErr, err)
+		if err != nil || strings.Count(string(body), `"data"`)+strings.Count(string(body), `"accounts"`) > 1+len(whole.Logins) {
+			return // a member that is there twice is replaced in the whole and seen twice in the stream
+		}
+		var all []LoginAccount
+		for _, l := range whole.Logins {
+			for _, a := range l.Accounts {
+				all = append(all, LoginAccount{User: l.User, DisplayName: l.DisplayName, CacheTime: l.CacheTime, Account: a})
+			}
+		}
+		require.Equal(t, len(all), len(streamed))
+	})
+}
+
+// trickle hands out a few bytes at a time.
+type trickle struct {
+	rest []byte
+	most int
+}
+
+func (r *trickle) Read(p []byte) (int, error) {
+	if len(r.rest) == 0 {
+		return 0, io.EOF
+	}
+	n := copy(p[:min(len(p), r.most)], r.rest)
+	r.rest = r.rest[n:]
+	return n, nil
+}
+
+// A text is what encoding/json makes of it.
+func FuzzText(f *testing.F) {
+	for _, s := range []string{`"a"`, `"\u00e9\ud83d\ude00"`, `"\ud800"`, `"\ud800\ud83d\ude00"`, "\"\xff\"", `"\n\t\\\/"`, `1e5`, `null`, `{}`, `"\q"`} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		var want, got string
+		if json.Unmarshal(body, &want) != nil {
+			return
+		}
+		require.NoError(t, text(jx.DecodeBytes(body), &got))
+		require.Equal(t, want, got)
+		require.True(t, utf8.ValidString(got))
+	})
+}
+
+// Retry-After is never negative, and digits are taken for what they are.
+func FuzzRetryAfter(f *testing.F) {
+	for _, s := range []string{"", "0", " 30 ", "-1", "1.5", "9223372037", "99999999999999999999", "soon", "Wed, 21 Oct 2099 07:28:00 GMT", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994"} {
+		f.Add(s, "Wed, 21 Oct 2026 07:28:00 GMT")
+	}
+	f.Fuzz(func(t *testing.T, value, date string) {
+		now := time.Date(2026, 10, 21, 7, 28, 0, 0, time.UTC)
+		d := retryAfter(http.Header{"Retry-After": {value}, "Date": {date}}, now)
+		require.GreaterOrEqual(t, d, time.Duration(0))
+		digits := strings.Trim(value, " \t")
+		if n, ok := new(big.Int).SetString(digits, 10); ok && digits != "" && strings.Trim(digits, "0123456789") == "" {
+			if n.Mul(n, big.NewInt(int64(time.Second))); n.IsInt64() {
+				require.Equal(t, time.Duration(n.Int64()), d)
+			} else {
+				require.Equal(t, time.Duration(1<<63-1), d)
+			}
+		}
+		_ = saturatingAdd(d, d)
+	})
+}
+
+// A timestamp keeps its text, and writes what it reads.
+func FuzzTimestamp(f *testing.F) {
+	for _, s := range []string{"2021-10-22T11:47:16+00:00", "2026-01-01T00:00:00Z", "2026-04-06T10:59:04+0000", "2026-01-01T00:00:00", "2026-01-01 00:00:00", "2026-01-01", "", "0000-00-00 00:00:00", "2023-02-16T09:14:11.123456-05:00"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		ts := parseTimestamp(s)
+		require.Equal(t, s, ts.Text())
+		_, _ = ts.String(), ts.DateOnly()
+		text, err := json.Marshal(ts)
+		require.NoError(t, err)
+		var again Timestamp
+		require.NoError(t, json.Unmarshal(text, &again))
+		if utf8.ValidString(s) {
+			require.Equal(t, ts, again)
+		}
+	})
+}
+
+// A decimal keeps its literal, and its exact value is computed or refused, never approximated or endless.
+func FuzzDecimal(f *testing.F) {
+	for _, s := range []string{"340.12", "500", "1e-05", "12345678901234567.89", `"1200.50"`, "null", "1e999999999", "-0.00", `"n/a"`, `{"a":1}`} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		var d Decimal
+		if !json.Valid(body) {
+			return
+		}
+		require.NoError(t, json.Unmarshal(body, &d))
+		var number json.Number
+		if json.Unmarshal(body, &number) == nil && number != "" && json.Valid([]byte(number)) {
+			require.Equal(t, string(number), string(d))
+		}
+		if r, ok := d.Rat(); ok {
+			want, _ := new(big.Rat).SetString(string(d))
+			require.Zero(t, r.Cmp(want))
+		}
+		text, err := json.Marshal(d)
+		require.NoError(t, err)
+		var again Decimal
+		require.NoError(t, json.Unmarshal(text, &again))
+		require.Equal(t, d, again)
+	})
+}
+
+// An id is one segment of the path, to the letter, or it is refused without being quoted.
+func FuzzPath(f *testing.F) {
+	for _, s := range []string{"dsll_1", "mk_8fQ2hV9xKd", "", ".", "..", "a/b", "a?x", "a#x", "%2e%2e", "a\x00", "a\r\nb", strings.Repeat("x", 51), "a;b", "ключ"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, id string) {
+		for _, op := range []operation{linksClose.on(id), identityGet.on(id)} {
+			path, err := op.path()
+			if err != nil {
+				require.ErrorIs(t, err, ErrArgument)
+				if len(id) > 12 {
+					require.NotContains(t, err.Error(), id)
+				}
+				continue
+			}
+			u, err := url.Parse("https://host.example.com/prefix" + path)
+			require.NoError(t, err)
+			require.Equal(t, "host.example.com", u.Host)
+			require.Empty(t, u.RawQuery+u.Fragment)
+			want := "/prefix" + strings.Replace(op.route, "{link_id}", id, 1)
+			require.Equal(t, want, u.Path)
+			require.Equal(t, u.Path, u.JoinPath().Path, "nothing to clean")
+		}
+	})
+}
+
+// No verb prints more of a Sensitive than four digits at its end, and of a Secret nothing.
+func FuzzSensitive(f *testing.F) {
+	for _, s := range []string{"", "a", "123456789", "GB33BUKB20201555555555", "Maria Lee", "avery@example.com", "x\n1234", "\xff\xff\xff1234"} {
+		f.Add(s, "%v")
+	}
+	f.Add("a long value 0042", "%[1]*.[2]*[3]6x")
+	f.Fuzz(func(t *testing.T, value, format string) {
+		s, secret := newSensitive(value), NewSecret(value)
+		require.Equal(t, value, s.Reveal())
+		require.Equal(t, value, secret.Reveal())
+		if len(value) < 10 || strings.Contains(format, value[:6]) || strings.Contains("duolink.Sensitive duolink.Secret struct { S duolink. }"+mask, value[:6]) {
+			return
+		}
+		in := struct {
+			S Sensitive
+			s Secret
+		}{s, secret}
+		for _, printed := range []string{fmt.Sprintf(format, s), fmt.Sprintf(format, secret), fmt.Sprintf(format, in), fmt.Sprintf(format, &in)} {
+			require.NotContains(t, printed, value[:6])
+		}
+		_, err := json.Marshal(in)
+		require.Error(t, err)
+		require.NotContains(t, err.Error(), value[:6])
+	})
+}
