@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// What a review found, each with the answer that showed it.
+// Mistakes that were found by review, each with the answer that showed it.
 
 // overAll is a client whose answers come from a function.
 func overAll(t *testing.T, answer func(*http.Request) (*http.Response, error), opts ...Option) *Client {
