@@ -227,28 +227,32 @@ func FuzzPath(f *testing.F) {
 	})
 }
 
-// No verb prints more of a Sensitive than four digits at its end, and of a Secret nothing.
+// No verb prints anything of a Sensitive but four digits at its end, and of a Secret nothing.
 func FuzzSensitive(f *testing.F) {
+	const head = "QJXZKWVY"
 	for _, s := range []string{"", "a", "123456789", "GB33BUKB20201555555555", "Maria Lee", "avery@example.com", "x\n1234", "\xff\xff\xff1234"} {
 		f.Add(s, "%v")
 	}
 	f.Add("a long value 0042", "%[1]*.[2]*[3]6x")
-	f.Fuzz(func(t *testing.T, value, format string) {
+	f.Fuzz(func(t *testing.T, rest, format string) {
+		value := head + rest
 		s, secret := newSensitive(value), NewSecret(value)
 		require.Equal(t, value, s.Reveal())
 		require.Equal(t, value, secret.Reveal())
-		if len(value) < 10 || strings.Contains(format, value[:6]) || strings.Contains("duolink.Sensitive duolink.Secret struct { S duolink. }"+mask, value[:6]) {
-			return
+		if strings.Contains(format, head[:4]) {
+			return // it prints itself
 		}
 		in := struct {
 			S Sensitive
 			s Secret
 		}{s, secret}
 		for _, printed := range []string{fmt.Sprintf(format, s), fmt.Sprintf(format, secret), fmt.Sprintf(format, in), fmt.Sprintf(format, &in)} {
-			require.NotContains(t, printed, value[:6])
+			for _, needle := range []string{head[:4], fmt.Sprintf("%x", head[:4]), fmt.Sprintf("%X", head[:4]), "81 74 88 90"} {
+				require.NotContains(t, printed, needle)
+			}
 		}
 		_, err := json.Marshal(in)
 		require.Error(t, err)
-		require.NotContains(t, err.Error(), value[:6])
+		require.NotContains(t, err.Error(), head[:4])
 	})
 }
