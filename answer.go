@@ -142,7 +142,7 @@ func isCorrupt(err error) bool {
 func (t *trip) refusal(status int, body []byte) *Error {
 	e := t.error(nil)
 	e.StatusCode, e.Outcome = status, Rejected
-	if status >= 500 || status/100 == 3 { // a redirect after a write may mean that it is done
+	if status >= 500 || status < 400 { // an error in a 2xx, or a redirect, may follow a write that is done
 		e.Outcome = Unknown
 	}
 	e.describe(body)

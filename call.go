@@ -13,7 +13,7 @@ import (
 type CallOption func(*callOptions) error
 
 type callOptions struct {
-	token    *authorizer
+	token    authorizer
 	extra    http.Header
 	maxWait  *time.Duration
 	once     bool
@@ -25,8 +25,7 @@ type callOptions struct {
 func WithToken(token string) CallOption {
 	return func(o *callOptions) error {
 		b := BearerToken(token).(*bearer)
-		var a authorizer = b
-		o.token = &a
+		o.token = b
 		return b.err
 	}
 }

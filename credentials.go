@@ -266,8 +266,7 @@ func (c *tokenCache) exchange(ctx context.Context) (*accessToken, error) {
 	op.form = url.Values{"grant_type": {"client_credentials"}, "client_id": {id}, "client_secret": {secret}}
 	op.private = []string{id, secret}
 	op.item = id
-	var anonymous authorizer = noCredential{}
-	return call(ctx, c.client, op, readToken, []CallOption{func(o *callOptions) error { o.token = &anonymous; return nil }})
+	return call(ctx, c.client, op, readToken, []CallOption{func(o *callOptions) error { o.token = noCredential{}; return nil }})
 }
 
 // noCredential signs the exchange: the form carries id and secret.

@@ -97,7 +97,7 @@ type Outcome string
 const (
 	// NotSent: no byte of the request left; nothing happened.
 	NotSent Outcome = "not sent"
-	// Rejected: the server said no; nothing happened.
+	// Rejected: the server said no, with a 4xx; nothing happened.
 	Rejected Outcome = "rejected"
 	// Unknown: the request left and no usable answer came; it may have been carried out.
 	Unknown Outcome = "unknown"
@@ -207,7 +207,7 @@ func named(err error, api API, operation string) *Error {
 	return &own
 }
 
-// because adds a context's end to what the error matches.
+// because adds to what the error matches why there was no other attempt: a context's end, a limiter, a credential.
 func (e *Error) because(err error) {
 	switch {
 	case e.cause == nil:

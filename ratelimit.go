@@ -66,8 +66,8 @@ func (r repeat) allows(e *Error) bool {
 	switch {
 	case permanent(e):
 		return false
-	case e.kind == ErrRateLimited:
-		return true
+	case e.kind == ErrRateLimited: // a 429 was refused for sure; of another status only the body says so
+		return e.StatusCode == http.StatusTooManyRequests || r == repeatAlways
 	case e.kind == nil: // the connection failed, before, during or after the request
 		return e.Outcome == NotSent || r >= repeatSettling
 	case e.kind != ErrServer || e.StatusCode < 500 || e.StatusCode == http.StatusNotImplemented:
@@ -93,7 +93,7 @@ func (t *trip) next(ctx context.Context, e *Error) (again bool) {
 		e.because(err)
 		return false
 	}
-	expired := e.Code == CodeExpiredAccessToken && t.auth.renew(t.header)
+	expired := e.StatusCode == http.StatusUnauthorized && e.Code == CodeExpiredAccessToken && t.auth.renew(t.header)
 	if len(t.attempts) >= t.retry.MaxAttempts {
 		return false
 	}

@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/duolink/duolink/internal/sandbox"
 	"github.com/stretchr/testify/require"
 )
 
@@ -244,4 +245,34 @@ func TestNilBodyAndNilContext(t *testing.T) {
 	require.True(t, done)
 	_, err = c.Links.List(nil) //nolint:staticcheck // what a caller should not do
 	require.ErrorIs(t, err, ErrArgument)
+}
+
+// What a body says of a limit or a token does not make an unclear outcome clear: only a 429, or a 401, was refused for sure.
+func TestWritesAreNotRepeatedOnTheWordOfABody(t *testing.T) {
+	for name, body := range map[string]string{
+		"Plaid's limit":       `{"error_type":"RATE_LIMIT_EXCEEDED","error_code":"AUTH_LIMIT","error_message":"slow down"}`,
+		"Supermetrics' limit": `{"error":{"code":"RATE_LIMIT_EXCEEDED","message":"slow down"}}`,
+		"an expired token":    `{"error_code":"api_error.auth.expired_access_token","error_message":"expired"}`,
+	} {
+		for _, status := range []int{200, 400, 500, 502, 503} {
+			for operation, write := range map[string]func(context.Context, *Client) error{
+				"links.create": func(ctx context.Context, c *Client) error {
+					_, err := c.Links.Create(ctx, LinkCreate{DataSourceID: "GAWA"})
+					return err
+				},
+				"identity.refresh": func(ctx context.Context, c *Client) error {
+					_, err := c.Identity.Refresh(ctx, sandbox.LinkID, []Product{ProductIdentity})
+					return err
+				},
+			} {
+				t.Run(fmt.Sprintf("%s/%s/%d", operation, name, status), func(t *testing.T) {
+					inBubble(t, nil, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
+						s.Script(sandbox.Fault{Operation: operation, Status: status, Body: body, Perform: true, Times: -1})
+						require.Error(t, write(t.Context(), c))
+						require.Equal(t, 1, s.Count(operation))
+					})
+				})
+			}
+		}
+	}
 }

@@ -173,7 +173,7 @@ func (t *trip) prepare(opts []CallOption) error {
 	}
 	t.auth = t.client.auth[t.op.api.vendor()]
 	if t.token != nil {
-		t.auth = *t.token
+		t.auth = t.token
 	}
 	if t.auth == nil {
 		return &Error{kind: ErrNotConfigured, Outcome: NotSent, Message: "the client has no credential for this API"}
