@@ -2,6 +2,7 @@ package duolink
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"github.com/go-faster/jx"
@@ -163,6 +164,47 @@ type AccountNumbers struct {
 type AccountWithNumbers struct {
 	BankAccount
 	Numbers Numbers `json:"numbers"`
+}
+
+// ForAccount returns an account with its numbers; false where the answer has no such account.
+func (n *AccountNumbers) ForAccount(accountID string) (AccountWithNumbers, bool) {
+	for _, a := range n.Accounts {
+		if a.ID == accountID {
+			return a, true
+		}
+	}
+	return AccountWithNumbers{}, false
+}
+
+// AuthAccountNumbers is an account with its balances and its numbers.
+type AuthAccountNumbers struct {
+	AuthAccount
+	Numbers Numbers `json:"numbers"` // this account's alone
+}
+
+// ForAccount joins an account, with its balances, and its numbers; false where the answer has no such account. An account
+// without numbers is one too.
+func (n *AuthNumbers) ForAccount(accountID string) (AuthAccountNumbers, bool) {
+	at := slices.IndexFunc(n.Accounts, func(a AuthAccount) bool { return a.ID == accountID })
+	if at < 0 {
+		return AuthAccountNumbers{}, false
+	}
+	return AuthAccountNumbers{n.Accounts[at], Numbers{
+		ACH:           having(n.Numbers.ACH, func(x ACHNumber) bool { return x.AccountID == accountID }),
+		EFT:           having(n.Numbers.EFT, func(x EFTNumber) bool { return x.AccountID == accountID }),
+		BACS:          having(n.Numbers.BACS, func(x BACSNumber) bool { return x.AccountID == accountID }),
+		International: having(n.Numbers.International, func(x InternationalNumber) bool { return x.AccountID == accountID }),
+	}}, true
+}
+
+// having returns the elements that fit, nil where none does.
+func having[T any](all []T, fits func(T) bool) (found []T) {
+	for _, v := range all {
+		if fits(v) {
+			found = append(found, v)
+		}
+	}
+	return found
 }
 
 // readAuthNumbers reads the answer of /auth/get, or the Plaid error that may come in its place with a 200.

@@ -66,6 +66,10 @@ type Client struct {
 	pace   *pace
 	budget *budget
 	state  *limitState
+
+	// What callers share while it is under way.
+	creates   *flights[*LoginLink, struct{}]
+	refreshes *flights[[]byte, RefreshProgress]
 }
 
 // config is what the options write into.
@@ -80,6 +84,8 @@ type config struct {
 	hooks        Hooks
 	logger       *slog.Logger
 	limiter      Limiter
+
+	redirectParameter string
 }
 
 // Option sets up a [Client].
@@ -89,11 +95,14 @@ type Option func(*config) error
 // [WithToken]; a call without any credential is ErrNotConfigured. An option that cannot be right is ErrArgument.
 func New(opts ...Option) (*Client, error) {
 	c := &Client{
-		config: config{credentials: map[API]Credentials{}, base: map[API]string{}, userAgent: "duolink-go/" + Version},
+		config: config{credentials: map[API]Credentials{}, base: map[API]string{}, userAgent: "duolink-go/" + Version, redirectParameter: redirectParameter},
 		auth:   map[API]authorizer{},
 		pace:   newPace(),
 		budget: &budget{tokens: budgetFull},
 		state:  &limitState{latest: map[API]RateLimit{}},
+
+		creates:   newFlights[*LoginLink, struct{}](),
+		refreshes: newFlights[[]byte, RefreshProgress](),
 	}
 	if err := c.config.apply(opts); err != nil {
 		return nil, named(err, "", "new")

@@ -150,6 +150,8 @@ type tokenCache struct {
 	token   Secret
 	renewAt time.Time
 	renewal *renewal // under way, or nil
+	failed  *renewal // the latest, if it failed
+	failing int      // how many have failed in a row
 }
 
 // renewal is one exchange that any number of callers wait for.
@@ -158,9 +160,17 @@ type renewal struct {
 	token    Secret
 	took     time.Duration
 	err      error
+	until    time.Time // its failure is the answer
 	panicked any
 	told     sync.Once // to the hooks and the log
 }
+
+// A failed exchange is not tried again at once: it would fail again, and many callers would hammer it. It answers those
+// who come within a second, and where it keeps failing, within twice as long each time, up to half a minute.
+const (
+	shortestHold = time.Second
+	longestHold  = 30 * time.Second
+)
 
 func (c *tokenCache) authorize(ctx context.Context, api API, h http.Header) error {
 	if api == PlaidCompatible {
@@ -213,6 +223,7 @@ func (c *tokenCache) current(ctx context.Context) (Secret, error) {
 	}
 	if e, ok := errors.AsType[*Error](r.err); ok { // each caller has its own: it is filled in on the way out
 		own := *e
+		own.RetryAfter = max(own.RetryAfter, time.Until(r.until))
 		return Secret{}, &own
 	}
 	return r.token, r.err
@@ -227,6 +238,9 @@ func (c *tokenCache) join(ctx context.Context) (Secret, *renewal) {
 	}
 	if !c.token.IsZero() && time.Now().Before(c.renewAt) {
 		return c.token, nil
+	}
+	if c.failed != nil && time.Now().Before(c.failed.until) {
+		return Secret{}, c.failed
 	}
 	r := &renewal{done: make(chan struct{})}
 	c.renewal = r
@@ -248,6 +262,7 @@ func (c *tokenCache) run(ctx context.Context, r *renewal) {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		c.renewal = nil
+		c.settle(r)
 		close(r.done)
 	}()
 	var t *accessToken
@@ -256,6 +271,17 @@ func (c *tokenCache) run(ctx context.Context, r *renewal) {
 		defer c.mu.Unlock()
 		r.token, c.token, c.renewAt = t.Token, t.Token, t.renewAt(began)
 	}
+}
+
+// settle notes how an exchange went. A hook that panics has not failed it.
+func (c *tokenCache) settle(r *renewal) {
+	if r.err == nil || r.panicked != nil {
+		c.failed, c.failing = nil, 0
+		return
+	}
+	r.until = time.Now().Add(min(shortestHold<<min(c.failing, 5), longestHold))
+	c.failed = r
+	c.failing++
 }
 
 var tokenExchange = operation{api: MoneyKit, name: "auth.token", method: http.MethodPost, route: "/auth/token", repeat: repeatAlways}

@@ -447,6 +447,7 @@ func TestFailedExchange(t *testing.T) {
 					require.Contains(t, err.Error(), "duolink: auth.token: ")
 				}
 				require.Equal(t, 1, w.Count(""))
+				time.Sleep(shortestHold)
 				require.NoError(t, linkOf(t.Context(), c))
 				require.Equal(t, 2, w.Count("auth.token"))
 			})
@@ -469,7 +470,9 @@ func TestFailedExchange(t *testing.T) {
 				err := linkOf(t.Context(), c)
 				require.ErrorIs(t, err, ErrMalformedResponse, body)
 				require.Equal(t, "auth.token", asError(t, err).Operation)
+				time.Sleep(longestHold)
 			}
+			require.Zero(t, w.Pending())
 			require.Zero(t, w.Count("identity.link"))
 		})
 	})
@@ -484,8 +487,46 @@ func TestFailedExchange(t *testing.T) {
 			}
 			require.Zero(t, w.Count("identity.link"))
 			require.ErrorIs(t, err, ErrMalformedResponse)
+			time.Sleep(shortestHold)
 			require.NoError(t, linkOf(t.Context(), c), "it is not kept")
 		})
+	})
+}
+
+// A failed exchange is not hammered: those who come right after it have its error, each in a copy of its own, and of those
+// that keep failing there is one a second at most, then one in half a minute.
+func TestFailedExchangeIsNotHammered(t *testing.T) {
+	inWorld(t, func(t *testing.T, w world) {
+		c := w.client(t, exchanging())
+		w.Script(sandbox.Fault{Operation: "auth.token", Status: 401, Body: nativeBody("api_error.auth.unauthorized"), Times: -1})
+		first := linkOf(t.Context(), c)
+		time.Sleep(400 * time.Millisecond)
+		again := linkOf(t.Context(), c)
+		kindIs(t, again, ErrUnauthorized)
+		require.Equal(t, 600*time.Millisecond, asError(t, again).RetryAfter)
+		require.NotSame(t, asError(t, first), asError(t, again))
+		require.Equal(t, 1, w.Count(""))
+
+		var after []time.Duration // the time of each exchange
+		began := time.Now()
+		for seen := w.Count(""); time.Since(began) < 5*time.Minute; time.Sleep(100 * time.Millisecond) {
+			require.ErrorIs(t, linkOf(t.Context(), c), ErrUnauthorized)
+			if n := w.Count(""); n > seen {
+				after, seen = append(after, time.Since(began)), n
+			}
+		}
+		require.Equal(t, []time.Duration{600 * time.Millisecond, 2600 * time.Millisecond, 6600 * time.Millisecond, 14600 * time.Millisecond,
+			30600 * time.Millisecond}, after[:5])
+		require.Len(t, after, 13, "one in half a minute, of %d calls", 3000)
+
+		w.ClearScript()
+		time.Sleep(longestHold)
+		require.NoError(t, linkOf(t.Context(), c))
+		w.ExpireTokens()
+		w.Script(sandbox.Fault{Operation: "auth.token", Status: 401, Body: nativeBody("api_error.auth.unauthorized")})
+		require.ErrorIs(t, linkOf(t.Context(), c), ErrUnauthorized)
+		time.Sleep(shortestHold)
+		require.NoError(t, linkOf(t.Context(), c), "after a success it begins with a second")
 	})
 }
 

@@ -30,7 +30,8 @@
 // the context's deadline is not started: the error comes back at once, with [Error.RetryAfter] set, and matches
 // [context.DeadlineExceeded] where the deadline was the reason. Every wait ends with its context. Codes that no
 // repetition changes, such as LICENSE_EXPIRED, are not retried, whatever their status. A token that is refused as expired
-// is renewed once, and the call repeated once.
+// is renewed once, and the call repeated once. A token exchange that has failed is not tried again for a second, or, where it
+// keeps failing, for up to half a minute: those who call meanwhile get its error.
 //
 // A 429 closes its limit group, all of Supermetrics or one operation on one MoneyKit link, for every caller of the
 // credential until the time that the server gave. Those who cannot wait so long get [ErrRateLimited] at once, with the Outcome
@@ -39,6 +40,13 @@
 // [WithLogger], [WithHooks] and [Response] tell what happens meanwhile.
 //
 // Redirects are never followed.
+//
+// # Flows
+//
+// [LinksService.Await] waits until somebody has logged in through a login link, [LinksService.ConfirmRedirect] decides whether a
+// browser comes back from one, and [LinksService.CreateOnce] makes a link that is safe to ask for twice.
+// [IdentityService.RefreshAndGet] and [AuthService.RefreshAndNumbers] have a bank asked anew and read the answer once. They are made of
+// the calls above, and every request of theirs keeps to the same rules.
 //
 // # What is never printed
 //

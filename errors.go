@@ -56,6 +56,20 @@ var (
 	ErrMalformedResponse = errors.New("malformed response")
 	// ErrResponseTooLarge: the answer is larger than the client is willing to read.
 	ErrResponseTooLarge = errors.New("response too large")
+
+	// ErrLinkClosed and ErrLinkExpired: the login link has ended, and nobody has logged in through it.
+	ErrLinkClosed  = errors.New("login link closed")
+	ErrLinkExpired = errors.New("login link expired")
+	// ErrLoginPending: nobody has logged in through the login link yet.
+	ErrLoginPending = errors.New("login pending")
+	// ErrRedirectMismatch: a browser's request does not carry the login link's verifier; it may be forged.
+	ErrRedirectMismatch = errors.New("redirect mismatch")
+	// ErrRefreshPending: the wait ended before the refresh of the bank link was seen to.
+	ErrRefreshPending = errors.New("refresh pending")
+	// ErrRefreshFailed: the refresh of the bank link has failed; Error.ProductErrorCode says why.
+	ErrRefreshFailed = errors.New("refresh failed")
+	// ErrUnavailable: the bank cannot be asked for the product now; Error.Description may say why.
+	ErrUnavailable = errors.New("unavailable")
 )
 
 // Error is every error that New or a call returns. Its text names the operation, the status, the code, the server's
@@ -75,6 +89,8 @@ type Error struct {
 	DocumentationURL string
 	// LinkErrorCode is what is wrong with the link, with ErrLinkState from MoneyKit.
 	LinkErrorCode LinkErrorCode
+	// ProductErrorCode is why a product could not be refreshed, with ErrRefreshFailed.
+	ProductErrorCode ProductErrorCode
 	// Fields lists what failed validation, with ErrValidation.
 	Fields []FieldError
 	// PlaidType, DisplayMessage and SuggestedAction come from the Plaid-compatible layer alone.
@@ -470,6 +486,7 @@ func (e *Error) scrub(private []string) {
 		e.Code = Code(replace(string(e.Code)))
 	}
 	e.LinkErrorCode = LinkErrorCode(replace(string(e.LinkErrorCode)))
+	e.ProductErrorCode = ProductErrorCode(replace(string(e.ProductErrorCode)))
 	e.PlaidType = PlaidErrorType(replace(string(e.PlaidType)))
 	for i, f := range e.Fields {
 		e.Fields[i] = FieldError{Location: replace(f.Location), Message: replace(f.Message), Type: replace(f.Type)}

@@ -236,7 +236,7 @@ func FuzzSensitive(f *testing.F) {
 	f.Add("a long value 0042", "%[1]*.[2]*[3]6x")
 	f.Fuzz(func(t *testing.T, rest, format string) {
 		value := head + rest
-		s, secret := newSensitive(value), NewSecret(value)
+		s, secret := NewSensitive(value), NewSecret(value)
 		require.Equal(t, value, s.Reveal())
 		require.Equal(t, value, secret.Reveal())
 		if strings.Contains(format, head[:4]) {

@@ -199,10 +199,10 @@ func sameStamps(t *testing.T, want Timestamp, got ...Timestamp) {
 }
 
 var (
-	avery  = newSensitive("avery.sample@example.com")
-	blake  = newSensitive("blake.example@example.com")
-	casey  = newSensitive("casey.placeholder@example.com")
-	blakes = newSensitive("100000000000001") // Blake's username at Facebook
+	avery  = NewSensitive("avery.sample@example.com")
+	blake  = NewSensitive("blake.example@example.com")
+	casey  = NewSensitive("casey.placeholder@example.com")
+	blakes = NewSensitive("100000000000001") // Blake's username at Facebook
 )
 
 func sampleLogin() Login {
@@ -210,7 +210,7 @@ func sampleLogin() Login {
 		ID:               "dsl_1",
 		Type:             LoginOAuth,
 		Username:         avery,
-		DisplayName:      newSensitive("Avery Sample"),
+		DisplayName:      NewSensitive("Avery Sample"),
 		DataSource:       DataSource{ID: "GAWA", Name: "Google Analytics 4"},
 		DefaultScopes:    []string{"email", "analytics.readonly"},
 		AdditionalScopes: []string{"adwords"},
@@ -270,7 +270,7 @@ func TestGoldenLoginsGet(t *testing.T) {
 			ID:            "dsl_1",
 			Type:          "passkey",
 			Username:      blakes,
-			DisplayName:   newSensitive("Avery Sample"),
+			DisplayName:   NewSensitive("Avery Sample"),
 			DataSource:    DataSource{ID: "GAWA"},
 			DefaultScopes: []string{"email", "analytics.readonly"},
 			AuthTime:      stamp("2021-10-22T11:47:16+00:00"),
@@ -282,14 +282,14 @@ func TestGoldenLoginsGet(t *testing.T) {
 func TestGoldenLoginsList(t *testing.T) {
 	first := sampleLogin()
 	blake2 := Login{
-		ID: "dsl_2", Type: LoginOAuth, Username: blakes, DisplayName: newSensitive("Blake Example"),
+		ID: "dsl_2", Type: LoginOAuth, Username: blakes, DisplayName: NewSensitive("Blake Example"),
 		DataSource: DataSource{ID: "FA", Name: "Facebook Ads"},
 		AuthTime:   stamp("2026-01-15T09:00:00+00:00"),
 		AuthUser:   User{ID: "usr_2", Email: blake},
 		ExpiryTime: stamp("2026-03-16T09:00:00+00:00"),
 	}
 	store := Login{
-		ID: "dsl_3", Type: "api_key", Username: newSensitive("sample-store"), DisplayName: newSensitive("Sample Store"),
+		ID: "dsl_3", Type: "api_key", Username: NewSensitive("sample-store"), DisplayName: NewSensitive("Sample Store"),
 		DataSource:    DataSource{ID: "SHP", Name: "Shopify"},
 		DefaultScopes: []string{}, AdditionalScopes: []string{}, // sent and empty, which is not the same as left out
 		AuthTime:    stamp("2026-02-20T16:45:10+00:00"),
@@ -305,7 +305,7 @@ func TestGoldenLoginsList(t *testing.T) {
 		"data_absent.json": noItems[Login],
 		"data_null.json":   noItems[Login],
 		"bom.json": is([]Login{{
-			ID: "dsl_1", Type: LoginOAuth, Username: avery, DisplayName: newSensitive("Avery Sample"),
+			ID: "dsl_1", Type: LoginOAuth, Username: avery, DisplayName: NewSensitive("Avery Sample"),
 		}}),
 		"invalid_utf8.json": func(t *testing.T, got []Login, err error) {
 			require.NoError(t, err)
@@ -333,14 +333,14 @@ func TestGoldenLoginsList(t *testing.T) {
 		},
 		"unknown.json": is([]Login{
 			{
-				ID: "dsl_1", Type: "passkey", Username: avery, DisplayName: newSensitive("Avery Sample"),
+				ID: "dsl_1", Type: "passkey", Username: avery, DisplayName: NewSensitive("Avery Sample"),
 				DataSource:    DataSource{ID: "GAWA", Name: "Google Analytics 4"},
 				DefaultScopes: []string{"email", "7", "analytics.readonly"}, AdditionalScopes: []string{"adwords"},
 				AuthTime: stamp("2021-10-22T11:47:16+00:00"), AuthUser: User{ID: "usr_1", Email: avery},
 				Refreshable: true,
 			},
 			{ID: "dsl_2", Type: "3", Username: blakes, Refreshable: true},
-			{ID: "dsl_3", Type: LoginOAuth, Username: casey, DisplayName: newSensitive("Casey Placeholder"), Refreshable: true},
+			{ID: "dsl_3", Type: LoginOAuth, Username: casey, DisplayName: NewSensitive("Casey Placeholder"), Refreshable: true},
 		}),
 	})
 }
@@ -358,14 +358,14 @@ func TestGoldenLoginsListAccounts(t *testing.T) {
 	}, map[string]check[*AccountList]{
 		"sample.json": is(&AccountList{CacheMinutes: 60, Logins: []LoginAccounts{
 			{
-				User: avery, DisplayName: newSensitive("Avery Sample"), CacheTime: stamp("2026-04-06T10:59:04+00:00"),
+				User: avery, DisplayName: NewSensitive("Avery Sample"), CacheTime: stamp("2026-04-06T10:59:04+00:00"),
 				Accounts: []Account{
 					{ID: "1234567890", Name: "Sample Store", Group: "Sample Group"},
 					{ID: "act_1002", Name: "Sample Store – Düsseldorf"},
 				},
 			},
 			{
-				User: blakes, DisplayName: newSensitive("Blake Example"), CacheTime: stamp("2026-04-06T11:02:31+00:00"),
+				User: blakes, DisplayName: NewSensitive("Blake Example"), CacheTime: stamp("2026-04-06T11:02:31+00:00"),
 				Accounts: []Account{{ID: "https://www.example.com/", Name: "www.example.com", Group: "Websites"}},
 			},
 		}}),
@@ -377,7 +377,7 @@ func TestGoldenLoginsListAccounts(t *testing.T) {
 		}}),
 		"null_meta_members.json": is(&AccountList{Logins: []LoginAccounts{}}),
 		"large_ids.json": is(&AccountList{CacheMinutes: 60, Logins: []LoginAccounts{{
-			User: avery, DisplayName: newSensitive("Avery Sample"), CacheTime: stamp("2026-04-06T10:59:04+00:00"),
+			User: avery, DisplayName: NewSensitive("Avery Sample"), CacheTime: stamp("2026-04-06T10:59:04+00:00"),
 			Accounts: largeIDs(),
 		}}}),
 		"timestamps.json": func(t *testing.T, got *AccountList, err error) {
@@ -392,7 +392,7 @@ func TestGoldenLoginsListAccounts(t *testing.T) {
 		},
 		"unknown.json": is(&AccountList{CacheMinutes: 60, Logins: []LoginAccounts{
 			{
-				User: avery, DisplayName: newSensitive("Avery Sample"), CacheTime: stamp("2026-04-06T10:59:04+00:00"),
+				User: avery, DisplayName: NewSensitive("Avery Sample"), CacheTime: stamp("2026-04-06T10:59:04+00:00"),
 				Accounts: []Account{
 					{ID: "1234567890", Name: "Sample Store", Group: "Sample Group"},
 					{ID: "act_1002", Name: "2026"},
@@ -400,7 +400,7 @@ func TestGoldenLoginsListAccounts(t *testing.T) {
 			},
 			{User: blakes},
 			{
-				User: casey, DisplayName: newSensitive("Casey Placeholder"), CacheTime: stamp("2026-04-06T11:02:31+00:00"),
+				User: casey, DisplayName: NewSensitive("Casey Placeholder"), CacheTime: stamp("2026-04-06T11:02:31+00:00"),
 				Accounts: []Account{{ID: "casey-1", Name: "Casey One"}},
 			},
 		}}),
@@ -459,7 +459,7 @@ func TestGoldenEachAccount(t *testing.T) {
 func TestEachAccountMemberOrder(t *testing.T) {
 	const accounts, cached = `"accounts":[{"account_id":"1"},7,{"account_id":"2"}]`, `"cache_time":"2026-01-01T00:00:00Z"`
 	const person = `"display_name":"Avery Sample","ds_user":"avery.sample@example.com"`
-	login := LoginAccount{User: avery, DisplayName: newSensitive("Avery Sample"), CacheTime: stamp("2026-01-01T00:00:00Z")}
+	login := LoginAccount{User: avery, DisplayName: NewSensitive("Avery Sample"), CacheTime: stamp("2026-01-01T00:00:00Z")}
 	one, two := login, login
 	one.Account.ID, two.Account.ID = "1", "2"
 	for name, members := range map[string][]string{
@@ -676,10 +676,10 @@ func sampleLoginLink() LoginLink {
 		DataSourceName:   "Google Analytics 4",
 		RequireUsername:  avery,
 		RedirectURL:      "https://app.example.com/connected",
-		RedirectVerifier: newSensitive("example-verifier-0001"),
+		RedirectVerifier: NewSensitive("example-verifier-0001"),
 		UserID:           "usr_1",
 		UserEmail:        blake,
-		LoginURL:         newSensitive("https://login.example.com/link/example-login-url-0001"),
+		LoginURL:         NewSensitive("https://login.example.com/link/example-login-url-0001"),
 		CreatedTime:      stamp("2026-04-06T10:59:04+00:00"),
 		ExpiryTime:       stamp("2026-04-07T10:59:04+00:00"),
 		LoginID:          "dsl_1",
@@ -733,9 +733,9 @@ func linkChecks(status LinkStatus, description string, more map[string]check[*Lo
 			Description:      "7",
 			DataSourceID:     "GAWA",
 			RedirectURL:      "https://app.example.com/connected",
-			RedirectVerifier: newSensitive("example-verifier-0001"),
+			RedirectVerifier: NewSensitive("example-verifier-0001"),
 			UserID:           "usr_1",
-			LoginURL:         newSensitive("https://login.example.com/link/example-login-url-0001"),
+			LoginURL:         NewSensitive("https://login.example.com/link/example-login-url-0001"),
 			CreatedTime:      stamp("2026-04-06T10:59:04+00:00"),
 			LoginUsername:    blakes,
 		}),
@@ -804,14 +804,14 @@ func TestGoldenLinksClose(t *testing.T) {
 func TestGoldenLinksList(t *testing.T) {
 	second := LoginLink{
 		ID: "dsll_2", Status: LinkOpen, DataSourceID: "FA", DataSourceName: "Facebook Ads",
-		RedirectURL: "https://app.example.com/connected?tenant=7", RedirectVerifier: newSensitive("example-verifier-0002"),
-		UserID: "usr_1", UserEmail: blake, LoginURL: newSensitive("https://login.example.com/link/example-login-url-0002"),
+		RedirectURL: "https://app.example.com/connected?tenant=7", RedirectVerifier: NewSensitive("example-verifier-0002"),
+		UserID: "usr_1", UserEmail: blake, LoginURL: NewSensitive("https://login.example.com/link/example-login-url-0002"),
 		CreatedTime: stamp("2026-04-06T12:00:00+00:00"), ExpiryTime: stamp("2026-04-06T22:00:00+00:00"),
 	}
 	third := LoginLink{
 		ID: "dsll_3", Status: LinkExpired, Description: "Never used", DataSourceID: "AW", DataSourceName: "Google Ads",
-		RedirectVerifier: newSensitive("example-verifier-0003"),
-		UserID:           "usr_2", UserEmail: casey, LoginURL: newSensitive("https://login.example.com/link/example-login-url-0003"),
+		RedirectVerifier: NewSensitive("example-verifier-0003"),
+		UserID:           "usr_2", UserEmail: casey, LoginURL: NewSensitive("https://login.example.com/link/example-login-url-0003"),
 		CreatedTime: stamp("2021-10-22T11:47:16+00:00"), ExpiryTime: stamp("2021-10-23T11:47:16+00:00"),
 	}
 	paused := sampleLoginLink()
@@ -1017,13 +1017,13 @@ func TestGoldenIdentityRefresh(t *testing.T) {
 func TestGoldenIdentityGet(t *testing.T) {
 	names := func(all ...string) (names []Sensitive) {
 		for _, n := range all {
-			names = append(names, newSensitive(n))
+			names = append(names, NewSensitive(n))
 		}
 		return names
 	}
 	springfield := Address{
-		Street: newSensitive("100 Example Street, Apt. 2"), City: "Springfield", Region: "IL",
-		PostalCode: newSensitive("01234"), Country: "US", Primary: true,
+		Street: NewSensitive("100 Example Street, Apt. 2"), City: "Springfield", Region: "IL",
+		PostalCode: NewSensitive("01234"), Country: "US", Primary: true,
 	}
 	sample := &Identity{
 		Link: chase(),
@@ -1041,19 +1041,19 @@ func TestGoldenIdentityGet(t *testing.T) {
 					{
 						Names: names("Avery Sample", "A. Sample"),
 						Addresses: []Address{springfield, {
-							Street: newSensitive("7 Placeholder Lane"), City: "Shelbyville", Region: "IL",
-							PostalCode: newSensitive("04321"), Country: "US",
+							Street: NewSensitive("7 Placeholder Lane"), City: "Shelbyville", Region: "IL",
+							PostalCode: NewSensitive("04321"), Country: "US",
 						}},
 						PhoneNumbers: []PhoneNumber{
-							{Number: newSensitive("+12025550143"), Type: PhoneMobile, Primary: true},
-							{Number: newSensitive("202-555-0199"), Type: PhoneHome},
+							{Number: NewSensitive("+12025550143"), Type: PhoneMobile, Primary: true},
+							{Number: NewSensitive("202-555-0199"), Type: PhoneHome},
 						},
-						Emails: []Email{{Address: avery, Primary: true}, {Address: newSensitive("avery.work@example.com")}},
+						Emails: []Email{{Address: avery, Primary: true}, {Address: NewSensitive("avery.work@example.com")}},
 					},
 					{
 						Names:        names("Blake Example"),
 						Addresses:    []Address{springfield},
-						PhoneNumbers: []PhoneNumber{{Number: newSensitive("(202) 555-0110"), Type: PhoneWork, Primary: true}},
+						PhoneNumbers: []PhoneNumber{{Number: NewSensitive("(202) 555-0110"), Type: PhoneWork, Primary: true}},
 						Emails:       []Email{{Address: blake, Primary: true}},
 					},
 				},
@@ -1066,7 +1066,7 @@ func TestGoldenIdentityGet(t *testing.T) {
 				},
 				Owners: []Owner{{
 					Names: names("Avery Sample"), Addresses: []Address{},
-					PhoneNumbers: []PhoneNumber{{Number: newSensitive("+12025550111"), Type: PhoneOther, Primary: true}},
+					PhoneNumbers: []PhoneNumber{{Number: NewSensitive("+12025550111"), Type: PhoneOther, Primary: true}},
 					Emails:       []Email{},
 				}},
 			},
@@ -1091,7 +1091,7 @@ func TestGoldenIdentityGet(t *testing.T) {
 					{Names: []Sensitive{}, Addresses: []Address{}, PhoneNumbers: []PhoneNumber{}, Emails: []Email{}},
 					{
 						Names: names("Avery Sample"), Addresses: []Address{{}},
-						PhoneNumbers: []PhoneNumber{{Number: newSensitive("+12025550143"), Type: PhoneMobile}},
+						PhoneNumbers: []PhoneNumber{{Number: NewSensitive("+12025550143"), Type: PhoneMobile}},
 						Emails:       []Email{{Address: avery}},
 					},
 				},
@@ -1155,12 +1155,12 @@ func TestGoldenIdentityGet(t *testing.T) {
 						{
 							Names: names("Avery Sample", "7", "A. Sample"),
 							Addresses: []Address{
-								{City: "Springfield", Country: "US", PostalCode: newSensitive("62701"), Primary: true},
+								{City: "Springfield", Country: "US", PostalCode: NewSensitive("62701"), Primary: true},
 								{City: "Shelbyville", Country: "US"},
 							},
 							PhoneNumbers: []PhoneNumber{
-								{Number: newSensitive("+12025550143"), Type: "satellite", Primary: true},
-								{Number: newSensitive("2025550199")},
+								{Number: NewSensitive("+12025550143"), Type: "satellite", Primary: true},
+								{Number: NewSensitive("2025550199")},
 							},
 							Emails: []Email{{Address: avery, Primary: true}, {}},
 						},
@@ -1201,11 +1201,11 @@ func notedLink() BankLink {
 
 // The numbers of the samples.
 var (
-	ach  = ACHNumber{AccountNumber: newSensitive("000011112222"), RoutingNumber: "111222333", WireRoutingNumber: "011222333"}
-	eft  = EFTNumber{AccountNumber: newSensitive("0011223"), InstitutionNumber: "021", BranchNumber: "01140"}
-	bacs = BACSNumber{AccountNumber: newSensitive("55555555"), SortCode: "201555"}
-	gb   = InternationalNumber{IBAN: newSensitive("GB33BUKB20201555555555"), BIC: "BUKBGB22XXX"}
-	de   = InternationalNumber{IBAN: newSensitive("DE89370400440532013000"), BIC: "COBADEFFXXX"}
+	ach  = ACHNumber{AccountNumber: NewSensitive("000011112222"), RoutingNumber: "111222333", WireRoutingNumber: "011222333"}
+	eft  = EFTNumber{AccountNumber: NewSensitive("0011223"), InstitutionNumber: "021", BranchNumber: "01140"}
+	bacs = BACSNumber{AccountNumber: NewSensitive("55555555"), SortCode: "201555"}
+	gb   = InternationalNumber{IBAN: NewSensitive("GB33BUKB20201555555555"), BIC: "BUKBGB22XXX"}
+	de   = InternationalNumber{IBAN: NewSensitive("DE89370400440532013000"), BIC: "COBADEFFXXX"}
 )
 
 // of puts an account id on a number, as /auth/get has it.
@@ -1272,7 +1272,7 @@ func TestGoldenAuthGet(t *testing.T) {
 		},
 		"absent.json": is(&AuthNumbers{
 			Accounts: []AuthAccount{{ID: one, Name: "Premier Checking", Type: AccountDepository}, {ID: two}},
-			Numbers:  Numbers{ACH: []ACHNumber{{AccountID: one, AccountNumber: newSensitive("000011112222"), RoutingNumber: "111222333"}}},
+			Numbers:  Numbers{ACH: []ACHNumber{{AccountID: one, AccountNumber: NewSensitive("000011112222"), RoutingNumber: "111222333"}}},
 			Item:     Item{ID: item},
 		}),
 		"absent_all.json": is(&AuthNumbers{Accounts: []AuthAccount{}}),
@@ -1290,7 +1290,7 @@ func TestGoldenAuthGet(t *testing.T) {
 		"item_error.json": is(&AuthNumbers{ // data, not an error
 			Accounts: []AuthAccount{inError},
 			Numbers: Numbers{
-				ACH: []ACHNumber{{AccountID: one, AccountNumber: newSensitive("000011112222"), RoutingNumber: "111222333"}},
+				ACH: []ACHNumber{{AccountID: one, AccountNumber: NewSensitive("000011112222"), RoutingNumber: "111222333"}},
 				EFT: []EFTNumber{}, BACS: []BACSNumber{}, International: []InternationalNumber{},
 			},
 			Item: Item{
@@ -1320,13 +1320,13 @@ func TestGoldenAuthGet(t *testing.T) {
 			}},
 			Numbers: Numbers{
 				ACH: []ACHNumber{{
-					AccountID: something, AccountNumber: newSensitive(something), RoutingNumber: something, WireRoutingNumber: something,
+					AccountID: something, AccountNumber: NewSensitive(something), RoutingNumber: something, WireRoutingNumber: something,
 				}},
 				EFT: []EFTNumber{{
-					AccountID: something, AccountNumber: newSensitive(something), InstitutionNumber: something, BranchNumber: something,
+					AccountID: something, AccountNumber: NewSensitive(something), InstitutionNumber: something, BranchNumber: something,
 				}},
-				BACS:          []BACSNumber{{AccountID: something, AccountNumber: newSensitive(something), SortCode: something}},
-				International: []InternationalNumber{{AccountID: something, IBAN: newSensitive(something), BIC: something}},
+				BACS:          []BACSNumber{{AccountID: something, AccountNumber: NewSensitive(something), SortCode: something}},
+				International: []InternationalNumber{{AccountID: something, IBAN: NewSensitive(something), BIC: something}},
 			},
 			Item: Item{
 				ID: something, InstitutionID: something, Webhook: something,
@@ -1379,8 +1379,8 @@ func TestGoldenAuthGet(t *testing.T) {
 			},
 			Numbers: Numbers{
 				ACH: []ACHNumber{
-					{AccountID: one, AccountNumber: newSensitive("000011112222"), RoutingNumber: "111222333"},
-					{AccountID: "1002", AccountNumber: newSensitive("11112222")},
+					{AccountID: one, AccountNumber: NewSensitive("000011112222"), RoutingNumber: "111222333"},
+					{AccountID: "1002", AccountNumber: NewSensitive("11112222")},
 				},
 				EFT:           []EFTNumber{of(one, eft)},
 				International: []InternationalNumber{{AccountID: "acc_example_0003", IBAN: de.IBAN}},

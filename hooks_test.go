@@ -211,8 +211,11 @@ func TestTokenRenewalIsTold(t *testing.T) {
 		unauthorized := `{"error_code":"api_error.auth.unauthorized","error_message":"The client credentials are not valid"}`
 		s.Script(sandbox.Fault{Operation: "auth.token", Delay: time.Second, Status: 400, Body: unauthorized})
 		require.ErrorIs(t, getBankLink(t.Context(), c), ErrUnauthorized)
+		require.ErrorIs(t, getBankLink(t.Context(), c), ErrUnauthorized, "of the same exchange, which is told once")
+		time.Sleep(longestHold)
 		s.Script(sandbox.Fault{Operation: "auth.token", Drop: sandbox.DropAfter})
 		require.Error(t, getBankLink(t.Context(), c))
+		time.Sleep(longestHold)
 		s.Script(sandbox.Fault{Operation: "auth.token", Delay: 2 * time.Second})
 		require.NoError(t, getBankLink(t.Context(), c))
 		require.NoError(t, getBankLink(t.Context(), c), "with the token that is there")
@@ -371,6 +374,9 @@ func TestPanicInAHook(t *testing.T) {
 				b.closedOnce(t, len(b.opened))
 
 				s.ClearScript()
+				if strings.Contains(name, "failure") {
+					time.Sleep(shortestHold) // for which a failed exchange answers
+				}
 				began := time.Now()
 				atOnce(t, 20, func() error { return getBankLink(context.Background(), c) })
 				require.Less(t, time.Since(began), probeLimit, "no one waits for the call that panicked")

@@ -87,6 +87,35 @@ type AccountIdentity struct {
 	Owners []Owner `json:"owners"`
 }
 
+// AccountOwner is an owner with the accounts that list it.
+type AccountOwner struct {
+	Owner
+	AccountIDs []string `json:"account_ids"`
+}
+
+// Owners returns the owners of all accounts in the order of their first account. One that several accounts list alike, to the
+// letter, is one; the same person written differently is two.
+func (i *Identity) Owners() []AccountOwner {
+	var owners []AccountOwner
+	seen := map[string]int{}
+	for _, a := range i.Accounts {
+		for _, o := range a.Owners {
+			whole, err := RevealJSON(o)
+			at, known := seen[string(whole)]
+			if !known || err != nil {
+				at = len(owners)
+				seen[string(whole)] = at
+				owners = append(owners, AccountOwner{Owner: o})
+			}
+			ids := &owners[at].AccountIDs
+			if n := len(*ids); n == 0 || (*ids)[n-1] != a.ID { // not twice for an owner who is there twice
+				*ids = append(*ids, a.ID)
+			}
+		}
+	}
+	return owners
+}
+
 // BankAccount is an account of a link.
 type BankAccount struct {
 	ID         string      `json:"account_id"`

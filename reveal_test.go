@@ -87,9 +87,9 @@ func TestRevealJSONOfOtherTypes(t *testing.T) {
 		Two     [2]Sensitive         `json:"two"`
 	}
 	v := outer{
-		inner: inner{Name: newSensitive("Avery <Sample>")}, ID: 7, Skipped: newSensitive("x"), Dash: "d", Untaged: newSensitive("u"),
-		hidden: newSensitive("h"), By: map[string]Sensitive{"b": newSensitive("2"), "a": newSensitive("1")},
-		Any: []any{1, "two", newSensitive("three"), nil}, Next: &outer{}, Two: [2]Sensitive{newSensitive("1"), {}},
+		inner: inner{Name: NewSensitive("Avery <Sample>")}, ID: 7, Skipped: NewSensitive("x"), Dash: "d", Untaged: NewSensitive("u"),
+		hidden: NewSensitive("h"), By: map[string]Sensitive{"b": NewSensitive("2"), "a": NewSensitive("1")},
+		Any: []any{1, "two", NewSensitive("three"), nil}, Next: &outer{}, Two: [2]Sensitive{NewSensitive("1"), {}},
 	}
 	text, err := RevealJSON(v)
 	require.NoError(t, err)

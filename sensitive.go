@@ -53,7 +53,8 @@ func (s Secret) MarshalJSON() ([]byte, error) {
 // to the value; compare with Equal, for == compares where it is kept. The zero Sensitive means absent.
 type Sensitive struct{ hidden hidden }
 
-func newSensitive(value string) Sensitive { return Sensitive{hide(value)} }
+// NewSensitive wraps a value that was kept elsewhere, such as the redirect verifier of a login link.
+func NewSensitive(value string) Sensitive { return Sensitive{hide(value)} }
 
 // Reveal returns the value.
 func (s Sensitive) Reveal() string { return s.hidden.reveal() }

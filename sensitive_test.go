@@ -126,7 +126,7 @@ func TestSecretNeverPrints(t *testing.T) {
 }
 
 func TestSensitiveNeverPrints(t *testing.T) {
-	s := newSensitive(canary)
+	s := NewSensitive(canary)
 	for name, shape := range shapes(s) {
 		discreet(t, name, shape, canary)
 	}
@@ -164,7 +164,7 @@ func TestSensitiveMask(t *testing.T) {
 		{"spaces", "         ", "****"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			s := newSensitive(tc.value)
+			s := NewSensitive(tc.value)
 			require.Equal(t, tc.want, s.String())
 			require.Equal(t, tc.want, fmt.Sprintf("%+v", s))
 			require.Equal(t, tc.want, s.LogValue().String())
@@ -187,7 +187,7 @@ func TestSecretMask(t *testing.T) {
 	require.Empty(t, Secret{}.String())
 	require.Empty(t, Secret{}.Reveal())
 	require.True(t, Secret{}.IsZero())
-	require.Equal(t, Sensitive{}, newSensitive(""))
+	require.Equal(t, Sensitive{}, NewSensitive(""))
 }
 
 func TestEqual(t *testing.T) {
@@ -199,12 +199,12 @@ func TestEqual(t *testing.T) {
 		{"ж", "ж", true}, {"\xff", "\xfe", false}, {"a\x00", "a", false}, {canary, canary, true}, {canary, strings.ToUpper(canary), false},
 	} {
 		require.Equal(t, tc.want, NewSecret(tc.a).Equal(NewSecret(strings.Clone(tc.b))), "%q %q", tc.a, tc.b)
-		require.Equal(t, tc.want, newSensitive(tc.a).Equal(newSensitive(strings.Clone(tc.b))), "%q %q", tc.a, tc.b)
+		require.Equal(t, tc.want, NewSensitive(tc.a).Equal(NewSensitive(strings.Clone(tc.b))), "%q %q", tc.a, tc.b)
 	}
 }
 
 func TestMaskedInSlog(t *testing.T) {
-	secret, sensitive := NewSecret(canary), newSensitive(canary)
+	secret, sensitive := NewSecret(canary), NewSensitive(canary)
 	values := shapes(secret)
 	for name, shape := range shapes(sensitive) {
 		values["sensitive, "+name] = shape
@@ -231,7 +231,7 @@ func inLog(args ...any) []string {
 }
 
 func TestNotWrittenToJSON(t *testing.T) {
-	for name, values := range map[string]map[string]any{"Secret": shapes(NewSecret(canary)), "Sensitive": shapes(newSensitive(canary))} {
+	for name, values := range map[string]map[string]any{"Secret": shapes(NewSecret(canary)), "Sensitive": shapes(NewSensitive(canary))} {
 		for _, shape := range []string{"value", "pointer", "exported", "pointed to", "field pointer", "slice", "pointers", "array", "map value", "map key", "interface", "error"} {
 			t.Run(name+"/"+shape, func(t *testing.T) {
 				got, err := json.Marshal(values[shape])
@@ -257,13 +257,13 @@ func TestNotWrittenToJSON(t *testing.T) {
 
 	_, err = json.Marshal(AuthQuery{AccessToken: NewSecret(canary)})
 	require.Error(t, err)
-	_, err = json.Marshal(LoginLink{LoginURL: newSensitive(canary)})
+	_, err = json.Marshal(LoginLink{LoginURL: NewSensitive(canary)})
 	require.Error(t, err)
 }
 
 // Other encoders see no field, and templates ask fmt.
 func TestOtherEncoders(t *testing.T) {
-	for _, value := range []any{NewSecret(canary), newSensitive(canary), struct{ A, B any }{NewSecret(canary), newSensitive(canary)}} {
+	for _, value := range []any{NewSecret(canary), NewSensitive(canary), struct{ A, B any }{NewSecret(canary), NewSensitive(canary)}} {
 		var out strings.Builder
 		x, _ := xml.Marshal(value)
 		out.Write(x)
@@ -280,17 +280,17 @@ func TestSensitiveFromJSON(t *testing.T) {
 		`"abc"`: "abc", `""`: "", `null`: "", `7`: "7", `true`: "", `{"a":1}`: "", `["abc"]`: "", `"\u00e9\n\ud83d"`: "é\n\ufffd", ` "padded" `: "padded",
 		"\"\xff\"": "\ufffd",
 	} {
-		got := newSensitive("before")
+		got := NewSensitive("before")
 		require.NoError(t, json.Unmarshal([]byte(text), &got), text)
 		require.Equal(t, want, got.Reveal(), text)
 		require.Equal(t, want == "", got.IsZero(), text)
 	}
 	var owner Owner
 	require.NoError(t, json.Unmarshal([]byte(`{"names":["Avery Sample",null],"emails":[{"address":"avery@example.com"}]}`), &owner))
-	require.Equal(t, Owner{Names: []Sensitive{newSensitive("Avery Sample"), {}}, Emails: []Email{{Address: newSensitive("avery@example.com")}}}, owner)
+	require.Equal(t, Owner{Names: []Sensitive{NewSensitive("Avery Sample"), {}}, Emails: []Email{{Address: NewSensitive("avery@example.com")}}}, owner)
 
 	for _, text := range []string{"", `"`, `"` + canary, canary, `"a" "b"`} {
-		got := newSensitive("before")
+		got := NewSensitive("before")
 		err := got.UnmarshalJSON([]byte(text))
 		require.Error(t, err, text)
 		discreet(t, text, err, canary)
@@ -310,7 +310,7 @@ func TestPanicText(t *testing.T) {
 	for name, shape := range shapes(NewSecret(canary)) {
 		values["secret, "+name] = shape
 	}
-	for name, shape := range shapes(newSensitive(canary)) {
+	for name, shape := range shapes(NewSensitive(canary)) {
 		values["sensitive, "+name] = shape
 	}
 	if name := os.Getenv("DUOLINK_TEST_PANIC"); name != "" {

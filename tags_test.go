@@ -32,8 +32,8 @@ var answerTypes = map[string]any{
 	"AccountNumbers": AccountNumbers{}, "AccountWithNumbers": AccountWithNumbers{}, "accessToken": accessToken{},
 }
 
-// requestTypes have JSON tags and are only written.
-var requestTypes = []string{"LinkUpdate", "linkBody", "authBody", "authOptions"}
+// requestTypes have JSON tags and are not read from answers: they are sent, or joined from what was read.
+var requestTypes = []string{"LinkUpdate", "linkBody", "authBody", "authOptions", "AccountOwner", "AuthAccountNumbers"}
 
 // untagged types are read and never written: they gather what stands in several places of an answer.
 var untagged = []string{"Error", "FieldError", "accountPage"}

@@ -268,7 +268,7 @@ func decimal(d *jx.Decoder, to *Decimal) error {
 func sensitive(d *jx.Decoder, to *Sensitive) error {
 	var s string
 	err := text(d, &s)
-	*to = newSensitive(s)
+	*to = NewSensitive(s)
 	return err
 }
 
@@ -280,7 +280,7 @@ func sensitives(d *jx.Decoder, to *[]Sensitive) error {
 		*to = []Sensitive{}
 	}
 	for _, s := range all {
-		*to = append(*to, newSensitive(s))
+		*to = append(*to, NewSensitive(s))
 	}
 	return err
 }

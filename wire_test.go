@@ -246,10 +246,10 @@ func TestHelpersOnOddTypes(t *testing.T) {
 		`"3600"`: "3600", `"3600.00"`: "3600.00", `" 5 "`: " 5 ", `"null"`: "null", `"\u00e9\n\ud83d"`: "é\n\ufffd",
 	}
 	match(t, "text", text[string], "before", "", texts1)
-	match(t, "sensitive", sensitive, newSensitive("before"), Sensitive{}, func() map[string]Sensitive {
+	match(t, "sensitive", sensitive, NewSensitive("before"), Sensitive{}, func() map[string]Sensitive {
 		all := map[string]Sensitive{}
 		for odd, s := range texts1 {
-			all[odd] = newSensitive(s)
+			all[odd] = NewSensitive(s)
 		}
 		return all
 	}())
@@ -283,7 +283,7 @@ func TestHelpersOnOddTypes(t *testing.T) {
 		"[]": {}, `["a",null,{}]`: {"a"}, `[[["a"]]]`: {}, `["a",1,"","b",true,2.50]`: {"a", "1", "b", "2.50"},
 	})
 	match(t, "sensitives", sensitives, []Sensitive{{}}, nil, map[string][]Sensitive{
-		"[]": {}, `["a",null,{}]`: {newSensitive("a")}, `[[["a"]]]`: {}, `["a",1]`: {newSensitive("a"), newSensitive("1")},
+		"[]": {}, `["a",null,{}]`: {NewSensitive("a")}, `[[["a"]]]`: {}, `["a",1]`: {NewSensitive("a"), NewSensitive("1")},
 	})
 	match(t, "list", list[DataSource], []DataSource{{ID: "before"}}, nil, map[string][]DataSource{
 		"[]": {}, `["a",null,{}]`: {{}}, `[[["a"]]]`: {}, `[null,1,{"ds_id":"a"},"b",[{"ds_id":"c"}],{"ds_id":null},{"ds_id":"d"}]`: {{ID: "a"}, {}, {ID: "d"}},

@@ -1,0 +1,83 @@
+package duolink
+
+import (
+	"cmp"
+	"strings"
+)
+
+// Action is what to do about an error.
+type Action string
+
+const (
+	// ActionRetry: it may pass by itself; try again, later. Of a Create or a Refresh whose Outcome is Unknown, look first.
+	ActionRetry Action = "retry"
+	// ActionWaitUntil: a limit; try again when Error.RetryAfter is over, or where that is 0, a good while later.
+	ActionWaitUntil Action = "wait until"
+	// ActionReauthenticate: proof is needed again: a new credential of yours with ErrUnauthorized; with ErrLinkState and
+	// ErrRefreshFailed the person has to link the bank again.
+	ActionReauthenticate Action = "reauthenticate"
+	// ActionAskPermission: somebody has to allow it: the administrator of the account, or the person whose data it is.
+	ActionAskPermission Action = "ask permission"
+	// ActionFixRequest: the same call fails again; an argument, an option or the set-up is wrong.
+	ActionFixRequest Action = "fix request"
+	// ActionRecreate: it is gone, or not what is needed; make a new one, with another account or bank where this one does not do.
+	ActionRecreate Action = "recreate"
+	// ActionContactSupport: the vendor's support, or a contract with it, is what helps. Have Error.RequestID ready.
+	ActionContactSupport Action = "contact support"
+)
+
+// Action names what to do next. There is one for every error of this package, also for codes that are new.
+func (e *Error) Action() Action {
+	switch {
+	case e.kind == ErrRateLimited || e.kind == ErrServer && e.RetryAfter > 0:
+		return ActionWaitUntil
+	case isCertificateError(e.cause):
+		return ActionFixRequest
+	}
+	license := Action("")
+	if strings.HasPrefix(string(e.Code), "LICENSE_") {
+		license = ActionContactSupport
+	}
+	return cmp.Or(codeActions[e.Code], license, linkActions[e.LinkErrorCode], productActions[e.ProductErrorCode], kindActions[e.kind], ActionRetry)
+}
+
+// kindActions hold where neither a code nor the rest says more. What has no kind did not get an answer: it may next time.
+var kindActions = map[error]Action{
+	ErrBadRequest: ActionFixRequest, ErrUnauthorized: ActionReauthenticate, ErrForbidden: ActionAskPermission,
+	ErrNotFound: ActionFixRequest, ErrDeleted: ActionRecreate, ErrConflict: ActionFixRequest, ErrValidation: ActionFixRequest,
+	ErrLinkState: ActionReauthenticate, ErrServer: ActionRetry,
+
+	ErrArgument: ActionFixRequest, ErrNotConfigured: ActionFixRequest, ErrMalformedResponse: ActionContactSupport,
+	ErrResponseTooLarge: ActionFixRequest,
+
+	ErrLinkClosed: ActionRecreate, ErrLinkExpired: ActionRecreate, ErrLoginPending: ActionRetry, ErrRedirectMismatch: ActionFixRequest,
+	ErrRefreshPending: ActionRetry, ErrRefreshFailed: ActionReauthenticate, ErrUnavailable: ActionRetry,
+}
+
+// codeActions are those of the codes that ask for something else than their kind does.
+var codeActions = map[Code]Action{
+	CodeAPIKeyDisabled:     ActionContactSupport,
+	CodeLinkLimitExceeded:  ActionFixRequest, // close links that nobody needs
+	CodeLinkNotFound:       ActionRecreate,
+	CodeLoginNotFound:      ActionRecreate,
+	CodeBankLinkNotFound:   ActionRecreate,
+	CodeUnauthorizedAccess: ActionFixRequest, // somebody else's link: no credential of ours cures that
+
+	CodeUnauthorizedEnvironment: ActionContactSupport,
+	CodeItemLoginRequired:       ActionReauthenticate,
+	CodeProductNotReady:         ActionRetry,
+	CodeProductsNotSupported:    ActionRecreate,
+	CodeNoAuthAccounts:          ActionRecreate,
+	CodeNoAccounts:              ActionRecreate,
+	CodeAccessNotGranted:        ActionAskPermission,
+}
+
+var linkActions = map[LinkErrorCode]Action{
+	LinkSystemError: ActionRetry, LinkProviderError: ActionRetry, LinkInstitutionError: ActionRetry,
+	LinkNoAccounts: ActionRecreate, LinkUserOAuthDenied: ActionAskPermission,
+}
+
+var productActions = map[ProductErrorCode]Action{
+	ProductRateLimit: ActionRetry, ProductTimeout: ActionRetry, ProductInstitutionError: ActionRetry, ProductUnknownError: ActionRetry,
+	ProductNotSupported: ActionRecreate, ProductNoAccounts: ActionRecreate, ProductNoPermission: ActionAskPermission,
+}

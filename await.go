@@ -1,0 +1,141 @@
+package duolink
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"time"
+)
+
+// AwaitOptions changes how Links.Await waits.
+type AwaitOptions struct {
+	// Grace is how long a link that was closed, or has expired, may still get its login: an attempt that began before can end
+	// shortly after. Default 30 s.
+	Grace time.Duration
+	// Progress is called after each look that does not end the wait.
+	Progress func(AwaitProgress)
+}
+
+// AwaitProgress is how far Links.Await has come.
+type AwaitProgress struct {
+	Link     LoginLink     // as last seen
+	Err      error         // what the latest look failed with, where that passes
+	Requests int           // looks so far
+	Next     time.Duration // until the next look
+}
+
+// Await waits until somebody has logged in through the link, and returns it then, with its LoginID, whatever its status. One
+// that is closed or expired without a login is ErrLinkClosed or ErrLinkExpired, after a grace period; an unknown one
+// ErrNotFound at once. When the context ends before, the error is ErrLoginPending and matches the context's.
+//
+// It asks after 2 s, then less and less often, to every 15 s: at most 300 requests for a link that lives for an hour, and
+// 6,500 for one that lives for a day. A failure that passes, such as a 502 or a 429, does not end the wait. A link can stay
+// open after its ExpiryTime, which is the server's to judge: give the context a deadline.
+func (s *LinksService) Await(ctx context.Context, linkID string, options AwaitOptions, opts ...CallOption) (*LoginLink, error) {
+	const flow = "links.await"
+	w := awaiting{grace: options.Grace}
+	switch {
+	case options.Grace < 0:
+		return nil, named(argumentError("Grace is negative"), Supermetrics, flow)
+	case options.Grace == 0:
+		w.grace = grace
+	}
+	see := func() (look, error) { // each look is one request: the next one is its repetition
+		w.requests++
+		link, err := s.Get(ctx, linkID, append([]CallOption{WithoutRetry()}, opts...)...)
+		if err != nil {
+			return look{}, err
+		}
+		return w.judge(link, flow)
+	}
+	tell := func(err error, next time.Duration) {
+		if options.Progress != nil {
+			options.Progress(AwaitProgress{w.link, err, w.requests, next})
+		}
+	}
+	err := watch(ctx, see, tell, func(ended error) *Error {
+		return &Error{API: Supermetrics, Operation: flow, kind: ErrLoginPending, Message: "nobody has logged in yet", cause: ended}
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &w.link, nil
+}
+
+// awaiting is a wait for a login.
+type awaiting struct {
+	grace    time.Duration
+	link     LoginLink // as last seen
+	requests int
+	ended    time.Time // when the link was first seen closed or expired
+}
+
+// judge says whether the wait is over, and with what.
+func (w *awaiting) judge(link *LoginLink, flow string) (look, error) {
+	w.link = *link
+	if link.LoginID != "" {
+		return look{over: true}, nil
+	}
+	kind, message := ErrLinkClosed, "closed, and nobody has logged in"
+	switch link.Status {
+	case LinkClosed:
+	case LinkExpired:
+		kind, message = ErrLinkExpired, "expired, and nobody has logged in"
+	default:
+		w.ended = time.Time{}
+		return look{}, nil
+	}
+	if w.ended.IsZero() {
+		w.ended = time.Now()
+	}
+	left := w.grace - time.Since(w.ended)
+	if left <= 0 {
+		return look{}, &Error{API: Supermetrics, Operation: flow, kind: kind, Message: message}
+	}
+	return look{most: left}, nil
+}
+
+// redirectParameter is what the verifier is called in the redirect. The vendor's pages do not say; hence the option.
+const redirectParameter = "redirect_verifier"
+
+// WithRedirectParameter names the query parameter in which the redirect after a login carries its verifier, for
+// [LinksService.ConfirmRedirect]. The default is "redirect_verifier".
+func WithRedirectParameter(name string) Option {
+	return func(cfg *config) error {
+		if name == "" {
+			return argumentError("WithRedirectParameter: the name is empty")
+		}
+		cfg.redirectParameter = name
+		return nil
+	}
+}
+
+// ConfirmRedirect decides whether a browser that comes to the RedirectURL comes from a login through this link, and returns
+// the link as the server has it now, with its LoginID. Of the link that was stored when it was made, ID and
+// RedirectVerifier are used. A redirect is anybody's input: one whose verifier is missing, empty, there twice or another is
+// ErrRedirectMismatch, and nothing is asked; the comparison takes constant time. A link that has no login, although the
+// verifier is right, is ErrLoginPending: Await tells what becomes of it.
+func (s *LinksService) ConfirmRedirect(ctx context.Context, link LoginLink, r *http.Request, opts ...CallOption) (*LoginLink, error) {
+	const flow = "links.confirm_redirect"
+	if r == nil || r.URL == nil {
+		return nil, named(argumentError("the browser's request is nil"), Supermetrics, flow)
+	}
+	if !verified(r.URL.RawQuery, s.client.config.redirectParameter, link.RedirectVerifier) {
+		return nil, &Error{API: Supermetrics, Operation: flow, kind: ErrRedirectMismatch, Outcome: NotSent, Message: "the verifier is not the link's"}
+	}
+	confirmed, err := s.Get(ctx, link.ID, opts...)
+	if err != nil {
+		return nil, err
+	}
+	if confirmed.LoginID == "" {
+		return nil, &Error{API: Supermetrics, Operation: flow, kind: ErrLoginPending, Message: "nobody has logged in yet"}
+	}
+	return confirmed, nil
+}
+
+// verified reports whether a query carries the verifier, exactly once.
+func verified(rawQuery, parameter string, verifier Sensitive) bool {
+	values, err := url.ParseQuery(rawQuery)
+	given := values[parameter]
+	return err == nil && len(given) == 1 && !verifier.IsZero() && verifier.Equal(NewSensitive(given[0]))
+}
