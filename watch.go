@@ -84,11 +84,13 @@ func fitted(ctx context.Context, wait, promised time.Duration) time.Duration {
 	return 0
 }
 
-// lapse is the end of a wait whose context has ended; what the latest look failed with is a part of why.
+// lapse is the end of a wait whose context has ended. What the latest look failed with is told, and is not what kind of
+// error this is.
 func lapse(lapsed func(error) *Error, ended, err error) *Error {
 	e := lapsed(ended)
-	if err != nil {
-		e.cause = errors.Join(ended, err)
+	if last, ok := errors.AsType[*Error](err); ok && !errors.Is(err, ended) {
+		e.Message += "; the latest look failed: " + last.class()
+		e.cause = errors.Join(ended, last.cause)
 	}
 	return e
 }

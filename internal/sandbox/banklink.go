@@ -24,6 +24,7 @@ type product struct {
 	refreshed, attempted time.Time
 	due                  time.Time // when the refresh under way ends; zero: there is none
 	failure, errorCode   string
+	unavailable          string
 }
 
 // bankAccount is an account as the native API writes it; answers leave out owners or numbers.
@@ -151,7 +152,7 @@ func (p *product) wire(name string) obj {
 	out := obj{
 		"refreshed_at":      instant(p.refreshed, layoutNoZoneFraction),
 		"last_attempted_at": instant(p.attempted, layoutFraction),
-		"error_code":        orNull(p.errorCode), "error_message": nil, "unavailable": nil, "settings": nil,
+		"error_code":        orNull(p.errorCode), "error_message": nil, "unavailable": orNull(p.unavailable), "settings": nil,
 	}
 	if p.errorCode != "" {
 		out["error_message"] = "The refresh failed"

@@ -23,7 +23,7 @@ type LoginState struct {
 func (s *Sandbox) Links() []LinkState {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := time.Now()
+	now := s.clock()
 	var out []LinkState
 	for _, l := range s.links {
 		state := LinkState{ID: l.id, Status: l.status(now), Description: l.description, DataSourceID: l.dataSource}
@@ -52,7 +52,7 @@ func (s *Sandbox) Logins() []LoginState {
 func (s *Sandbox) CompleteLogin(linkID, username string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	l, now := s.findLink(linkID), time.Now()
+	l, now := s.findLink(linkID), s.clock()
 	switch {
 	case l == nil:
 		return fmt.Errorf("sandbox: no login link %s", linkID)
@@ -70,7 +70,7 @@ func (s *Sandbox) CompleteLogin(linkID, username string) error {
 func (s *Sandbox) AddLogin(dataSourceID, username string, accounts int) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.addLogin(dataSourceID, username, accounts, time.Now()).id
+	return s.addLogin(dataSourceID, username, accounts, s.clock()).id
 }
 
 func (s *Sandbox) addLogin(dataSourceID, username string, accounts int, now time.Time) *login {
@@ -88,7 +88,7 @@ func (s *Sandbox) ExpireLink(linkID string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if l := s.findLink(linkID); l != nil {
-		l.expiry = time.Now()
+		l.expiry = s.clock()
 	}
 }
 
@@ -96,14 +96,14 @@ func (s *Sandbox) ExpireLink(linkID string) {
 func (s *Sandbox) IssueToken() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.newToken(time.Now())
+	return s.newToken(s.clock())
 }
 
 // ExpireTokens lets every MoneyKit token expire now.
 func (s *Sandbox) ExpireTokens() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := time.Now()
+	now := s.clock()
 	for token := range s.tokens {
 		s.tokens[token] = now
 	}
@@ -122,7 +122,7 @@ func (s *Sandbox) SetLinkState(linkID, state, errorCode string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	l := s.mustBankLink(linkID)
-	l.settle(time.Now())
+	l.settle(s.clock())
 	l.state, l.errorCode = state, errorCode
 }
 
@@ -132,6 +132,14 @@ func (s *Sandbox) FailRefreshes(linkID, errorCode string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.mustBankLink(linkID).failure = errorCode
+}
+
+// SetUnavailable lets a product of a MoneyKit link say that it cannot be had now, and why; "" lets it be had again. It panics
+// for a link or product that does not exist.
+func (s *Sandbox) SetUnavailable(linkID, productName, reason string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mustBankLink(linkID).products[productName].unavailable = reason
 }
 
 // Refreshes returns how many refreshes of a MoneyKit link were really accepted: each of them could be billed.

@@ -181,6 +181,7 @@ func compress(body []byte) []byte {
 func (s *Sandbox) part(w http.ResponseWriter, entry *Request, a answer, n int) {
 	s.answered(entry, a.status)
 	header := w.Header()
+	header.Set("Date", s.clock().UTC().Format(http.TimeFormat))
 	if a.status != http.StatusNoContent && a.status != http.StatusNotModified {
 		header.Set("Content-Length", strconv.Itoa(len(a.body)))
 	}

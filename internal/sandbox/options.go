@@ -13,6 +13,7 @@ type config struct {
 	refreshTime    time.Duration
 	placeholders   bool
 	gzip           bool
+	skew           time.Duration
 }
 
 // Option changes what a Sandbox accepts, how fast it is and how much it bears.
@@ -67,4 +68,9 @@ func WithDocumentationPlaceholders() Option {
 // WithGzip compresses the answers for clients that accept gzip, except those that a fault truncates, stalls or replaces.
 func WithGzip() Option {
 	return func(c *config) { c.gzip = true }
+}
+
+// WithClockSkew sets the server's clock ahead of the machine's, or with less than 0 behind it. The Date of its answers says so.
+func WithClockSkew(d time.Duration) Option {
+	return func(c *config) { c.skew = d }
 }

@@ -56,7 +56,7 @@ func New(opts ...Option) *Sandbox {
 	for _, opt := range opts {
 		opt(&s.config)
 	}
-	s.fill(time.Now())
+	s.fill(s.clock())
 	return s
 }
 
@@ -89,7 +89,7 @@ func (s *Sandbox) arrive(c *call) (*Request, *Fault) {
 func (s *Sandbox) perform(c *call) answer {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c.now, c.requestID, c.header = time.Now(), s.text(24), http.Header{}
+	c.now, c.requestID, c.header = s.clock(), s.text(24), http.Header{}
 	c.header.Set("Content-Type", mediaJSON)
 	if name := c.vendor.requestIDHeader; name != "" {
 		c.header.Set(name, c.requestID)
@@ -111,6 +111,9 @@ func (s *Sandbox) decide(c *call) answer {
 	}
 	return c.route.handle(s, c)
 }
+
+// clock is the server's.
+func (s *Sandbox) clock() time.Time { return time.Now().Add(s.config.skew) }
 
 // text returns n random-looking letters and digits. The caller holds mu.
 func (s *Sandbox) text(n int) string {

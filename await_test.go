@@ -1,0 +1,280 @@
+package duolink
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/duolink/duolink/internal/sandbox"
+	"github.com/stretchr/testify/require"
+)
+
+// later does something once the virtual time has come.
+func later(d time.Duration, do func()) { time.AfterFunc(d, do) }
+
+// The endings of the wait for a login, with the requests that they take.
+func TestAwaitEndings(t *testing.T) {
+	const open, closed = sandbox.OpenLoginLinkID, sandbox.ClosedLoginLinkID
+	comes := func(t *testing.T, s *sandbox.Sandbox) { require.NoError(t, s.CompleteLogin(open, "avery@example.com")) }
+	for name, tc := range map[string]struct {
+		id       string
+		options  AwaitOptions
+		deadline time.Duration // of the context; none without it
+		script   func(t *testing.T, c *Client, s *sandbox.Sandbox)
+		kind     error // nil for a login
+		also     error
+		after    time.Duration // at least
+		within   time.Duration // and at most
+		least    int           // requests
+		most     int
+	}{
+		"a login that is there": {id: closed, least: 1, most: 1},
+		"a login after 90 s": {
+			id: open, script: func(t *testing.T, _ *Client, s *sandbox.Sandbox) {
+				later(90*time.Second, func() { comes(t, s) })
+			}, after: 90 * time.Second, within: 107 * time.Second, least: 11, most: 13,
+		},
+		"closed without a login": {
+			id: open, script: func(t *testing.T, c *Client, _ *sandbox.Sandbox) {
+				later(20*time.Second, func() {
+					_, err := c.Links.Close(context.Background(), open)
+					require.NoError(t, err)
+				})
+			}, kind: ErrLinkClosed, after: 50 * time.Second, within: 66 * time.Second, least: 9, most: 13,
+		},
+		"closed, and the attempt lands": {
+			id: open, script: func(t *testing.T, c *Client, s *sandbox.Sandbox) {
+				_, err := c.Links.Close(t.Context(), open)
+				require.NoError(t, err)
+				later(25*time.Second, func() { comes(t, s) })
+			}, after: 25 * time.Second, within: 30 * time.Second, least: 7, most: 9,
+		},
+		"closed, and the grace is short": {
+			id: open, options: AwaitOptions{Grace: time.Second}, script: func(t *testing.T, c *Client, _ *sandbox.Sandbox) {
+				_, err := c.Links.Close(t.Context(), open)
+				require.NoError(t, err)
+			}, kind: ErrLinkClosed, after: time.Second, within: time.Second, least: 2, most: 2,
+		},
+		"expired long ago":    {id: sandbox.ExpiredLoginLinkID, kind: ErrLinkExpired, after: grace, within: grace, least: 8, most: 9},
+		"expires in 23 hours": {id: open, kind: ErrLinkExpired, after: 23*time.Hour + grace, within: 23*time.Hour + grace + 17*time.Second, least: 5000, most: 6200},
+		"no such link":        {id: "dsll_none", kind: ErrNotFound, least: 1, most: 1},
+		"the server's 502 and 429 pass": {
+			id: open, script: func(t *testing.T, _ *Client, s *sandbox.Sandbox) {
+				s.Script(sandbox.Fault{Operation: "links.get", Status: 502, Times: 3}, sandbox.Fault{Operation: "links.get", Drop: sandbox.DropBefore},
+					sandbox.Fault{Operation: "links.get", Status: 429, Header: http.Header{"Retry-After": {"20"}}},
+					sandbox.Fault{Operation: "links.get", Status: 503, Header: http.Header{"Retry-After": {"30"}}})
+				comes(t, s)
+			}, after: 55 * time.Second, within: 75 * time.Second, least: 7, most: 7,
+		},
+		"a 429 of ten minutes": {
+			id: open, script: func(t *testing.T, _ *Client, s *sandbox.Sandbox) {
+				s.Script(sandbox.Fault{Operation: "links.get", Status: 429, Header: http.Header{"Retry-After": {"600"}}})
+				comes(t, s)
+			}, after: 600 * time.Second, within: 601 * time.Second, least: 2, most: 2,
+		},
+		"a 429 that outlasts the context": {
+			id: open, deadline: time.Minute, script: func(_ *testing.T, _ *Client, s *sandbox.Sandbox) {
+				s.Script(sandbox.Fault{Operation: "links.get", Status: 429, Header: http.Header{"Retry-After": {"600"}}})
+			}, kind: ErrLoginPending, also: context.DeadlineExceeded, within: 0, least: 1, most: 1,
+		},
+		"the credential is refused": {
+			id: open, script: func(_ *testing.T, _ *Client, s *sandbox.Sandbox) {
+				s.Script(sandbox.Fault{}, sandbox.Fault{Status: 401, Body: `{"error":"invalid_token"}`})
+			}, kind: ErrUnauthorized, within: 3 * time.Second, least: 2, most: 2,
+		},
+		"a licence has ended": {
+			id: open, script: func(_ *testing.T, _ *Client, s *sandbox.Sandbox) {
+				s.Script(sandbox.Fault{Status: 500, Body: `{"error":{"code":"LICENSE_NOT_FOUND","message":"No licence"}}`})
+			}, kind: ErrServer, least: 1, most: 1,
+		},
+		"the deadline": {
+			id: open, deadline: 10 * time.Second, kind: ErrLoginPending, also: context.DeadlineExceeded,
+			after: 9 * time.Second, within: 9 * time.Second, least: 5, most: 5,
+		},
+		"a deadline under way": {
+			id: open, deadline: 10 * time.Second, script: func(_ *testing.T, _ *Client, s *sandbox.Sandbox) {
+				s.Script(sandbox.Fault{Delay: time.Hour})
+			}, kind: ErrLoginPending, also: context.DeadlineExceeded, after: 10 * time.Second, within: 10 * time.Second, least: 1, most: 1,
+		},
+		"no id":          {id: "", kind: ErrArgument},
+		"no id at all":   {id: "../x", kind: ErrArgument},
+		"negative grace": {id: open, options: AwaitOptions{Grace: -1}, kind: ErrArgument},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, []sandbox.Option{sandbox.WithHourlyLimit(0)}, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
+				if tc.script != nil {
+					tc.script(t, c, s)
+				}
+				ctx := t.Context()
+				if tc.deadline > 0 {
+					var cancel context.CancelFunc
+					ctx, cancel = context.WithTimeout(ctx, tc.deadline)
+					defer cancel()
+				}
+				began := time.Now()
+				link, err := c.Links.Await(ctx, tc.id, tc.options)
+				took := time.Since(began)
+				require.GreaterOrEqual(t, took, tc.after)
+				require.LessOrEqual(t, took, tc.within)
+				require.GreaterOrEqual(t, s.Count("links.get"), tc.least)
+				require.LessOrEqual(t, s.Count("links.get"), tc.most)
+				if tc.kind == nil {
+					require.NoError(t, err)
+					require.NotEmpty(t, link.LoginID)
+					return
+				}
+				require.Nil(t, link)
+				kindIs(t, err, tc.kind)
+				if tc.also != nil {
+					require.ErrorIs(t, err, tc.also)
+				}
+				for _, text := range append(printed(err), logged(err)...) {
+					require.NotContains(t, text, open)
+				}
+			})
+		})
+	}
+}
+
+// A link that lives for an hour, through whatever the server does, is asked for at most 300 times.
+func TestAwaitAsksSeldom(t *testing.T) {
+	for name, faults := range map[string][]sandbox.Fault{
+		"a good server":  nil,
+		"a 502 for ever": {{Operation: "links.get", Status: 502, Times: -1}},
+		"broken answers": {{Operation: "links.get", Drop: sandbox.DropAfter, Times: -1}},
+		"a 429 for ever": {{Operation: "links.get", Status: 429, Header: http.Header{"Retry-After": {"1"}}, Times: -1}},
+		"and no hint":    {{Operation: "links.get", Status: 429, Times: -1}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			most := 0
+			for range 3 {
+				inBubble(t, nil, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
+					link, err := c.Links.Create(t.Context(), LinkCreate{DataSourceID: "GAWA", ExpiresIn: time.Hour})
+					require.NoError(t, err)
+					s.Script(faults...)
+					ctx, cancel := context.WithTimeout(t.Context(), time.Hour+time.Minute)
+					defer cancel()
+					_, err = c.Links.Await(ctx, link.ID, AwaitOptions{})
+					require.Error(t, err)
+					most = max(most, s.Count("links.get"))
+				})
+			}
+			require.LessOrEqual(t, most, 300)
+			require.Greater(t, most, 200)
+			t.Logf("%s: at most %d requests in an hour", name, most)
+		})
+	}
+}
+
+func TestAwaitIsToldAndCancelled(t *testing.T) {
+	inBubble(t, nil, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
+		s.Script(sandbox.Fault{}, sandbox.Fault{Status: 502})
+		ctx, cancel := context.WithCancel(t.Context())
+		var told []AwaitProgress
+		var response Response
+		_, err := c.Links.Await(ctx, sandbox.OpenLoginLinkID, AwaitOptions{Progress: func(p AwaitProgress) {
+			told = append(told, p)
+			if len(told) == 4 {
+				cancel()
+			}
+		}}, WithResponse(&response))
+		require.ErrorIs(t, err, ErrLoginPending)
+		require.ErrorIs(t, err, context.Canceled)
+		require.Equal(t, "duolink: links.await: login pending: nobody has logged in yet", err.Error())
+		require.Len(t, told, 4)
+		require.Equal(t, sandbox.OpenLoginLinkID, told[0].Link.ID)
+		require.NoError(t, told[0].Err)
+		require.ErrorIs(t, told[1].Err, ErrServer)
+		require.Equal(t, LinkOpen, told[1].Link.Status, "as it was last seen")
+		for i, p := range told {
+			require.Equal(t, i+1, p.Requests)
+			require.Greater(t, p.Next, told[max(i-1, 0)].Next*8/10)
+		}
+		require.Equal(t, 200, response.Status)
+		require.Equal(t, 4, s.Count(""))
+	})
+}
+
+// What cannot be had before anything is sent does not come by waiting.
+func TestAwaitWithoutACredential(t *testing.T) {
+	vault := errors.New("the vault is sealed")
+	c, m := inMemory(t, func(*http.Request) *http.Response { return reply(500, "") }, WithSupermetrics(BearerTokenFunc(
+		func(context.Context) (string, error) { return "", vault })))
+	_, err := c.Links.Await(t.Context(), "dsll_1", AwaitOptions{})
+	require.ErrorIs(t, err, vault)
+	require.Empty(t, m.requests)
+	_, err = c.Links.Await(nil, "dsll_1", AwaitOptions{}) //nolint:staticcheck // a caller's mistake
+	kindIs(t, err, ErrArgument)
+}
+
+func TestConfirmRedirect(t *testing.T) {
+	const verifier = "vRf-8fQ2hV9xKd+/="
+	closed := `{"data":{"link_id":"dsll_1","status_code":"CLOSED","login_id":"dsl_1"}}`
+	for name, tc := range map[string]struct {
+		target string
+		stored string // "" is verifier; "none" is none
+		answer string
+		opts   []Option
+		kind   error
+	}{
+		"right":                {target: "/done?redirect_verifier=vRf-8fQ2hV9xKd%2B%2F%3D", answer: closed},
+		"beside others":        {target: "/done?state=7&redirect_verifier=vRf-8fQ2hV9xKd%2B%2F%3D&x=", answer: closed},
+		"another parameter":    {target: "/done?v=vRf-8fQ2hV9xKd%2B%2F%3D", answer: closed, opts: []Option{WithRedirectParameter("v")}},
+		"not that parameter":   {target: "/done?redirect_verifier=vRf-8fQ2hV9xKd%2B%2F%3D", opts: []Option{WithRedirectParameter("v")}, kind: ErrRedirectMismatch},
+		"absent":               {target: "/done", kind: ErrRedirectMismatch},
+		"empty":                {target: "/done?redirect_verifier=", kind: ErrRedirectMismatch},
+		"without a value":      {target: "/done?redirect_verifier", kind: ErrRedirectMismatch},
+		"different":            {target: "/done?redirect_verifier=vRf-8fQ2hV9xKd%2B%2F", kind: ErrRedirectMismatch},
+		"longer":               {target: "/done?redirect_verifier=vRf-8fQ2hV9xKd%2B%2F%3D%20", kind: ErrRedirectMismatch},
+		"other case":           {target: "/done?redirect_verifier=VRF-8fQ2hV9xKd%2B%2F%3D", kind: ErrRedirectMismatch},
+		"twice":                {target: "/done?redirect_verifier=vRf-8fQ2hV9xKd%2B%2F%3D&redirect_verifier=vRf-8fQ2hV9xKd%2B%2F%3D", kind: ErrRedirectMismatch},
+		"and another":          {target: "/done?redirect_verifier=vRf-8fQ2hV9xKd%2B%2F%3D&redirect_verifier=x", kind: ErrRedirectMismatch},
+		"in the fragment":      {target: "/done?a=b#redirect_verifier=vRf-8fQ2hV9xKd%2B%2F%3D", kind: ErrRedirectMismatch},
+		"a query that is none": {target: "/done?redirect_verifier=vRf-8fQ2hV9xKd%2B%2F%3D&%zz", kind: ErrRedirectMismatch},
+		"none stored":          {target: "/done?redirect_verifier=vRf-8fQ2hV9xKd%2B%2F%3D", stored: "none", kind: ErrRedirectMismatch},
+		"none at all":          {target: "/done?redirect_verifier=", stored: "none", kind: ErrRedirectMismatch},
+		"no login":             {target: "/done?redirect_verifier=vRf-8fQ2hV9xKd%2B%2F%3D", answer: `{"data":{"link_id":"dsll_1","status_code":"OPEN"}}`, kind: ErrLoginPending},
+		"closed, no login yet": {target: "/done?redirect_verifier=vRf-8fQ2hV9xKd%2B%2F%3D", answer: `{"data":{"link_id":"dsll_1","status_code":"CLOSED"}}`, kind: ErrLoginPending},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, m := inMemory(t, func(*http.Request) *http.Response { return reply(200, tc.answer) },
+				append([]Option{WithSupermetrics(BearerToken(testKey))}, tc.opts...)...)
+			stored := LoginLink{ID: "dsll_1", RedirectVerifier: NewSensitive(verifier)}
+			if tc.stored == "none" {
+				stored.RedirectVerifier = Sensitive{}
+			}
+			link, err := c.Links.ConfirmRedirect(t.Context(), stored, httptest.NewRequest("GET", tc.target, nil))
+			if tc.kind == ErrRedirectMismatch {
+				require.Empty(t, m.requests, "nothing is asked")
+			} else {
+				require.Len(t, m.requests, 1)
+			}
+			if tc.kind != nil {
+				require.Nil(t, link)
+				kindIs(t, err, tc.kind)
+				for _, text := range append(printed(err), logged(err)...) {
+					require.NotContains(t, text, "vRf-8fQ2")
+				}
+				return
+			}
+			require.NoError(t, err)
+			require.Equal(t, "dsl_1", link.LoginID)
+		})
+	}
+	c, m := inMemory(t, func(*http.Request) *http.Response { return reply(404, `{"error":"LINK_NOT_FOUND"}`) })
+	request := httptest.NewRequest("GET", "/done?redirect_verifier=v", nil)
+	_, err := c.Links.ConfirmRedirect(t.Context(), LoginLink{ID: "dsll_1", RedirectVerifier: NewSensitive("v")}, request)
+	kindIs(t, err, ErrNotFound)
+	_, err = c.Links.ConfirmRedirect(t.Context(), LoginLink{ID: "../x", RedirectVerifier: NewSensitive("v")}, request)
+	kindIs(t, err, ErrArgument)
+	_, err = c.Links.ConfirmRedirect(t.Context(), LoginLink{ID: "dsll_1"}, nil)
+	kindIs(t, err, ErrArgument)
+	_, err = c.Links.ConfirmRedirect(t.Context(), LoginLink{ID: "dsll_1"}, &http.Request{})
+	kindIs(t, err, ErrArgument)
+	require.Len(t, m.requests, 1)
+	_, err = New(WithRedirectParameter(""))
+	require.ErrorIs(t, err, ErrArgument)
+}

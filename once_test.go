@@ -1,0 +1,250 @@
+package duolink
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/duolink/duolink/internal/sandbox"
+	"github.com/stretchr/testify/require"
+)
+
+// marked are the links of the sandbox that have a marker.
+func marked(s *sandbox.Sandbox, marker string) (all, open []string) {
+	for _, l := range s.Links() {
+		if strings.Contains(l.Description, "[ref:"+marker+"]") {
+			all = append(all, l.ID)
+			if l.Status == "OPEN" {
+				open = append(open, l.ID)
+			}
+		}
+	}
+	return all, open
+}
+
+// mishaps are what can go wrong with one request; those of a creation may have made the link all the same.
+func mishaps(operation string) []sandbox.Fault {
+	faults := []sandbox.Fault{
+		{}, {Status: 502}, {Status: 502, Perform: true}, {Status: 500, Perform: true}, {Status: 503, Perform: true, Header: http.Header{"Retry-After": {"3"}}},
+		{Drop: sandbox.DropBefore}, {Drop: sandbox.DropAfter}, {Truncate: 20}, {Stall: true}, {Delay: 40 * time.Second, Drop: sandbox.DropAfter},
+		{Delay: 40 * time.Second}, {Status: 429, Header: http.Header{"Retry-After": {"2"}}}, {Status: 429, Header: http.Header{"Retry-After": {"3600"}}},
+		{Status: 201, Body: "<html>", Perform: true}, {Status: 302, Perform: true},
+		{Status: 200, Body: `{"error":"busy"}`, Perform: true}, {Status: 401, Body: `{"error":"invalid_token"}`},
+	}
+	if operation == "links.create" { // of a list it would say that there is no link
+		faults = append(faults, sandbox.Fault{Status: 201, Body: `{"data":null}`, Perform: true})
+	}
+	for i := range faults {
+		faults[i].Operation = operation
+	}
+	return faults
+}
+
+// Whatever goes wrong, and however often the caller has to call again, there is one link for a marker.
+func TestCreateOnceUnderFaults(t *testing.T) {
+	seeds := uint64(1000)
+	if testing.Short() {
+		seeds = 100
+	}
+	creates, lists, calls := mishaps("links.create"), mishaps("links.list"), 0
+	for seed := range seeds {
+		synctest.Test(t, func(t *testing.T) {
+			random := rand.New(rand.NewPCG(seed, 5))
+			s := sandbox.New(sandbox.WithHourlyLimit(0))
+			transport := s.Transport()
+			defer transport.Close()
+			for range random.IntN(6) {
+				s.Script(creates[random.IntN(len(creates))])
+			}
+			for range random.IntN(6) {
+				s.Script(lists[random.IntN(len(lists))])
+			}
+			var link *LoginLink
+			for {
+				c := sandboxClient(t, transport) // as if the process had begun anew
+				var err error
+				calls++
+				if link, err = c.Links.CreateOnce(t.Context(), LinkCreate{DataSourceID: "GAWA", Description: "Q4"}, "job-7"); err == nil {
+					break
+				}
+				time.Sleep(10 * time.Second)
+			}
+			all, open := marked(s, "job-7")
+			require.Equal(t, []string{link.ID}, open, "seed %d: %v", seed, all)
+			require.Len(t, all, 1, "seed %d", seed)
+		})
+	}
+	t.Logf("%d seeds, %d calls, one link each", seeds, calls)
+}
+
+func TestCreateOnce(t *testing.T) {
+	inBubble(t, nil, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
+		var response Response
+		first, err := c.Links.CreateOnce(t.Context(), LinkCreate{DataSourceID: "GAWA", Description: "Q4"}, "job-7", WithResponse(&response))
+		require.NoError(t, err)
+		require.Equal(t, "Q4 [ref:job-7]", first.Description)
+		require.Equal(t, 201, response.Status)
+		require.Equal(t, []int{1, 1}, []int{s.Count("links.list"), s.Count("links.create")})
+
+		again, err := c.Links.CreateOnce(t.Context(), LinkCreate{DataSourceID: "GAWA", Description: "Q4"}, "job-7")
+		require.NoError(t, err)
+		require.Equal(t, first, again)
+		require.NotSame(t, first, again)
+		require.Equal(t, 1, s.Count("links.create"))
+
+		other, err := c.Links.CreateOnce(t.Context(), LinkCreate{DataSourceID: "GAWA"}, "job-77")
+		require.NoError(t, err)
+		require.NotEqual(t, first.ID, other.ID, "a marker that begins like another is another")
+		require.Equal(t, "[ref:job-77]", other.Description)
+
+		_, err = c.Links.CreateOnce(t.Context(), LinkCreate{DataSourceID: "AW"}, "job-7")
+		kindIs(t, err, ErrConflict)
+		require.Equal(t, "duolink: links.create_once: conflict: the marker is that of a link of another data source", err.Error())
+
+		require.NoError(t, s.CompleteLogin(first.ID, "avery@example.com"))
+		used, err := c.Links.CreateOnce(t.Context(), LinkCreate{DataSourceID: "GAWA"}, "job-7")
+		require.NoError(t, err)
+		require.Equal(t, LinkClosed, used.Status)
+		require.NotEmpty(t, used.LoginID, "whatever its status")
+		require.Equal(t, 2, s.Count("links.create"))
+	})
+}
+
+func TestCreateOnceArguments(t *testing.T) {
+	c, m := inMemory(t, func(*http.Request) *http.Response { return reply(500, "") })
+	for _, tc := range []struct {
+		link   LinkCreate
+		marker string
+	}{
+		{LinkCreate{DataSourceID: "GAWA"}, ""},
+		{LinkCreate{DataSourceID: "GAWA"}, "a b"},
+		{LinkCreate{DataSourceID: "GAWA"}, "a]"},
+		{LinkCreate{DataSourceID: "GAWA"}, strings.Repeat("a", 51)},
+		{LinkCreate{DataSourceID: "GAWA", Description: "x [ref:other]"}, "job-7"},
+		{LinkCreate{DataSourceID: "GAWA", Description: strings.Repeat("a", 990)}, "job-7"},
+		{LinkCreate{}, "job-7"},
+		{LinkCreate{DataSourceID: "GAWA", ExpiresIn: -1}, "job-7"},
+	} {
+		_, err := c.Links.CreateOnce(t.Context(), tc.link, tc.marker)
+		kindIs(t, err, ErrArgument)
+		require.Equal(t, "links.create_once", asError(t, err).Operation)
+	}
+	_, err := c.Links.CreateOnce(nil, LinkCreate{DataSourceID: "GAWA"}, "job-7") //nolint:staticcheck // a caller's mistake
+	kindIs(t, err, ErrArgument)
+	require.Empty(t, m.requests)
+}
+
+// Callers in one process who want the same link share its making; each may change its own copy. Other tenants have theirs.
+func TestCreateOnceAtOnce(t *testing.T) {
+	inBubble(t, []sandbox.Option{sandbox.WithAPIKey("api_other_tenant")}, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
+		s.Script(sandbox.Fault{Operation: "links.list", Delay: time.Second}, sandbox.Fault{Operation: "links.create", Delay: time.Second, Drop: sandbox.DropAfter})
+		links := make([]*LoginLink, 50)
+		var wg sync.WaitGroup
+		for i := range links {
+			wg.Go(func() {
+				var err error
+				links[i], err = c.Links.CreateOnce(t.Context(), LinkCreate{DataSourceID: "GAWA"}, "job-7")
+				require.NoError(t, err)
+				links[i].Description = fmt.Sprint(i)
+			})
+		}
+		wg.Wait()
+		for i, l := range links {
+			require.Equal(t, links[0].ID, l.ID)
+			require.Equal(t, fmt.Sprint(i), l.Description)
+		}
+		require.Equal(t, []int{2, 1}, []int{s.Count("links.list"), s.Count("links.create")})
+		require.Empty(t, c.creates.running)
+	})
+}
+
+// latecomer keeps a request back until after the caller has given it up.
+type latecomer struct {
+	next http.RoundTripper
+	once sync.Once
+	late time.Duration
+	done chan struct{}
+}
+
+func (l *latecomer) RoundTrip(r *http.Request) (resp *http.Response, err error) {
+	kept := false
+	if r.Method == "POST" {
+		l.once.Do(func() {
+			kept = true
+			body, _ := io.ReadAll(r.Body)
+			again := r.Clone(context.WithoutCancel(r.Context()))
+			again.Body = io.NopCloser(strings.NewReader(string(body)))
+			time.AfterFunc(l.late, func() {
+				defer close(l.done)
+				if resp, err := l.next.RoundTrip(again); err == nil {
+					_, _ = io.Copy(io.Discard, resp.Body)
+					_ = resp.Body.Close()
+				}
+			})
+		})
+	}
+	if kept {
+		<-r.Context().Done()
+		return nil, r.Context().Err()
+	}
+	return l.next.RoundTrip(r)
+}
+
+// A creation that was given up may come about while the next one is made: then the older link stays, and the new one,
+// which nobody has seen, is closed.
+func TestCreateOnceThatComesLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := sandbox.New()
+		transport := s.Transport()
+		defer transport.Close()
+		late := &latecomer{next: transport, late: 31 * time.Second, done: make(chan struct{})}
+		// The list that is asked for after the timeout of 30 s has no link; the creation after it takes until 33 s.
+		s.Script(sandbox.Fault{Operation: "links.create", Delay: 3 * time.Second})
+		c := sandboxClient(t, late)
+		link, err := c.Links.CreateOnce(t.Context(), LinkCreate{DataSourceID: "GAWA"}, "job-7")
+		require.NoError(t, err)
+		<-late.done
+		all, open := marked(s, "job-7")
+		require.Len(t, all, 2)
+		require.Equal(t, []string{link.ID}, open)
+		require.Equal(t, all[0], link.ID)
+	})
+}
+
+// A list that is full may have left the link out.
+func TestCreateOnceInAFullList(t *testing.T) {
+	full := `{"data":[` + strings.TrimSuffix(strings.Repeat(`{"link_id":"dsll_9","status_code":"OPEN"},`, 1000), ",") + `]}`
+	c, m := inMemory(t, func(r *http.Request) *http.Response { return reply(200, full) })
+	_, err := c.Links.CreateOnce(t.Context(), LinkCreate{DataSourceID: "GAWA"}, "job-7")
+	kindIs(t, err, ErrConflict)
+	require.Len(t, m.requests, 1)
+}
+
+// A caller who gives up is told that the link may be there; the others get it.
+func TestCreateOnceGivenUp(t *testing.T) {
+	inBubble(t, nil, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
+		s.Script(sandbox.Fault{Operation: "links.create", Delay: 5 * time.Second})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			_, err := c.Links.CreateOnce(ctx, LinkCreate{DataSourceID: "GAWA"}, "job-7")
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+			require.Equal(t, Unknown, asError(t, err).Outcome)
+			require.Equal(t, "links.create_once", asError(t, err).Operation)
+		})
+		wg.Go(func() {
+			_, err := c.Links.CreateOnce(t.Context(), LinkCreate{DataSourceID: "GAWA"}, "job-7")
+			require.NoError(t, err)
+		})
+		wg.Wait()
+		require.Equal(t, 1, s.Count("links.create"))
+	})
+}
