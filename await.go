@@ -46,7 +46,7 @@ func (s *LinksService) Await(ctx context.Context, linkID string, options AwaitOp
 		if err != nil {
 			return look{}, err
 		}
-		return w.judge(link, flow)
+		return w.judge(link, flow), nil
 	}
 	tell := func(err error, next time.Duration) {
 		if options.Progress != nil {
@@ -71,10 +71,10 @@ type awaiting struct {
 }
 
 // judge says whether the wait is over, and with what.
-func (w *awaiting) judge(link *LoginLink, flow string) (look, error) {
+func (w *awaiting) judge(link *LoginLink, flow string) look {
 	w.link = *link
 	if link.LoginID != "" {
-		return look{over: true}, nil
+		return look{over: true}
 	}
 	kind, message := ErrLinkClosed, "closed, and nobody has logged in"
 	switch link.Status {
@@ -83,16 +83,16 @@ func (w *awaiting) judge(link *LoginLink, flow string) (look, error) {
 		kind, message = ErrLinkExpired, "expired, and nobody has logged in"
 	default:
 		w.ended = time.Time{}
-		return look{}, nil
+		return look{}
 	}
 	if w.ended.IsZero() {
 		w.ended = time.Now()
 	}
 	left := w.grace - time.Since(w.ended)
 	if left <= 0 {
-		return look{}, &Error{API: Supermetrics, Operation: flow, kind: kind, Message: message}
+		return look{over: true, end: &Error{API: Supermetrics, Operation: flow, kind: kind, Message: message}}
 	}
-	return look{most: left}, nil
+	return look{most: left}
 }
 
 // redirectParameter is what the verifier is called in the redirect. The vendor's pages do not say; hence the option.

@@ -92,7 +92,7 @@ func TestAwaitEndings(t *testing.T) {
 		},
 		"the deadline": {
 			id: open, deadline: 10 * time.Second, kind: ErrLoginPending, also: context.DeadlineExceeded,
-			after: 9 * time.Second, within: 9 * time.Second, least: 5, most: 5,
+			after: 8 * time.Second, within: 9 * time.Second, least: 4, most: 5,
 		},
 		"a deadline under way": {
 			id: open, deadline: 10 * time.Second, script: func(_ *testing.T, _ *Client, s *sandbox.Sandbox) {

@@ -30,6 +30,7 @@ func asError(t *testing.T, err error) *Error {
 var kinds = []error{
 	ErrBadRequest, ErrUnauthorized, ErrForbidden, ErrNotFound, ErrDeleted, ErrConflict, ErrValidation, ErrLinkState, ErrRateLimited,
 	ErrServer, ErrArgument, ErrNotConfigured, ErrMalformedResponse, ErrResponseTooLarge,
+	ErrLinkClosed, ErrLinkExpired, ErrLoginPending, ErrRedirectMismatch, ErrRefreshPending, ErrRefreshFailed, ErrUnavailable,
 }
 
 // wrapper is somebody else's error.

@@ -1,6 +1,7 @@
 package duolink
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,6 +17,9 @@ type flights[T, P any] struct {
 	mu      sync.Mutex
 	running map[string]*flight[T, P]
 }
+
+// errUnfinished is what those get of a run that a hook's panic has ended who do not get the panic.
+var errUnfinished = &Error{Outcome: Unknown, Message: "the run that the call shared did not end well"}
 
 func newFlights[T, P any]() *flights[T, P] {
 	return &flights[T, P]{running: map[string]*flight[T, P]{}}
@@ -99,7 +103,7 @@ func (f *flights[T, P]) forget(key string, one *flight[T, P]) {
 }
 
 func (f *flights[T, P]) fly(ctx context.Context, key string, one *flight[T, P], run run[T, P]) {
-	one.err = &Error{Outcome: Unknown, Message: "the run that the call shared did not end well"} // should a hook panic
+	one.err = errUnfinished
 	defer func() {
 		one.panicked = recover()
 		f.mu.Lock()
@@ -168,9 +172,11 @@ func (t *trip) landed(response Response, err error) error {
 		response.Attempts = slices.Clone(response.Attempts)
 		*t.response = response
 	}
-	if e, ok := errors.AsType[*Error](err); ok {
-		own := *e
-		return &own
+	e, ok := errors.AsType[*Error](err)
+	if !ok {
+		return err
 	}
-	return err
+	own := *e
+	own.API, own.Operation = cmp.Or(own.API, t.op.api), cmp.Or(own.Operation, t.op.name)
+	return &own
 }

@@ -256,3 +256,22 @@ func FuzzSensitive(f *testing.F) {
 		require.NotContains(t, err.Error(), head[:4])
 	})
 }
+
+// Whatever a browser brings, only the verifier itself, exactly once, is the link's.
+func FuzzConfirmRedirect(f *testing.F) {
+	const verifier = "vRf-8fQ2hV9xKd+/="
+	for _, query := range []string{
+		"", "redirect_verifier=" + url.QueryEscape(verifier), "redirect_verifier=", "redirect_verifier", "a=b&redirect_verifier=x",
+		"redirect_verifier=" + url.QueryEscape(verifier) + "&redirect_verifier=" + url.QueryEscape(verifier),
+		"redirect_verifier=" + verifier, "redirect%5Fverifier=" + url.QueryEscape(verifier), "%zz&redirect_verifier=x", "redirect_verifier=x;y",
+	} {
+		f.Add(query, verifier)
+	}
+	f.Add("redirect_verifier=", "")
+	f.Fuzz(func(t *testing.T, query, stored string) {
+		got := verified(query, redirectParameter, NewSensitive(stored))
+		values, err := url.ParseQuery(query)
+		require.Equal(t, err == nil && stored != "" && slices.Equal(values[redirectParameter], []string{stored}), got)
+		require.True(t, stored == "" || verified("x=1&redirect_verifier="+url.QueryEscape(stored), redirectParameter, NewSensitive(stored)))
+	})
+}

@@ -32,9 +32,14 @@ func inBubble(t *testing.T, server []sandbox.Option, opts []Option, test func(t 
 
 func sandboxClient(t *testing.T, transport http.RoundTripper, opts ...Option) *Client {
 	t.Helper()
+	return sandboxClientWith(t, transport, append([]Option{WithMoneyKit(ClientCredentials(sandbox.ClientID, sandbox.ClientSecret))}, opts...)...)
+}
+
+// sandboxClientWith is a client that has MoneyKit's credential among its options.
+func sandboxClientWith(t *testing.T, transport http.RoundTripper, opts ...Option) *Client {
+	t.Helper()
 	c, err := New(append([]Option{
 		WithSupermetrics(BearerToken(sandbox.APIKey)),
-		WithMoneyKit(ClientCredentials(sandbox.ClientID, sandbox.ClientSecret)),
 		WithBaseURL(Supermetrics, "http://sandbox.test/v2"), WithBaseURL(MoneyKit, "http://sandbox.test"), WithInsecureHTTP(),
 		WithHTTPClient(&http.Client{Transport: transport}),
 	}, opts...)...)

@@ -159,7 +159,7 @@ func (r *refreshing) refresh(ctx context.Context, tell func(RefreshProgress)) er
 		if err != nil {
 			return look{}, err
 		}
-		return r.judge(link)
+		return r.judge(link), nil
 	}
 	report := func(err error, next time.Duration) {
 		tell(RefreshProgress{r.product, r.now, err, r.requests, time.Since(r.began), next})
@@ -168,13 +168,13 @@ func (r *refreshing) refresh(ctx context.Context, tell func(RefreshProgress)) er
 }
 
 // judge says whether the refresh is done, or has failed.
-func (r *refreshing) judge(link *BankLink) (look, error) {
+func (r *refreshing) judge(link *BankLink) look {
 	r.now = link.Products[r.product]
 	if r.now.RefreshedAt.After(r.before.RefreshedAt.Time) && link.State != LinkDeleted {
-		return look{over: true}, nil
+		return look{over: true}
 	}
 	if err := r.hopeless(link); err != nil {
-		return look{}, err
+		return look{over: true, end: err}
 	}
 	attempted := r.now.LastAttemptedAt.After(r.before.LastAttemptedAt.Time)
 	switch {
@@ -183,26 +183,26 @@ func (r *refreshing) judge(link *BankLink) (look, error) {
 		e.ProductErrorCode, e.Description = r.now.ErrorCode, r.now.ErrorMessage
 		e.scrub(r.trip.confidential())
 		if !r.now.ErrorCode.passes() {
-			return look{}, e
+			return look{over: true, end: e}
 		}
 		return r.patient(e)
 	case r.unclear != nil && !attempted:
 		return r.patient(r.unclear)
 	}
 	r.failing = time.Time{}
-	return look{}, nil
+	return look{}
 }
 
 // patient gives a trouble that may pass a while to do so.
-func (r *refreshing) patient(trouble error) (look, error) {
+func (r *refreshing) patient(trouble error) look {
 	if r.failing.IsZero() {
 		r.failing = time.Now()
 	}
 	left := grace - time.Since(r.failing)
 	if left <= 0 {
-		return look{}, trouble
+		return look{over: true, end: trouble}
 	}
-	return look{most: left}, nil
+	return look{most: left}
 }
 
 // hopeless is what a link says of itself that no waiting changes.

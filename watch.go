@@ -32,11 +32,12 @@ func (s *spacing) next() time.Duration {
 
 // look is what one look has brought.
 type look struct {
-	over bool          // whatever was waited for is there
+	over bool          // the wait has ended
+	end  error         // and how, if not well
 	most time.Duration // how long the next look may take at most, if not 0
 }
 
-// watch looks until it is over, or an error comes that no time cures. A look that fails in a way that passes (a 502, a 429) is
+// watch looks until it is over, or a look fails in a way that no time cures. A look that fails in a way that passes (a 502, a 429) is
 // made again later. The context ends it with lapsed, an error of the flow's.
 func watch(ctx context.Context, see func() (look, error), tell func(err error, next time.Duration), lapsed func(error) *Error) error {
 	var pause spacing
@@ -44,7 +45,7 @@ func watch(ctx context.Context, see func() (look, error), tell func(err error, n
 		seen, err := see()
 		switch {
 		case err == nil && seen.over:
-			return nil
+			return seen.end
 		case err != nil && ctx != nil && ctx.Err() != nil:
 			return lapse(lapsed, ctx.Err(), err)
 		case err != nil && !passes(err):
