@@ -1,0 +1,167 @@
+// Command payout answers a question that comes before a transfer: may we pay this person?
+//
+//	go run ./examples/payout
+//	payout -link mk_... -name "Avery Sample"
+//
+// It refreshes who owns the accounts of a bank link, compares the owners' names with the one that is expected, reads the
+// account numbers where one matches, and prints a decision: MATCH, NO MATCH or CANNOT TELL, with masks for a person to read,
+// or as JSON with everything for a program that pays.
+//
+// It exits with 0 for a match, 1 for no match, and 2 where it cannot tell: no owner or number is known, a name is only
+// similar, the bank or the API fails, it is interrupted or used wrongly. Nothing but a match is ever 0. `go run` makes a 1 of
+// every other code: build the command to tell 1 from 2.
+//
+// Without any environment it asks a sandbox inside of itself. With MONEYKIT_CLIENT_ID and MONEYKIT_CLIENT_SECRET it asks
+// MoneyKit, at MONEYKIT_BASE_URL if that is set, with the link's MONEYKIT_ACCESS_TOKEN. Credentials come from the environment
+// alone: the arguments of a command are there for everybody to see.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"time"
+
+	"github.com/duolink/duolink"
+	"github.com/duolink/duolink/internal/sandbox"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	code := run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) int {
+	return command{getenv, stdout, stderr, sandbox.New()}.run(ctx, args)
+}
+
+// command is what a run needs from outside.
+type command struct {
+	getenv         func(string) string
+	stdout, stderr io.Writer
+	servers        *sandbox.Sandbox // asked where there are no credentials
+}
+
+func (c command) run(ctx context.Context, args []string) int {
+	q, asJSON, err := c.question(args)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		return cannotTell.exitCode() // it has been printed
+	case err != nil:
+		return c.wrong(err)
+	}
+	client, stop, err := c.client()
+	if err != nil {
+		return c.wrong(err)
+	}
+	defer stop()
+	c.say(asJSON)
+	p := newProgress(c.stderr)
+	q.refresh.Progress = p.show
+	d := decide(ctx, client, q)
+	p.end()
+	d.Sandbox = c.inSandbox()
+	show := printTable
+	if asJSON {
+		show = printJSON
+	}
+	if err := show(c.stdout, d); err != nil {
+		return c.wrong(errors.New("the decision could not be written"))
+	}
+	return d.Verdict.exitCode()
+}
+
+// wrong is the end before there is a decision.
+func (c command) wrong(err error) int {
+	fmt.Fprintln(c.stderr, "payout:", err)
+	return cannotTell.exitCode()
+}
+
+// say tells first who is asked: on stdout, or where only JSON goes there, on stderr.
+func (c command) say(asJSON bool) {
+	text := "MoneyKit's API. A refresh may be billed."
+	if c.inSandbox() {
+		text = "A sandbox of MoneyKit, inside of this program: nothing here is real. MONEYKIT_CLIENT_ID and MONEYKIT_CLIENT_SECRET lead to the API."
+	}
+	w := c.stdout
+	if asJSON {
+		w = c.stderr
+	}
+	fmt.Fprintln(w, text)
+}
+
+func (c command) inSandbox() bool { return c.getenv("MONEYKIT_CLIENT_ID") == "" }
+
+// question reads the flags and the environment. Its errors quote neither: a name or a token may stand in the wrong place.
+func (c command) question(args []string) (q question, asJSON bool, err error) {
+	flags := flag.NewFlagSet("payout", flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	flags.StringVar(&q.link, "link", "", "the bank link, like mk_...")
+	flags.StringVar(&q.name, "name", "", "who should be paid: the owner's full name")
+	flags.StringVar(&q.account, "account", "", "only this account of the link")
+	flags.DurationVar(&q.refresh.MaxAge, "max-age", 0, "do not refresh owners that are not older, like 24h; each refresh may be billed, and there is one a day")
+	flags.DurationVar(&q.refresh.Timeout, "timeout", 10*time.Minute, "how long to wait for the bank")
+	flags.BoolVar(&asJSON, "json", false, "print JSON with the real names and numbers, for a program; it has to be kept as safe as they are")
+	switch err := flags.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		c.help(flags)
+		return q, false, err
+	case err != nil || flags.NArg() > 0:
+		return q, false, errors.New("an argument is not one of the flags, or has a wrong value; payout -h lists them")
+	case q.refresh.MaxAge < 0 || q.refresh.Timeout <= 0:
+		return q, false, errors.New("-max-age and -timeout are times, like 24h and 10m")
+	}
+	q.token = duolink.NewSecret(c.getenv("MONEYKIT_ACCESS_TOKEN"))
+	if c.inSandbox() {
+		q = sample(q)
+	}
+	return q, asJSON, c.check(q)
+}
+
+// check finds what is missing. An environment that is set by halves must not end in the sandbox, and in its match.
+func (c command) check(q question) error {
+	switch {
+	case (c.getenv("MONEYKIT_CLIENT_ID") == "") != (c.getenv("MONEYKIT_CLIENT_SECRET") == ""):
+		return errors.New("set both of MONEYKIT_CLIENT_ID and MONEYKIT_CLIENT_SECRET, or neither")
+	case c.inSandbox() && c.getenv("MONEYKIT_ACCESS_TOKEN")+c.getenv("MONEYKIT_BASE_URL") != "":
+		return errors.New("MONEYKIT_CLIENT_ID and MONEYKIT_CLIENT_SECRET are missing; without them, leave the other MONEYKIT_ variables empty")
+	case q.link == "" || q.name == "":
+		return errors.New("-link and -name are required; payout -h tells more")
+	case q.token.IsZero():
+		return errors.New("set MONEYKIT_ACCESS_TOKEN to the access token of the link")
+	case compareNames(q.name, q.name).Level != exact:
+		return errors.New("-name is not a name that can be compared")
+	}
+	return nil
+}
+
+func (c command) help(flags *flag.FlagSet) {
+	fmt.Fprint(c.stdout, `May we pay this person? payout -link mk_... -name "Avery Sample"
+
+Exit codes: 0 match, 1 no match, 2 cannot tell.
+Credentials come from the environment, for arguments show in ps: MONEYKIT_CLIENT_ID, MONEYKIT_CLIENT_SECRET and
+MONEYKIT_ACCESS_TOKEN. Without them a sandbox is asked, and nothing is real.
+
+`)
+	flags.SetOutput(c.stdout)
+	flags.PrintDefaults()
+}
+
+// client leads to MoneyKit or into the sandbox.
+func (c command) client() (*duolink.Client, func(), error) {
+	if c.inSandbox() {
+		return sandboxClient(c.servers)
+	}
+	opts := []duolink.Option{duolink.WithMoneyKit(duolink.ClientCredentials(c.getenv("MONEYKIT_CLIENT_ID"), c.getenv("MONEYKIT_CLIENT_SECRET")))}
+	if base := c.getenv("MONEYKIT_BASE_URL"); base != "" {
+		opts = append(opts, duolink.WithBaseURL(duolink.MoneyKit, base))
+	}
+	client, err := duolink.New(opts...)
+	return client, func() {}, err
+}
