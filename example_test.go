@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"time"
@@ -158,9 +159,89 @@ func ExampleWithBaseURL() {
 	// Output: duolink.Client <nil>
 }
 
+func ExampleLinksService_ConfirmRedirect() {
+	servers := sandbox.New()
+	ctx, client, stop := clientOf(servers)
+	defer stop()
+	jobID := "job-7"
+	rows := map[string]duolink.LoginLink{}
+	send := func(string) {
+		id := rows[jobID].ID
+		_ = servers.CompleteLogin(id, "avery@example.com") // the person, at the login page
+	}
+	start := func() error {
+		link, err := client.Links.CreateOnce(ctx, duolink.LinkCreate{DataSourceID: "GAWA", RedirectURL: "https://app.example.com/connected"}, jobID)
+		if err != nil {
+			return err
+		}
+		rows[jobID] = duolink.LoginLink{ID: link.ID, RedirectVerifier: link.RedirectVerifier} // on the server, never in the browser
+		send(link.LoginURL.Reveal())                                                          // to the person, and to nobody else
+		return nil
+	}
+	connected := func(w http.ResponseWriter, r *http.Request) { // where RedirectURL leads
+		link, err := client.Links.ConfirmRedirect(r.Context(), rows[jobID], r)
+		if errors.Is(err, duolink.ErrLoginPending) {
+			link, err = client.Links.Await(r.Context(), rows[jobID].ID, duolink.AwaitOptions{})
+		}
+		if err != nil { // ErrRedirectMismatch: forged; ErrLinkClosed, ErrLinkExpired: over
+			http.Error(w, "not connected", http.StatusForbidden)
+			return
+		}
+		fmt.Fprintln(w, "connected as login", link.LoginID)
+	}
+	if err := start(); err != nil {
+		log.Fatal(err)
+	}
+	for _, verifier := range []string{rows[jobID].RedirectVerifier.Reveal(), "forged"} {
+		w := httptest.NewRecorder()
+		connected(w, httptest.NewRequest("GET", "/connected?redirect_verifier="+verifier, nil))
+		fmt.Print(w.Body)
+	}
+	// Output:
+	// connected as login dsl_7
+	// not connected
+}
+
+func ExampleIdentityService_RefreshAndGet() {
+	servers := sandbox.New(sandbox.WithRefreshTime(time.Nanosecond))
+	ctx, client, stop := clientOf(servers)
+	defer stop()
+	linkID, accessToken := sandbox.LinkID, duolink.NewSecret(sandbox.AccessToken)
+	hold := func(duolink.Action, time.Duration) error { return errors.New("held") }
+	isPayee := func(owner duolink.AccountOwner) bool { return owner.Names[0].Equal(duolink.NewSensitive("Avery Sample")) }
+	pay := func(to duolink.ACHNumber) error {
+		fmt.Println("pay to", to.RoutingNumber, to.AccountNumber)
+		return nil
+	}
+	run := func() error {
+		who, err := client.Identity.RefreshAndGet(ctx, linkID, duolink.IdentityQuery{}, duolink.RefreshOptions{MaxAge: 72 * time.Hour})
+		if e, ok := errors.AsType[*duolink.Error](err); ok {
+			return hold(e.Action(), e.RetryAfter) // wait, reauthenticate, ask permission: there is one for every error
+		}
+		numbers, err := client.Auth.Get(ctx, duolink.AuthQuery{AccessToken: accessToken})
+		if err != nil {
+			return err
+		}
+		for _, owner := range who.Owners() {
+			for _, id := range owner.AccountIDs {
+				if account, ok := numbers.ForAccount(id); ok && len(account.Numbers.ACH) > 0 && isPayee(owner) {
+					return pay(account.Numbers.ACH[0])
+				}
+			}
+		}
+		return hold(duolink.ActionAskPermission, 0)
+	}
+	if err := run(); err != nil {
+		log.Fatal(err)
+	}
+	// Output: pay to 111222333 ****0042
+}
+
 // sandboxClient returns a client of a sandbox on loopback.
-func sandboxClient() (context.Context, *duolink.Client, func()) {
-	server := httptest.NewServer(sandbox.New())
+func sandboxClient() (context.Context, *duolink.Client, func()) { return clientOf(sandbox.New()) }
+
+func clientOf(servers *sandbox.Sandbox) (context.Context, *duolink.Client, func()) {
+	server := httptest.NewServer(servers)
 	client, err := duolink.New(
 		duolink.WithSupermetrics(duolink.BearerToken(sandbox.APIKey)),
 		duolink.WithBaseURL(duolink.Supermetrics, server.URL+"/v2"),
