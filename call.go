@@ -70,7 +70,8 @@ func WithoutRetry() CallOption {
 	}
 }
 
-// WithResponse fills in what came with the answer, also when the call fails. Of an iterator it is the latest request's.
+// WithResponse fills in what came with the answer, also when the call fails. Of an iterator, or a flow of several requests,
+// it is the latest request's.
 func WithResponse(r *Response) CallOption {
 	return func(o *callOptions) error {
 		if r == nil {
