@@ -159,42 +159,6 @@ func TestHTTPClientIsCopied(t *testing.T) {
 	require.Nil(t, http.DefaultClient.CheckRedirect)
 }
 
-// Whoever is redirected to sees neither credentials nor bodies, and not even a request.
-func TestRedirectsAreNotFollowed(t *testing.T) {
-	for _, status := range []int{301, 302, 303, 307, 308} {
-		for _, operation := range []string{"links.get", "links.create", "identity.get", "auth.get", "logins.revoke", "logins.list_accounts, streamed"} {
-			t.Run(fmt.Sprintf("%d %s", status, operation), func(t *testing.T) {
-				var asked, strayed atomic.Int32
-				other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { strayed.Add(1) }))
-				defer other.Close()
-				server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-					asked.Add(1)
-					w.Header().Set("Location", strings.Replace(other.URL, "http://", "http://user:pa55word@", 1)+"/path-of-theirs?key=pa55word#pa55word")
-					w.WriteHeader(status)
-				}))
-				defer server.Close()
-				c, err := New(
-					WithSupermetrics(BearerToken(testKey)), WithMoneyKit(ClientHeaders(testID, testSecret)),
-					WithBaseURL(Supermetrics, server.URL+"/v2"), WithBaseURL(MoneyKit, server.URL),
-				)
-				require.NoError(t, err)
-				var r Response
-				err = calls[operation](t.Context(), c, WithResponse(&r))
-				kindIs(t, err, ErrMalformedResponse)
-				require.EqualValues(t, 1, asked.Load())
-				require.Zero(t, strayed.Load())
-				require.Equal(t, status, r.Status)
-				oneLine(t, err)
-				require.Contains(t, err.Error(), strings.TrimPrefix(other.URL, "http://"))
-				for _, text := range printed(err) {
-					require.NotContains(t, text, "pa55word")
-					require.NotContains(t, text, "path-of-theirs")
-				}
-			})
-		}
-	}
-}
-
 func TestWithResponse(t *testing.T) {
 	inWorld(t, func(t *testing.T, w world) {
 		c := w.client(t, WithSupermetrics(BearerToken(sandbox.APIKey)), exchanging())

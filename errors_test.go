@@ -641,22 +641,6 @@ func TestRetryAfterOfAnError(t *testing.T) {
 	}
 }
 
-// A redirect is not followed, and where it leads is said by host alone.
-func TestRedirect(t *testing.T) {
-	for _, status := range []int{301, 302, 303, 307, 308} {
-		c, m := inMemory(t, func(*http.Request) *http.Response {
-			return reply(status, "", "Location", "https://other.example.com/ds/login/link/dsll_1?key=pa55word")
-		})
-		err := calls["links.create"](t.Context(), c)
-		kindIs(t, err, ErrMalformedResponse)
-		require.Len(t, m.requests, 1)
-		require.Equal(t, status, asError(t, err).StatusCode)
-		oneLine(t, err)
-		require.Contains(t, err.Error(), "other.example.com")
-		require.NotContains(t, err.Error(), "pa55word")
-	}
-}
-
 // A connection that fails is no kind; it keeps its cause and loses its URL.
 func TestTransportError(t *testing.T) {
 	cause := errors.New("dial https://user:pa55word@proxy.example.com/?x=1")

@@ -164,25 +164,6 @@ func TestHeaderOptionIsShared(t *testing.T) {
 	wg.Wait()
 }
 
-// A redirect after a write may mean that it is done, and one that leads nowhere readable is a redirect all the same.
-func TestRedirectAfterAWrite(t *testing.T) {
-	for _, location := range []string{"/v2/ds/login/link/dsll_9", "http://[::1/" + testKey, "%zz", ""} {
-		sent := 0
-		c := overAll(t, func(*http.Request) (*http.Response, error) {
-			sent++
-			return reply(303, "", "Location", location), nil
-		})
-		var r Response
-		_, err := c.Links.Create(t.Context(), LinkCreate{DataSourceID: "GAWA"}, WithResponse(&r))
-		e := asError(t, err)
-		require.Equal(t, 303, e.StatusCode)
-		require.Equal(t, Unknown, e.Outcome)
-		require.Equal(t, 1, sent)
-		require.Equal(t, location, r.Header().Get("Location"))
-		require.NotContains(t, err.Error(), testKey)
-	}
-}
-
 // Servers fold the case of what they echo.
 func TestScrubFoldsCase(t *testing.T) {
 	c := overAll(t, func(*http.Request) (*http.Response, error) {
