@@ -145,12 +145,13 @@ func (t *trip) refusal(status int, body []byte) *Error {
 	if status >= 500 || status < 400 { // an error in a 2xx, or a redirect, may follow a write that is done
 		e.Outcome = Unknown
 	}
-	e.describe(body)
-	e.kind = kindOf(status, e)
-	e.RetryAfter = retryAfter(t.head, time.Now())
 	e.RequestID = t.requestID()
-	if status >= 300 && status < 400 {
-		e.Code, e.Message = "", "redirects are never followed; this one leads to "+redirectHost(t.location)
+	if status >= 300 && status < 400 { // whatever its body says, it is no answer of the API
+		e.kind, e.Message = ErrMalformedResponse, "redirects are never followed; this one leads to "+redirectHost(t.location)
+	} else {
+		e.describe(body)
+		e.kind = kindOf(status, e)
+		e.RetryAfter = retryAfter(t.head, time.Now())
 	}
 	e.scrub(t.confidential())
 	return e
@@ -217,7 +218,10 @@ func (t *trip) confidential() []string {
 
 func redirectHost(location string) string {
 	u, err := url.Parse(location)
-	if err != nil || u.Host == "" {
+	switch {
+	case err != nil || location == "" || u.Scheme != "" && u.Hostname() == "":
+		return "nowhere that can be read"
+	case u.Host == "":
 		return "the same host"
 	}
 	return brief(u.Host)

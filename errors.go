@@ -289,8 +289,6 @@ func kindOf(status int, e *Error) error {
 	switch {
 	case status < 300:
 		return cmp.Or(kind, ErrServer)
-	case status < 400:
-		return ErrMalformedResponse
 	case status == 422 && (e.Code == CodeBadLinkState || e.LinkErrorCode != ""):
 		return ErrLinkState
 	case status == 400 && e.Code == CodeAuthUnauthorized:
