@@ -1,8 +1,6 @@
 package duolink
 
 import (
-	"bytes"
-	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -13,7 +11,6 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"reflect"
-	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -301,140 +298,6 @@ func TestRateLimitHeaders(t *testing.T) {
 			require.Equal(t, tc.want, got, "%q %q", tc.limit, tc.remaining)
 		}
 	}
-}
-
-// counted is a body that knows how much of it was read.
-type counted struct {
-	io.Reader
-	read int
-}
-
-func (c *counted) Read(p []byte) (int, error) {
-	n, err := c.Reader.Read(p)
-	c.read += n
-	return n, err
-}
-
-func (c *counted) Close() error { return nil }
-
-// bomb is many megabytes of white space, compressed.
-func bomb(t *testing.T, megabytes int) []byte {
-	t.Helper()
-	var b bytes.Buffer
-	z := gzip.NewWriter(&b)
-	for range megabytes << 20 / len(space) {
-		_, err := io.WriteString(z, space)
-		require.NoError(t, err)
-	}
-	require.NoError(t, z.Close())
-	return b.Bytes()
-}
-
-func TestMaxResponseBytes(t *testing.T) {
-	body := `{"data":[{"link_id":"dsll_1","description":"` + strings.Repeat("x", 1000) + `"}]}`
-	for limit, fits := range map[int64]bool{1: false, int64(len(body)) - 1: false, int64(len(body)): true, int64(len(body)) + 1: true, 1 << 40: true} {
-		c, m := inMemory(t, func(*http.Request) *http.Response { return reply(200, body) },
-			WithSupermetrics(BearerToken(testKey)), WithMaxResponseBytes(limit))
-		var r Response
-		_, err := c.Links.List(t.Context(), WithResponse(&r))
-		require.Len(t, m.requests, 1)
-		if fits {
-			require.NoError(t, err, limit)
-			continue
-		}
-		kindIs(t, err, ErrResponseTooLarge)
-		require.Equal(t, 200, asError(t, err).StatusCode)
-		require.LessOrEqual(t, int64(len(r.Body())), limit)
-		oneLine(t, err)
-	}
-	t.Run("default", func(t *testing.T) {
-		for operation, limit := range map[string]int{"links.list": 8 << 20, "logins.list_accounts": 64 << 20} {
-			big := &counted{Reader: endlessSpace{}}
-			c, _ := inMemory(t, func(*http.Request) *http.Response {
-				r := reply(200, "")
-				r.Body, r.ContentLength = big, -1
-				return r
-			})
-			kindIs(t, calls[operation](t.Context(), c), ErrResponseTooLarge)
-			require.LessOrEqual(t, big.read, limit+limit/2, operation)
-			require.Greater(t, big.read, limit, operation)
-		}
-	})
-}
-
-type endlessSpace struct{}
-
-var space = strings.Repeat(" ", 64<<10)
-
-func (endlessSpace) Read(p []byte) (int, error) { return copy(p, space), nil }
-
-// What is small on the wire and huge behind it is cut too, whoever decompresses it.
-func TestGzipBombs(t *testing.T) {
-	compressed := bomb(t, 64)
-	for status, want := range map[int]error{200: ErrResponseTooLarge, 404: ErrNotFound, 500: ErrServer} {
-		for _, operation := range []string{"links.create", "logins.list_accounts, streamed"} {
-			t.Run(fmt.Sprintf("ours/%s/%d", operation, status), func(t *testing.T) {
-				body := &counted{Reader: bytes.NewReader(compressed)}
-				c, _ := inMemory(t, func(*http.Request) *http.Response {
-					r := reply(status, "", "Content-Encoding", "gzip")
-					r.Body, r.ContentLength = body, int64(len(compressed))
-					return r
-				}, WithSupermetrics(BearerToken(testKey)), WithMaxResponseBytes(1<<20))
-				var before, after runtime.MemStats
-				runtime.ReadMemStats(&before)
-				kindIs(t, calls[operation](t.Context(), c), want)
-				runtime.ReadMemStats(&after)
-				require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(16<<20))
-				require.Less(t, body.read, len(compressed)/4)
-			})
-			t.Run(fmt.Sprintf("net/http's/%s/%d", operation, status), func(t *testing.T) {
-				server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-					if !strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
-						t.Errorf("Accept-Encoding: %q", r.Header.Get("Accept-Encoding"))
-					}
-					w.Header().Set("Content-Encoding", "gzip")
-					w.WriteHeader(status)
-					_, _ = w.Write(compressed)
-				}))
-				defer server.Close()
-				c, err := New(WithSupermetrics(BearerToken(testKey)), WithBaseURL(Supermetrics, server.URL), WithMaxResponseBytes(1<<20), withoutRetries())
-				require.NoError(t, err)
-				kindIs(t, calls[operation](t.Context(), c), want)
-			})
-		}
-	}
-}
-
-// For a stream the limit is that of the largest item; how many there are does not matter.
-func TestMaxResponseBytesOfAStream(t *testing.T) {
-	const limit = 4 << 10
-	in := func(body string) (int, error) {
-		c, _ := inMemory(t, func(*http.Request) *http.Response { return reply(200, body) }, WithSupermetrics(BearerToken(testKey)), WithMaxResponseBytes(limit))
-		all, err := collect(t, c.Logins.EachAccount(t.Context(), AccountsQuery{DataSourceID: "GAWA"}))
-		return len(all), err
-	}
-	login := func(accounts string) string {
-		return `{"ds_user":"avery@example.com","display_name":"Avery Sample","cache_time":null,"accounts":[` + accounts + `]}`
-	}
-	account := `{"account_id":"1","account_name":"Example Store","group_name":""}`
-	many := strings.TrimSuffix(strings.Repeat(account+",", 2000), ",")
-	n, err := in(`{"data":[` + login(many) + `]}`)
-	require.NoError(t, err)
-	require.Equal(t, 2000, n)
-
-	n, err = in(`{"data":[` + strings.TrimSuffix(strings.Repeat(login(account)+",", 500), ",") + `]}`)
-	require.NoError(t, err)
-	require.Equal(t, 500, n)
-
-	big := `{"account_id":"2","account_name":"` + strings.Repeat("x", 2*limit) + `"}`
-	n, err = in(`{"data":[` + login(account+","+big+","+account) + `]}`)
-	kindIs(t, err, ErrResponseTooLarge)
-	require.Equal(t, 1, n)
-
-	// Logins without accounts are items too, although nothing is yielded for them.
-	n, err = in(`{"data":[` + strings.Repeat(login("")+",", 500) + login(account) + `]}`)
-	require.NoError(t, err)
-	require.Equal(t, 1, n)
 }
 
 func TestUserAgentAndHeaders(t *testing.T) {

@@ -498,28 +498,6 @@ func TestErrorTextIsShort(t *testing.T) {
 	}
 }
 
-// endless is a body that never ends.
-type endless struct{ read int }
-
-func (e *endless) Read(p []byte) (int, error) {
-	e.read += len(p)
-	return copy(p, strings.Repeat(" ", len(p))), nil
-}
-
-func (e *endless) Close() error { return nil }
-
-// Of a body that never ends some is read, and the status stays what it is.
-func TestErrorBodyIsBounded(t *testing.T) {
-	body := &endless{}
-	c, _ := inMemory(t, func(*http.Request) *http.Response {
-		r := reply(403, "")
-		r.Body, r.ContentLength = body, -1
-		return r
-	})
-	kindIs(t, calls["links.get"](t.Context(), c), ErrForbidden)
-	require.LessOrEqual(t, body.read, 2<<20)
-}
-
 // A status without any words has net/http's.
 func TestErrorTextWithoutMessage(t *testing.T) {
 	for status, want := range map[int]string{

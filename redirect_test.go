@@ -52,16 +52,16 @@ func callsAndExchange() map[string]func(context.Context, *Client, ...CallOption)
 }
 
 // clientOf calls a server on loopback for both APIs. For the token exchange its credential is one that is traded.
-func clientOf(t *testing.T, base, operation string, client *http.Client) *Client {
+func clientOf(t *testing.T, base, operation string, client *http.Client, opts ...Option) *Client {
 	t.Helper()
 	moneyKit := ClientHeaders(testID, testSecret)
 	if operation == "auth.token" {
 		moneyKit = ClientCredentials(testID, testSecret)
 	}
-	c, err := New(
+	c, err := New(append([]Option{
 		WithSupermetrics(BearerToken(testKey)), WithMoneyKit(moneyKit), WithHTTPClient(client),
 		WithBaseURL(Supermetrics, base+"/v2"), WithBaseURL(MoneyKit, base),
-	)
+	}, opts...)...)
 	require.NoError(t, err)
 	return c
 }

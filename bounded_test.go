@@ -1,0 +1,254 @@
+package duolink
+
+import (
+	"bytes"
+	"cmp"
+	"compress/gzip"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// How much of an answer is read, and how much memory that takes.
+
+// answers are the least that each operation can use.
+var answers = map[string]string{
+	"logins.list_accounts": `{"data":[]}`, "logins.list_accounts, streamed": `{"data":[{"accounts":[{"account_id":"1"}]}]}`, "logins.list": `{"data":[]}`,
+	"logins.get": `{"data":{"login_id":"dsl_1"}}`, "logins.revoke": `{"data":{"result":true}}`, "logins.accounts": `{"data":[]}`, "links.list": `{"data":[]}`,
+	"links.create": `{"data":{"link_id":"dsll_1"}}`, "links.get": `{"data":{"link_id":"dsll_1"}}`, "links.update": `{"data":{"link_id":"dsll_1"}}`,
+	"links.close": `{"data":{"link_id":"dsll_1"}}`, "identity.get": `{"accounts":[]}`, "identity.link": `{"link_id":"mk_1"}`,
+	"identity.refresh": `{"link_id":"mk_1"}`, "auth.numbers": `{"accounts":[]}`, "auth.get": `{"accounts":[],"numbers":{}}`,
+	"auth.token": `{"access_token":"otok_1","expires_in":3600}`,
+}
+
+// limitOf is how much of an operation's answer is read where nobody says otherwise.
+func limitOf(operation string) int64 {
+	if operationOf(operation) == "logins.list_accounts" {
+		return 64 << 20
+	}
+	return 8 << 20
+}
+
+// repeated is a body of many equal pieces, which never stands in memory as a whole. It knows how much of it was read.
+type repeated struct {
+	head, piece, tail string
+	n                 int // pieces
+	rest              string
+	read              int64
+	closed            bool
+}
+
+func (r *repeated) Read(p []byte) (n int, err error) {
+	for n < len(p) && err == nil {
+		if r.rest == "" {
+			err = r.next()
+		}
+		c := copy(p[n:], r.rest)
+		r.rest, n = r.rest[c:], n+c
+	}
+	r.read += int64(n)
+	return n, err
+}
+
+func (r *repeated) next() error {
+	switch {
+	case r.head != "":
+		r.rest, r.head = r.head, ""
+	case r.n > 0:
+		r.rest, r.n = r.piece, r.n-1
+	case r.tail != "":
+		r.rest, r.tail = r.tail, ""
+	default:
+		return io.EOF
+	}
+	return nil
+}
+
+func (r *repeated) Close() error {
+	r.closed = true
+	return nil
+}
+
+// endless is a body that is longer than anything that is read.
+func endless(head string) *repeated { return &repeated{head: head, piece: space, n: 1 << 30} }
+
+var space = strings.Repeat(" ", 64<<10)
+
+// bomb is two gigabytes, compressed: a mebibyte, again and again.
+func bomb(t *testing.T, content byte) *repeated {
+	t.Helper()
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	_, err := z.Write(bytes.Repeat([]byte{content}, 1<<20))
+	require.NoError(t, err)
+	require.NoError(t, z.Close())
+	return &repeated{piece: b.String(), n: 2 << 10}
+}
+
+// unlimited is an answer whose body is read from somewhere.
+func unlimited(status int, body io.ReadCloser, header ...string) *http.Response {
+	r := reply(status, "", header...)
+	r.Body, r.ContentLength = body, -1
+	return r
+}
+
+// allocated is how much memory a function asks for: what it has given back is counted too, so it never holds more at a time.
+func allocated(f func()) int64 {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	f()
+	runtime.ReadMemStats(&after)
+	return int64(after.TotalAlloc - before.TotalAlloc)
+}
+
+// fromMemory is a client whose answers come from a function, without a connection.
+func fromMemory(t *testing.T, operation string, answer func(*http.Request) *http.Response, opts ...Option) *Client {
+	t.Helper()
+	return clientOf(t, "http://127.0.0.1", operation, &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+		return answer(r), nil
+	})}, opts...)
+}
+
+// fromServer is a client that gets one compressed body as the answer to everything, over a connection.
+func fromServer(t *testing.T, operation string, status int, body io.Reader, opts ...Option) *Client {
+	t.Helper()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Encoding", r.Header.Get("Accept-Encoding"))
+		w.WriteHeader(status)
+		_, _ = io.Copy(w, body)
+	}))
+	t.Cleanup(server.Close)
+	return clientOf(t, server.URL, operation, server.Client(), opts...)
+}
+
+// limited are the options for a limit, 0 for the default.
+func limited(limit int64) []Option {
+	if limit == 0 {
+		return nil
+	}
+	return []Option{WithMaxResponseBytes(limit)}
+}
+
+// What is small on the wire and huge behind it is read up to the limit, in less than twice its memory, once, whoever
+// decompresses it. Of an error the status speaks, and of its body a mebibyte is read.
+func TestGzipBombs(t *testing.T) {
+	limits := []int64{0, 1 << 20, 3 << 20}
+	if testing.Short() {
+		limits = limits[1:2]
+	}
+	var calls, share, most int64
+	for _, limit := range limits {
+		for status, kind := range map[int]error{200: ErrResponseTooLarge, 404: ErrNotFound} {
+			for operation, call := range callsAndExchange() {
+				for _, way := range []string{"ours", "net/http's"} {
+					t.Run(fmt.Sprintf("%d/%d/%s/%s", limit, status, operation, way), func(t *testing.T) {
+						cut, content := cmp.Or(limit, limitOf(operation)), byte(0)
+						if status != 200 {
+							cut = errorLimit
+						} else if operation == "logins.list_accounts, streamed" {
+							content = ' ' // a stream would end at the first zero
+						}
+						asked, body := 0, bomb(t, content)
+						c := fromMemory(t, operation, func(*http.Request) *http.Response {
+							asked++
+							return unlimited(status, body, "Content-Encoding", "gzip")
+						}, limited(limit)...)
+						if way != "ours" {
+							c = fromServer(t, operation, status, body, limited(limit)...)
+						}
+						took := allocated(func() { kindIs(t, call(t.Context(), c), kind) })
+						require.Less(t, took, 2*cut)
+						if way == "ours" {
+							require.Equal(t, 1, asked)
+							require.True(t, body.closed)
+							require.Less(t, body.read, cut/100, "of what is on the wire")
+						}
+						calls, share, most = calls+1, max(share, took*100/cut), max(most, took)
+					})
+				}
+			}
+		}
+	}
+	t.Logf("bounded: %d answers of 2 GiB each, at most %d MiB allocated, and %d %% of the limit", calls, most>>20, share)
+}
+
+// A whole answer may be as long as the limit, and not a byte longer; to read it takes less than twice the limit.
+func TestMaxResponseBytes(t *testing.T) {
+	limits := []int64{0, 1 << 20, 999_999, 1 << 16}
+	if testing.Short() {
+		limits = limits[1:]
+	}
+	for _, limit := range limits {
+		for operation, call := range callsAndExchange() {
+			if operation == "logins.list_accounts, streamed" {
+				continue // TestMaxResponseBytesOfAStream
+			}
+			t.Run(fmt.Sprintf("%d/%s", limit, operation), func(t *testing.T) {
+				cut := cmp.Or(limit, limitOf(operation))
+				in := func(length int64) (r Response, err error) {
+					body := &repeated{head: answers[operation], piece: " ", n: int(length) - len(answers[operation])}
+					c := fromMemory(t, operation, func(r *http.Request) *http.Response {
+						if operation == "auth.token" && r.URL.Path != "/auth/token" {
+							return reply(200, answers["identity.link"])
+						}
+						return unlimited(200, body)
+					}, limited(limit)...)
+					took := allocated(func() { err = call(t.Context(), c, WithResponse(&r)) })
+					require.Less(t, took, 2*cut)
+					return r, err
+				}
+				_, err := in(cut)
+				require.NoError(t, err)
+				r, err := in(cut + 1)
+				kindIs(t, err, ErrResponseTooLarge)
+				require.Equal(t, 200, asError(t, err).StatusCode)
+				require.Equal(t, 1, asError(t, err).Attempts, "once")
+				require.LessOrEqual(t, int64(len(r.Body())), cut)
+				oneLine(t, err)
+			})
+		}
+	}
+	_, err := replying(t, 200, answers["links.list"]).Links.List(t.Context())
+	require.NoError(t, err)
+	c, _ := inMemory(t, func(*http.Request) *http.Response { return reply(200, answers["links.list"]) }, WithSupermetrics(BearerToken(testKey)), WithMaxResponseBytes(1<<40))
+	_, err = c.Links.List(t.Context())
+	require.NoError(t, err, "a limit that no memory has")
+}
+
+// For a stream the limit is that of the largest item; how many there are does not matter.
+func TestMaxResponseBytesOfAStream(t *testing.T) {
+	const limit = 4 << 10
+	in := func(body string) (int, error) {
+		c, _ := inMemory(t, func(*http.Request) *http.Response { return reply(200, body) }, WithSupermetrics(BearerToken(testKey)), WithMaxResponseBytes(limit))
+		all, err := collect(t, c.Logins.EachAccount(t.Context(), AccountsQuery{DataSourceID: "GAWA"}))
+		return len(all), err
+	}
+	login := func(accounts string) string {
+		return `{"ds_user":"avery@example.com","display_name":"Avery Sample","cache_time":null,"accounts":[` + accounts + `]}`
+	}
+	account := `{"account_id":"1","account_name":"Example Store","group_name":""}`
+	many := strings.TrimSuffix(strings.Repeat(account+",", 2000), ",")
+	n, err := in(`{"data":[` + login(many) + `]}`)
+	require.NoError(t, err)
+	require.Equal(t, 2000, n)
+
+	n, err = in(`{"data":[` + strings.TrimSuffix(strings.Repeat(login(account)+",", 500), ",") + `]}`)
+	require.NoError(t, err)
+	require.Equal(t, 500, n)
+
+	big := `{"account_id":"2","account_name":"` + strings.Repeat("x", 2*limit) + `"}`
+	n, err = in(`{"data":[` + login(account+","+big+","+account) + `]}`)
+	kindIs(t, err, ErrResponseTooLarge)
+	require.Equal(t, 1, n)
+
+	// Logins without accounts are items too, although nothing is yielded for them.
+	n, err = in(`{"data":[` + strings.Repeat(login("")+",", 500) + login(account) + `]}`)
+	require.NoError(t, err)
+	require.Equal(t, 1, n)
+}
