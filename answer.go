@@ -87,13 +87,41 @@ func decompressed(resp *http.Response) (io.ReadCloser, error) {
 	}{content, resp.Body}, nil
 }
 
-// readBounded reads a body up to a limit, and says so when there is more.
+// readBounded reads a body up to a limit, and says so when there is more. Each buffer is four times the one before and the
+// last is the limit, so that all of them together are a third more than that: io.ReadAll asks for more than twice as much.
 func readBounded(r io.Reader, limit int64) ([]byte, error) {
-	body, err := io.ReadAll(io.LimitReader(r, limit+1))
-	if int64(len(body)) > limit {
-		return body[:limit], ErrResponseTooLarge
+	size := limit
+	for size > 16<<10 {
+		size = size/4 + 1
 	}
-	return body, err
+	body := make([]byte, 0, size)
+	for {
+		n, err := r.Read(body[len(body):cap(body)])
+		body = body[:len(body)+n]
+		switch {
+		case err == io.EOF:
+			return body, nil
+		case err != nil:
+			return body, err
+		case len(body) < cap(body):
+			continue
+		case int64(len(body)) == limit:
+			return body, nothingMore(r)
+		}
+		body = append(make([]byte, 0, min(limit, 4*int64(cap(body)))), body...)
+	}
+}
+
+// nothingMore returns nil at the end of a body.
+func nothingMore(r io.Reader) error {
+	_, err := io.ReadFull(r, make([]byte, 1))
+	switch err {
+	case nil:
+		return ErrResponseTooLarge
+	case io.EOF:
+		return nil
+	}
+	return err
 }
 
 // finish turns what retryablehttp returned into the call's result.

@@ -180,7 +180,7 @@ func TestGzipBombs(t *testing.T) {
 
 // A whole answer may be as long as the limit, and not a byte longer; to read it takes less than twice the limit.
 func TestMaxResponseBytes(t *testing.T) {
-	limits := []int64{0, 1 << 20, 999_999, 1 << 16}
+	limits := []int64{0, 1 << 20, 999_999}
 	if testing.Short() {
 		limits = limits[1:]
 	}
@@ -192,7 +192,8 @@ func TestMaxResponseBytes(t *testing.T) {
 			t.Run(fmt.Sprintf("%d/%s", limit, operation), func(t *testing.T) {
 				cut := cmp.Or(limit, limitOf(operation))
 				in := func(length int64) (r Response, err error) {
-					body := &repeated{head: answers[operation], piece: " ", n: int(length) - len(answers[operation])}
+					blank := int(length) - len(answers[operation])
+					body := &repeated{head: answers[operation], piece: space, n: blank / len(space), tail: space[:blank%len(space)]}
 					c := fromMemory(t, operation, func(r *http.Request) *http.Response {
 						if operation == "auth.token" && r.URL.Path != "/auth/token" {
 							return reply(200, answers["identity.link"])
