@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -80,16 +81,21 @@ func endless(head string) *repeated { return &repeated{head: head, piece: space,
 
 var space = strings.Repeat(" ", 64<<10)
 
-// bomb is two gigabytes, compressed: a mebibyte, again and again.
-func bomb(t *testing.T, content byte) *repeated {
-	t.Helper()
-	var b bytes.Buffer
-	z := gzip.NewWriter(&b)
-	_, err := z.Write(bytes.Repeat([]byte{content}, 1<<20))
-	require.NoError(t, err)
-	require.NoError(t, z.Close())
-	return &repeated{piece: b.String(), n: 2 << 10}
+// mebibyte is one, of equal bytes, compressed.
+func mebibyte(content byte) func() string {
+	return sync.OnceValue(func() string {
+		var b bytes.Buffer
+		z := gzip.NewWriter(&b)
+		_, _ = z.Write(bytes.Repeat([]byte{content}, 1<<20)) // a bytes.Buffer does not fail
+		_ = z.Close()
+		return b.String()
+	})
 }
+
+var zeros, blanks = mebibyte(0), mebibyte(' ')
+
+// bomb is two gigabytes, compressed: a mebibyte, again and again.
+func bomb(mebibyte string) *repeated { return &repeated{piece: mebibyte, n: 2 << 10} }
 
 // unlimited is an answer whose body is read from somewhere.
 func unlimited(status int, body io.ReadCloser, header ...string) *http.Response {
@@ -148,13 +154,13 @@ func TestGzipBombs(t *testing.T) {
 			for operation, call := range callsAndExchange() {
 				for _, way := range []string{"ours", "net/http's"} {
 					t.Run(fmt.Sprintf("%d/%d/%s/%s", limit, status, operation, way), func(t *testing.T) {
-						cut, content := cmp.Or(limit, limitOf(operation)), byte(0)
+						cut, content := cmp.Or(limit, limitOf(operation)), zeros()
 						if status != 200 {
 							cut = errorLimit
 						} else if operation == "logins.list_accounts, streamed" {
-							content = ' ' // a stream would end at the first zero
+							content = blanks() // a stream would end at the first zero
 						}
-						asked, body := 0, bomb(t, content)
+						asked, body := 0, bomb(content)
 						c := fromMemory(t, operation, func(*http.Request) *http.Response {
 							asked++
 							return unlimited(status, body, "Content-Encoding", "gzip")
