@@ -59,18 +59,25 @@ const meterHead = 64 << 10
 
 func newMeter(r io.Reader, limit int64) *meter {
 	b := bufio.NewReaderSize(r, meterHead)
-	if mark, _ := b.Peek(len(byteOrderMark)); bytes.Equal(mark, byteOrderMark) {
+	m := &meter{r: b, left: limit, limit: limit}
+	mark, err := b.Peek(len(byteOrderMark))
+	if bytes.Equal(mark, byteOrderMark) {
 		_, _ = b.Discard(len(byteOrderMark))
 	}
-	return &meter{r: b, left: limit, limit: limit}
+	if err != io.EOF {
+		m.err = err // the connection gives it once, and another one when it is asked again
+	}
+	return m
 }
 
 // reset begins another item.
 func (m *meter) reset() { m.left = m.limit }
 
 func (m *meter) Read(p []byte) (int, error) {
-	if m.left <= 0 {
+	if m.err == nil && m.left <= 0 {
 		m.err = ErrResponseTooLarge
+	}
+	if m.err != nil {
 		return 0, m.err
 	}
 	n, err := m.r.Read(p[:min(int64(len(p)), m.left)])
