@@ -46,7 +46,7 @@ func (t *trip) receive(ctx context.Context, resp *http.Response) error {
 func (t *trip) judge(resp *http.Response) *Error {
 	ok, limit := resp.StatusCode/100 == 2, t.limit
 	if !ok {
-		limit = errorLimit
+		limit = min(limit, errorLimit)
 	}
 	body, err := decompressed(resp)
 	if err == nil && ok && t.op.stream {
