@@ -1,6 +1,7 @@
 package duolink
 
 import (
+	"bytes"
 	"cmp"
 	"compress/flate"
 	"compress/gzip"
@@ -55,6 +56,9 @@ func (t *trip) judge(resp *http.Response) *Error {
 	}
 	if err == nil {
 		t.body, err = readBounded(body, limit)
+	}
+	if err == nil && ok && crowded(bytes.Count(t.body, objectBegins), limit) {
+		err = ErrResponseTooLarge
 	}
 	switch {
 	case !ok: // the status speaks, however much of the body arrived
@@ -111,6 +115,15 @@ func readBounded(r io.Reader, limit int64) ([]byte, error) {
 		body = append(make([]byte, 0, min(limit, 4*int64(cap(body)))), body...)
 	}
 }
+
+// crowded reports that an answer has more objects than its limit has room for, at 32 bytes each, which is less than any of
+// the APIs' takes: what is {} on the wire takes hundreds of bytes when it is read.
+func crowded(objects int, limit int64) bool {
+	const least, always = 32, 2000
+	return objects > always && int64(objects) > limit/least
+}
+
+var objectBegins = []byte("{")
 
 // nothingMore returns nil at the end of a body.
 func nothingMore(r io.Reader) error {
@@ -177,7 +190,7 @@ func (t *trip) refusal(status int, body []byte) *Error {
 	if status >= 300 && status < 400 { // whatever its body says, it is no answer of the API
 		e.kind, e.Message = ErrMalformedResponse, "redirects are never followed; this one leads to "+redirectHost(t.location)
 	} else {
-		e.describe(body)
+		e.describe(body[:min(len(body), errorLimit)])
 		e.kind = kindOf(status, e)
 		e.RetryAfter = retryAfter(t.head, time.Now())
 	}

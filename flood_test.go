@@ -83,8 +83,8 @@ func TestFloods(t *testing.T) {
 						synctest.Wait()
 						require.Less(t, time.Since(began), time.Second, "a backoff at most")
 						require.Zero(t, p.open.Load(), "open connections")
-						const buffers = 64 << 10
-						require.LessOrEqual(t, p.wrote.Load(), (most+buffers)*int64(e.Attempts))
+						const buffers = 64 << 10 // and a little for the chunks
+						require.LessOrEqual(t, p.wrote.Load(), (most+most/100+buffers)*int64(e.Attempts))
 						if server.kind != nil {
 							kindIs(t, e, server.kind)
 							require.Equal(t, 1, e.Attempts)

@@ -84,3 +84,47 @@ func TestEachAccountInBoundedMemory(t *testing.T) {
 		})
 	}
 }
+
+// tiny are members of an answer that take more memory than bytes, each with the operations that read it.
+func tiny() map[string]*repeated {
+	all := map[string]*repeated{}
+	for name, piece := range map[string]string{"empty objects": "{},", "objects": `{"a":1},`, "longer objects": `{"ds_id":"a","account_id":"a","":0},`} {
+		for place, around := range map[string][2]string{
+			"data": {`{"data":[`, `{}]}`}, "accounts": {`{"accounts":[`, `{}]}`}, "accounts of data": {`{"data":[{"accounts":[`, `{}]}]}`},
+			"owners": {`{"accounts":[{"owners":[`, `{}]}]}`}, "numbers": {`{"accounts":[],"numbers":{"ach":[`, `{}]}}`}, "emails": {`{"accounts":[{"owners":[{"email_addresses":[`, `{}]}]}]}`},
+			"unknown": {`{"x":[`, `{}]}`}, "an error": {`{"error":[`, `{}]}`},
+		} {
+			all[name+" in "+place] = &repeated{head: around[0], piece: piece, tail: around[1]}
+		}
+	}
+	return all
+}
+
+// Millions of objects of three bytes each do not take gigabytes, in whatever an operation reads them.
+func TestTinyObjects(t *testing.T) {
+	limit := int64(8 << 20)
+	if testing.Short() {
+		limit = 1 << 20
+	}
+	bodies, most := 0, int64(0)
+	for name, body := range tiny() {
+		for operation, call := range callsAndExchange() {
+			t.Run(name+"/"+operation, func(t *testing.T) {
+				b := *body
+				b.n = (int(limit) - 100) / len(b.piece)
+				c := fromMemory(t, operation, func(*http.Request) *http.Response { return unlimited(200, &b) }, WithMaxResponseBytes(limit))
+				var err error
+				took := allocated(func() { err = call(t.Context(), c) })
+				streamed := operation == "logins.list_accounts, streamed"
+				if strings.HasPrefix(name, "empty objects") && (!streamed || name == "empty objects in accounts of data") { // a login's accounts are kept until it is known
+					kindIs(t, err, ErrResponseTooLarge)
+				}
+				if !streamed { // of which nothing is kept
+					require.Less(t, took, 24*limit)
+					bodies, most = bodies+1, max(most, took)
+				}
+			})
+		}
+	}
+	t.Logf("tiny objects: %d answers of %d MiB full of them, at most %d MiB allocated", bodies, limit>>20, most>>20)
+}

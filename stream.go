@@ -51,6 +51,7 @@ var errLeft = errors.New("the loop was left")
 type meter struct {
 	r           io.Reader
 	left, limit int64
+	objects     int // that began since the last item
 	head        []byte
 	err         error
 }
@@ -71,10 +72,10 @@ func newMeter(r io.Reader, limit int64) *meter {
 }
 
 // reset begins another item.
-func (m *meter) reset() { m.left = m.limit }
+func (m *meter) reset() { m.left, m.objects = m.limit, 0 }
 
 func (m *meter) Read(p []byte) (int, error) {
-	if m.err == nil && m.left <= 0 {
+	if m.err == nil && (m.left <= 0 || crowded(m.objects, m.limit)) {
 		m.err = ErrResponseTooLarge
 	}
 	if m.err != nil {
@@ -82,6 +83,7 @@ func (m *meter) Read(p []byte) (int, error) {
 	}
 	n, err := m.r.Read(p[:min(int64(len(p)), m.left)])
 	m.left -= int64(n)
+	m.objects += bytes.Count(p[:n], objectBegins)
 	m.head = append(m.head, p[:min(n, meterHead-len(m.head))]...)
 	if err != nil && err != io.EOF {
 		m.err = err
