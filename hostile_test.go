@@ -120,11 +120,54 @@ func TestTinyObjects(t *testing.T) {
 					kindIs(t, err, ErrResponseTooLarge)
 				}
 				if !streamed { // of which nothing is kept
-					require.Less(t, took, 24*limit)
+					require.Less(t, took, 48*limit)
 					bodies, most = bodies+1, max(most, took)
 				}
 			})
 		}
 	}
 	t.Logf("tiny objects: %d answers of %d MiB full of them, at most %d MiB allocated", bodies, limit>>20, most>>20)
+}
+
+// A number, or a text, as long as an answer may be is nothing but its bytes.
+func TestHugeValues(t *testing.T) {
+	const limit = 128 << 20
+	size := 100 << 20
+	if testing.Short() {
+		size = 1 << 20
+	}
+	digits := strings.Repeat("7", 1<<20)
+	for name, tc := range map[string]struct{ operation, head, tail string }{
+		"timestamp":            {"logins.get", `{"data":{"login_id":"dsl_1","auth_time":`, `}}`},
+		"text":                 {"logins.get", `{"data":{"login_id":`, `}}`},
+		"flag":                 {"logins.get", `{"data":{"login_id":"dsl_1","is_shared":`, `}}`},
+		"integer":              {"logins.list_accounts", `{"data":[],"meta":{"query":{"cache_minutes":`, `}}}`},
+		"unknown member":       {"links.get", `{"data":{"link_id":"dsll_1"},"x":`, `}`},
+		"decimal":              {"auth.get", `{"numbers":{},"accounts":[{"account_id":"1","balances":{"current":`, `}}]}`},
+		"timestamp, streamed":  {"logins.list_accounts, streamed", `{"data":[{"ds_user":"","display_name":"","cache_time":`, `,"accounts":[{}]}]}`},
+		"account id, streamed": {"logins.list_accounts, streamed", `{"data":[{"accounts":[{"account_id":`, `}]}]}`},
+		"an expiry":            {"auth.token", `{"access_token":"otok_1","expires_in":`, `}`},
+	} {
+		for _, quote := range []string{"", `"`} {
+			t.Run(name+quote, func(t *testing.T) {
+				in := func(limit int64) (took int64, err error) {
+					c := fromMemory(t, tc.operation, func(r *http.Request) *http.Response {
+						if tc.operation == "auth.token" && r.URL.Path != "/auth/token" {
+							return reply(200, answers["identity.link"])
+						}
+						return unlimited(200, &repeated{head: tc.head + quote, piece: digits, n: size >> 20, tail: quote + tc.tail})
+					}, limited(limit)...)
+					took = allocated(func() { err = callsAndExchange()[tc.operation](t.Context(), c) })
+					return took, err
+				}
+				took, err := in(limit)
+				require.NoError(t, err)
+				require.Less(t, took, int64(max(8*size, 2*limit)))
+				if !testing.Short() {
+					_, err = in(0)
+					kindIs(t, err, ErrResponseTooLarge)
+				}
+			})
+		}
+	}
 }

@@ -35,7 +35,13 @@ var timestampLayouts = [...]string{
 	time.DateOnly,
 }
 
+// mostTimestamp bounds what is tried: each of time.Parse's errors has a copy of the text in it.
+const mostTimestamp = 100
+
 func parseTimestamp(text string) Timestamp {
+	if len(text) > mostTimestamp {
+		return Timestamp{text: text}
+	}
 	for _, layout := range timestampLayouts {
 		if t, err := time.Parse(layout, text); err == nil {
 			return Timestamp{Time: t.UTC(), text: text}
