@@ -76,9 +76,6 @@ func (r *repeated) Close() error {
 	return nil
 }
 
-// endless is a body that is longer than anything that is read.
-func endless(head string) *repeated { return &repeated{head: head, piece: space, n: 1 << 30} }
-
 var space = strings.Repeat(" ", 64<<10)
 
 // mebibyte is one, of equal bytes, compressed.

@@ -104,7 +104,7 @@ func tiny() map[string]*repeated {
 func TestTinyObjects(t *testing.T) {
 	limit := int64(8 << 20)
 	if testing.Short() {
-		limit = 1 << 20
+		limit = 100_000
 	}
 	bodies, most := 0, int64(0)
 	for name, body := range tiny() {

@@ -510,6 +510,18 @@ func TestIDs(t *testing.T) {
 			return err
 		},
 		"auth.numbers": func(ctx context.Context, c *Client, id string) error { _, err := c.Auth.Numbers(ctx, id); return err },
+		"links.get, awaited": func(ctx context.Context, c *Client, id string) error {
+			_, err := c.Links.Await(ctx, id, AwaitOptions{})
+			return err
+		},
+		"identity.refresh_and_get": func(ctx context.Context, c *Client, id string) error {
+			_, err := c.Identity.RefreshAndGet(ctx, id, IdentityQuery{}, RefreshOptions{})
+			return err
+		},
+		"auth.refresh_and_numbers": func(ctx context.Context, c *Client, id string) error {
+			_, err := c.Auth.RefreshAndNumbers(ctx, id, RefreshOptions{})
+			return err
+		},
 	}
 	bad := []string{
 		"", ".", "..", "../admin", "a/b", "a?x=1", "a#x", "a%2fb", "%2e%2e", "a\\b", "a\x00b", "a\r\nX-Evil: 1", "a b", " dsl_1", "dsl_1\n",
