@@ -208,7 +208,9 @@ func ExampleIdentityService_RefreshAndGet() {
 	defer stop()
 	linkID, accessToken := sandbox.LinkID, duolink.NewSecret(sandbox.AccessToken)
 	hold := func(duolink.Action, time.Duration) error { return errors.New("held") }
-	isPayee := func(owner duolink.AccountOwner) bool { return owner.Names[0].Equal(duolink.NewSensitive("Avery Sample")) }
+	isPayee := func(owner duolink.AccountOwner) bool {
+		return owner.Names[0].Equal(duolink.NewSensitive("Avery Sample"))
+	}
 	pay := func(to duolink.ACHNumber) error {
 		fmt.Println("pay to", to.RoutingNumber, to.AccountNumber)
 		return nil
