@@ -48,7 +48,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	opts := []sandbox.Option{sandbox.WithDocumentationPlaceholders(), sandbox.WithRequestsPerSecond(*rate)}
+	opts := []sandbox.Option{sandbox.WithDocumentationPlaceholders(), sandbox.WithRequestsPerSecond(*rate), sandbox.WithLoginPages("")}
 	if *limits {
 		opts = append(opts, sandbox.WithMoneyKitLimits())
 	}
@@ -77,7 +77,8 @@ func describe(out io.Writer, url string) {
 
 Links that fail on purpose: %[7]s (auth expired), %[8]s (deleted),
 %[9]s (not permitted), %[10]s (somebody else's). The placeholders of MoneyKit's
-documentation, <api-key> and <string>, work as credentials, too.
+documentation, <api-key> and <string>, work as credentials, too. The login_url of
+a login link leads to a page here, which plays the data source.
 
 Try:
 

@@ -61,8 +61,7 @@ func (s *Sandbox) CompleteLogin(linkID, username string) error {
 	case l.requireUsername != "" && !strings.EqualFold(l.requireUsername, username):
 		return fmt.Errorf("sandbox: login link %s wants another username", linkID)
 	}
-	l.login = s.addLogin(l.dataSource, username, 3, now)
-	l.loginTime, l.closed = now, true
+	s.finish(l, username, now)
 	return nil
 }
 

@@ -115,7 +115,7 @@ func (s *Sandbox) fill(now time.Time) {
 func (s *Sandbox) addLink(l *loginLink) {
 	l.id = "dsll_" + strconv.Itoa(len(s.links)+1)
 	l.verifier = s.text(32)
-	l.loginURL = "https://login.example.com/link/" + s.text(40)
+	l.token = s.text(40)
 	s.links = append(s.links, l)
 }
 

@@ -9,7 +9,7 @@ import (
 type loginLink struct {
 	id, dataSource, description  string
 	requireUsername, redirectURL string
-	verifier, loginURL           string
+	verifier, token              string // the token is what is secret in the login URL
 	created, expiry              time.Time
 	closed                       bool
 	login                        *login
@@ -26,12 +26,12 @@ func (l *loginLink) status(now time.Time) string {
 	return "OPEN"
 }
 
-func (l *loginLink) wire(now time.Time) obj {
+func (l *loginLink) wire(c *call) obj {
 	out := obj{
-		"link_id": l.id, "status_code": l.status(now), "description": l.description,
+		"link_id": l.id, "status_code": l.status(c.now), "description": l.description,
 		"ds_id": l.dataSource, "ds_name": dataSourceName(l.dataSource),
 		"require_username": l.requireUsername, "redirect_url": l.redirectURL,
-		"redirect_verifier": l.verifier, "login_url": l.loginURL,
+		"redirect_verifier": l.verifier, "login_url": c.loginURL(l.token),
 		"user_id": userID, "user_email": userEmail,
 		"created_time": l.created.UTC().Format(layoutOffset),
 		"expiry_time":  l.expiry.UTC().Format(time.RFC3339),
@@ -56,7 +56,7 @@ func (s *Sandbox) findLink(id string) *loginLink {
 func (s *Sandbox) listLinks(c *call) answer {
 	list := []obj{}
 	for _, l := range s.links[:min(len(s.links), maxItems)] {
-		list = append(list, l.wire(c.now))
+		list = append(list, l.wire(c))
 	}
 	return c.data(http.StatusOK, list)
 }
@@ -66,7 +66,7 @@ func (s *Sandbox) getLink(c *call) answer {
 	if l == nil {
 		return linkMissing()
 	}
-	return c.data(http.StatusOK, l.wire(c.now))
+	return c.data(http.StatusOK, l.wire(c))
 }
 
 func linkMissing() answer {
@@ -83,7 +83,7 @@ func (s *Sandbox) createLink(c *call) answer {
 	}
 	s.addLink(l)
 	c.header.Set("Location", c.prefix+"/ds/login/link/"+l.id)
-	return c.data(http.StatusCreated, l.wire(c.now))
+	return c.data(http.StatusCreated, l.wire(c))
 }
 
 func (s *Sandbox) openLinks(now time.Time) int {
@@ -106,7 +106,7 @@ func (s *Sandbox) updateLink(c *call) answer {
 		return refusal
 	}
 	l.description = description
-	return c.data(http.StatusOK, l.wire(c.now))
+	return c.data(http.StatusOK, l.wire(c))
 }
 
 // closeLink closes an open link. One that is closed or expired stays what it is.
@@ -118,5 +118,5 @@ func (s *Sandbox) closeLink(c *call) answer {
 	if l.status(c.now) == "OPEN" {
 		l.closed = true
 	}
-	return c.data(http.StatusOK, l.wire(c.now))
+	return c.data(http.StatusOK, l.wire(c))
 }

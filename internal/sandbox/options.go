@@ -1,6 +1,9 @@
 package sandbox
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // config is what the options write into.
 type config struct {
@@ -14,6 +17,8 @@ type config struct {
 	placeholders   bool
 	gzip           bool
 	skew           time.Duration
+	loginPages     bool
+	loginBase      string
 }
 
 // Option changes what a Sandbox accepts, how fast it is and how much it bears.
@@ -63,6 +68,13 @@ func WithRefreshTime(d time.Duration) Option {
 // ids, for all accounts. The real values keep working.
 func WithDocumentationPlaceholders() Option {
 	return func(c *config) { c.placeholders = true }
+}
+
+// WithLoginPages makes the login URLs lead to the sandbox itself: to its stand-in for a data source's login page, which is
+// under /login/. The base is how a browser gets to the sandbox, like "http://127.0.0.1:8080"; where it is empty, a login URL
+// has the scheme and the host of the request that asks for it. Without the option login URLs lead nowhere.
+func WithLoginPages(base string) Option {
+	return func(c *config) { c.loginPages, c.loginBase = true, strings.TrimSuffix(base, "/") }
 }
 
 // WithGzip compresses the answers for clients that accept gzip, except those that a fault truncates, stalls or replaces.

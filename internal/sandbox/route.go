@@ -50,6 +50,7 @@ type call struct {
 	requestID string
 	header    http.Header // of the answer
 	key       string      // the Supermetrics credential
+	loginURL  func(token string) string
 }
 
 // find decides which operation the request is about.

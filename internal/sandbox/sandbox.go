@@ -2,7 +2,8 @@
 //
 // A Sandbox is an http.Handler with state: links are created, logged in to, closed and expire; tokens are issued and run
 // out; refreshes take their time. It checks what the real servers check and fails in the words that they use. Supermetrics
-// answers under /v2 and /enterprise/v2, the Plaid-compatible layer under /plaid-compatible, and MoneyKit everywhere else.
+// answers under /v2 and /enterprise/v2, the Plaid-compatible layer under /plaid-compatible, and MoneyKit everywhere else. Under
+// /login/ stands a page that plays the data source's login, for people and their browsers: see [WithLoginPages].
 //
 // [Sandbox.Transport] connects a client to it without a socket, also inside a testing/synctest bubble. [Sandbox.Script]
 // makes it misbehave, and [Sandbox.Requests] tells what it was asked.
@@ -14,6 +15,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 )
@@ -62,6 +64,10 @@ func New(opts ...Option) *Sandbox {
 
 // ServeHTTP answers one request, or does what a scripted fault says instead.
 func (s *Sandbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if strings.HasPrefix(r.URL.Path, loginPath) {
+		s.serveLogin(w, r)
+		return
+	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if err != nil {
 		hangUp(w)
@@ -91,6 +97,7 @@ func (s *Sandbox) perform(c *call) answer {
 	defer s.mu.Unlock()
 	c.now, c.requestID, c.header = s.clock(), s.text(24), http.Header{}
 	c.header.Set("Content-Type", mediaJSON)
+	c.loginURL = func(token string) string { return s.config.loginURL(c.Request, token) }
 	if name := c.vendor.requestIDHeader; name != "" {
 		c.header.Set(name, c.requestID)
 	}
