@@ -1,0 +1,34 @@
+"use strict";
+
+// Keeps the waiting page true without reloading it. Without this script the page reloads itself every few seconds.
+(() => {
+  const box = document.getElementById("progress");
+  const text = document.getElementById("progress-text");
+  if (!box || !text) {
+    return;
+  }
+  const page = box.dataset.page;
+
+  // The text is read aloud when it changes, so it is touched only then.
+  const say = (words) => {
+    if (words && text.textContent !== words) {
+      text.textContent = words;
+    }
+  };
+
+  const look = async () => {
+    try {
+      const answer = await fetch(page + "/status", { cache: "no-store", headers: { Accept: "application/json" } });
+      const now = await answer.json();
+      if (now.state && now.state !== box.dataset.state) {
+        location.replace(page);
+        return;
+      }
+      say(now.text);
+    } catch {
+      say("We cannot be reached. Are you online? This page keeps trying.");
+    }
+    setTimeout(look, 2000);
+  };
+  look();
+})();

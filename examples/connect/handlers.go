@@ -1,0 +1,223 @@
+package main
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/duolink/duolink"
+)
+
+const (
+	linkLife = time.Hour // of a sign-in link
+	mostName = 255       // characters of a username, as the API has it
+	mostForm = 16 << 10
+)
+
+// chooseView is the first page: what can be connected, and what this browser has connected.
+type chooseView struct {
+	Sources     []source
+	Chosen      string
+	OnlyUser    string // as it was typed, for whoever has to correct it
+	Problem     string
+	Form        string // one form, one connection, however often it is sent
+	Connections []connection
+}
+
+func (a *app) choose(w http.ResponseWriter, r *http.Request) {
+	view := chooseView{Sources: sources, Form: rand.Text()}
+	var err error
+	if view.Connections, err = a.store.List(r.Context(), a.begin(w, r)); err != nil {
+		a.failWith(w, err)
+		return
+	}
+	a.render(w, http.StatusOK, "choose", "Connect a data source", view)
+}
+
+// create makes the login link, once for each form, and sends the browser to its page.
+func (a *app) create(w http.ResponseWriter, r *http.Request) {
+	session := a.session(r)
+	if session == "" {
+		a.fail(w, http.StatusBadRequest, problem{
+			Title: "Your browser sent no cookie", Text: "We need one to know that it is you who comes back. Allow cookies for this site, then begin again.",
+		})
+		return
+	}
+	r.Body = http.MaxBytesReader(w, r.Body, mostForm)
+	chosen, ok := findSource(r.PostFormValue("source"))
+	user, form := strings.TrimSpace(r.PostFormValue("user")), r.PostFormValue("form")
+	if !ok || form == "" || utf8.RuneCountInString(user) > mostName {
+		a.chooseAgain(w, r, session, user, ok)
+		return
+	}
+	id := connectionID(session, form)
+	ctx, cancel := callContext(r)
+	defer cancel()
+	if _, err := a.store.Get(ctx, session, id); err == nil {
+		toConnection(w, r, id)
+		return
+	}
+	link, err := a.client.Links.CreateOnce(ctx, duolink.LinkCreate{
+		DataSourceID: chosen.ID, ExpiresIn: linkLife, RequireUsername: user,
+		RedirectURL: a.base.JoinPath("connected", id).String(),
+	}, id)
+	if err == nil {
+		err = a.store.Add(ctx, connection{
+			ID: id, Session: session, Source: chosen, OnlyUser: link.RequireUsername, State: stateWaiting,
+			LinkID: link.ID, LoginURL: link.LoginURL, Verifier: link.RedirectVerifier, Expires: link.ExpiryTime.Time,
+		})
+	}
+	// Who presses the button twice gets what the first press has made: the id is of this session and of this form.
+	if err != nil && !errors.Is(err, errTaken) {
+		a.failWith(w, err)
+		return
+	}
+	toConnection(w, r, id)
+}
+
+// chooseAgain shows the first page with what is wrong with the choice.
+func (a *app) chooseAgain(w http.ResponseWriter, r *http.Request, session, user string, sourceKnown bool) {
+	list, err := a.store.List(r.Context(), session)
+	if err != nil {
+		a.failWith(w, err)
+		return
+	}
+	view := chooseView{Sources: sources, Chosen: r.PostFormValue("source"), OnlyUser: user, Form: rand.Text(), Connections: list}
+	switch {
+	case !sourceKnown:
+		view.Problem = "Choose one of the data sources."
+	case utf8.RuneCountInString(user) > mostName:
+		view.Problem = "The username is too long."
+	default:
+		view.Problem = "The form was incomplete. Please send it again."
+	}
+	a.render(w, http.StatusUnprocessableEntity, "choose", "Connect a data source", view)
+}
+
+// own returns the connection of the path where it is this browser's. Any other is unknown, and the page says so.
+func (a *app) own(w http.ResponseWriter, r *http.Request) (connection, bool) {
+	c, err := a.store.Get(r.Context(), a.session(r), r.PathValue("id"))
+	switch {
+	case errors.Is(err, errNoConnection):
+		a.fail(w, http.StatusNotFound, problem{
+			Title: "We do not know this connection", Text: "This browser has not begun it, or it was too long ago. If you began in another browser, go back there: it knows whether you have signed in.",
+		})
+	case err != nil:
+		a.failWith(w, err)
+	}
+	return c, err == nil
+}
+
+// toConnection sends the browser to the connection's page.
+func toConnection(w http.ResponseWriter, r *http.Request, id string) {
+	http.Redirect(w, r, "/connections/"+url.PathEscape(id), http.StatusSeeOther)
+}
+
+// show is the connection's page, whatever its state.
+func (a *app) show(w http.ResponseWriter, r *http.Request) {
+	c, ok := a.own(w, r)
+	if !ok {
+		return
+	}
+	switch c.State {
+	case stateWaiting:
+		a.showWaiting(w, c)
+	case stateConnected:
+		a.showAccounts(w, r, c)
+	default:
+		a.render(w, http.StatusOK, "over", overTitles[c.State], overView{connection: c, Title: overTitles[c.State], Form: rand.Text()})
+	}
+}
+
+var overTitles = map[state]string{
+	stateExpired: "The sign-in link has expired",
+	stateClosed:  "The sign-in was cancelled",
+	stateRevoked: "Access revoked",
+}
+
+// overView is the end of a connection, with the way to a new one.
+type overView struct {
+	connection
+
+	Title, Form string
+}
+
+// waitingView is the page from which the person leaves for the data source.
+type waitingView struct {
+	connection
+
+	Text string
+}
+
+func (a *app) showWaiting(w http.ResponseWriter, c connection) {
+	a.render(w, http.StatusOK, "waiting", "Sign in to "+c.Source.Name, waitingView{connection: c, Text: a.progress(c)})
+}
+
+// progress says how the wait goes, in a sentence that changes only when something does: it is read aloud.
+func (a *app) progress(c connection) string {
+	switch current := a.waits.watch(c); {
+	case current.err != nil && !current.ended.IsZero():
+		return explain(current.err).Text
+	case current.err != nil:
+		return "At the moment we cannot see whether you have signed in. This page keeps trying."
+	}
+	return "Waiting for you to sign in to " + c.Source.Name + "."
+}
+
+// status is what the page's script asks for.
+func (a *app) status(w http.ResponseWriter, r *http.Request) {
+	answer := struct {
+		State state  `json:"state"`
+		Text  string `json:"text"`
+	}{}
+	status := http.StatusOK
+	c, err := a.store.Get(r.Context(), a.session(r), r.PathValue("id"))
+	switch {
+	case errors.Is(err, errNoConnection):
+		status, answer.State = http.StatusNotFound, "unknown"
+	case err != nil:
+		status = http.StatusInternalServerError
+	default:
+		answer.State = c.State
+		if c.State == stateWaiting {
+			answer.Text = a.progress(c)
+		}
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(answer) // a browser that has gone is no concern of ours
+}
+
+// cancel closes the link, so that nobody signs in with it any more.
+func (a *app) cancel(w http.ResponseWriter, r *http.Request) {
+	c, ok := a.own(w, r)
+	if !ok {
+		return
+	}
+	ctx, cancel := callContext(r)
+	defer cancel()
+	if c.State == stateWaiting {
+		_, err := a.client.Links.Close(ctx, c.LinkID)
+		if err == nil || errors.Is(err, duolink.ErrNotFound) {
+			err = a.store.Update(ctx, c.ID, func(c *connection) { c.settle(stateClosed, "") })
+		}
+		if err != nil {
+			a.failWith(w, err)
+			return
+		}
+	}
+	toConnection(w, r, c.ID)
+}
+
+// arrived is what a wait has found out.
+func (a *app) arrived(id string, to state, loginID string) {
+	err := a.store.Update(a.waits.ctx, id, func(c *connection) { c.settle(to, loginID) })
+	if err != nil {
+		a.logger.Warn("what a login link has come to was not kept", "error", err)
+	}
+}

@@ -1,0 +1,215 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"net/http/cookiejar"
+	"net/http/httptest"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/duolink/duolink/internal/sandbox"
+)
+
+// start runs the program until the test ends, or until stop, which returns what the program did. Lines are the first that
+// it printed, up to its address.
+func start(t *testing.T, environment map[string]string, args ...string) (address string, lines []string, stop func() error) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	r, w := io.Pipe()
+	done := make(chan error, 1)
+	go func() {
+		err := run(ctx, append([]string{"-addr", "127.0.0.1:0"}, args...), func(name string) string { return environment[name] }, w, io.Discard)
+		_ = w.CloseWithError(io.EOF)
+		done <- err
+	}()
+	for scanner := bufio.NewScanner(r); address == "" && scanner.Scan(); {
+		lines = append(lines, scanner.Text())
+		address = regexp.MustCompile(`https?://\S+`).FindString(scanner.Text())
+	}
+	go func() { _, _ = io.Copy(io.Discard, r) }()
+	stopped := false
+	stop = func() error {
+		stopped = true
+		cancel()
+		return <-done
+	}
+	t.Cleanup(func() {
+		if !stopped {
+			require.NoError(t, stop())
+		}
+		cancel()
+	})
+	require.NotEmpty(t, address, "it ended: %q", lines)
+	return address, lines, stop
+}
+
+// surf is a browser without scripts: it follows redirects and keeps cookies.
+func surf(t *testing.T) func(target string, form url.Values) (string, *http.Response) {
+	t.Helper()
+	jar, err := cookiejar.New(nil)
+	require.NoError(t, err)
+	client := &http.Client{Jar: jar}
+	return func(target string, form url.Values) (string, *http.Response) {
+		t.Helper()
+		ask := client.Get
+		if form != nil {
+			ask = func(target string) (*http.Response, error) { return client.PostForm(target, form) }
+		}
+		answer, err := ask(target)
+		require.NoError(t, err)
+		body, err := io.ReadAll(answer.Body)
+		require.NoError(t, err)
+		require.NoError(t, answer.Body.Close())
+		return string(body), answer
+	}
+}
+
+// wholeWay goes from the first page to the accounts, over HTTP, and returns where the login page was.
+func wholeWay(t *testing.T, address string) (loginHost string) {
+	t.Helper()
+	visit := surf(t)
+	first, _ := visit(address, nil)
+	form := formField.FindStringSubmatch(first)
+	require.NotNil(t, form, first)
+	waiting, _ := visit(address+"/connections", url.Values{"form": {form[1]}, "source": {"GAWA"}})
+	link := loginLink.FindStringSubmatch(waiting)
+	require.NotNil(t, link, waiting)
+	accounts, answer := visit(link[1], url.Values{"action": {"sign-in"}, "username": {sandbox.RequiredUsername}})
+	require.Equal(t, 200, answer.StatusCode)
+	require.Contains(t, accounts, "Google Analytics 4 is connected")
+	require.Contains(t, accounts, "Example Store")
+	require.True(t, strings.HasPrefix(answer.Request.URL.String(), address+"/connections/"), "back at the service")
+	require.Empty(t, answer.Request.URL.RawQuery)
+	u, err := url.Parse(link[1])
+	require.NoError(t, err)
+	return u.Host
+}
+
+func TestFromACleanClone(t *testing.T) {
+	address, lines, stop := start(t, nil)
+	require.Contains(t, lines[0], "against the sandbox")
+	require.Equal(t, strings.TrimPrefix(address, "http://"), wholeWay(t, address), "one address for both")
+	first, _ := surf(t)(address, nil)
+	require.Contains(t, first, "Sandbox: nothing here is real.")
+	require.NoError(t, stop())
+	_, err := net.Dial("tcp", strings.TrimPrefix(address, "http://"))
+	require.Error(t, err, "the port is free again")
+}
+
+func TestWithAKey(t *testing.T) {
+	vendor := httptest.NewServer(sandbox.New(sandbox.WithLoginPages(""), sandbox.WithAPIKey("api_mine_0001")))
+	defer vendor.Close()
+	address, lines, _ := start(t, map[string]string{"SUPERMETRICS_API_KEY": "api_mine_0001", "SUPERMETRICS_BASE_URL": vendor.URL + "/v2"})
+	require.Contains(t, lines[0], "against the real API")
+	require.NotContains(t, strings.Join(lines, "\n"), "api_mine")
+	require.Equal(t, strings.TrimPrefix(vendor.URL, "http://"), wholeWay(t, address))
+	first, _ := surf(t)(address, nil)
+	require.NotContains(t, first, "Sandbox")
+	page, answer := surf(t)(address+"/login/x", nil)
+	require.Equal(t, 404, answer.StatusCode)
+	require.Contains(t, page, "There is nothing here", "the sandbox's pages are not here")
+}
+
+func TestPublicAddress(t *testing.T) {
+	for given, want := range map[string]string{
+		"https://connect.example.com/":     "https://connect.example.com",
+		"https://Connect.example.com:443":  "https://connect.example.com",
+		"http://connect.example.com:80":    "http://connect.example.com",
+		"http://connect.example.com:443":   "http://connect.example.com:443",
+		"https://connect.example.com:8443": "https://connect.example.com:8443",
+	} {
+		address, _, _ := start(t, nil, "-url", given)
+		require.Equal(t, want, address)
+	}
+}
+
+func TestBrowserAddress(t *testing.T) {
+	for _, text := range []string{"0.0.0.0", "::"} {
+		require.Equal(t, "127.0.0.1:80", browserAddress(&net.TCPAddr{IP: net.ParseIP(text), Port: 80}))
+	}
+	require.Equal(t, "[::1]:80", browserAddress(&net.TCPAddr{IP: net.IPv6loopback, Port: 80}))
+	require.Equal(t, "192.0.2.1:80", browserAddress(&net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 80}))
+}
+
+func TestArguments(t *testing.T) {
+	busy, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer func() { _ = busy.Close() }()
+	for name, tc := range map[string]struct {
+		args []string
+		key  string
+	}{
+		"unknown flag":    {[]string{"-port", "8080"}, ""},
+		"an argument":     {[]string{"8080"}, ""},
+		"busy port":       {[]string{"-addr", busy.Addr().String()}, ""},
+		"a path":          {[]string{"-addr", "127.0.0.1:0", "-url", "https://example.com/connect"}, ""},
+		"no scheme":       {[]string{"-addr", "127.0.0.1:0", "-url", "example.com"}, ""},
+		"another scheme":  {[]string{"-addr", "127.0.0.1:0", "-url", "ftp://example.com"}, ""},
+		"a password":      {[]string{"-addr", "127.0.0.1:0", "-url", "https://a:b@example.com"}, ""},
+		"an odd key":      {[]string{"-addr", "127.0.0.1:0"}, "api_CANARY\n1"},
+		"no port of ours": {[]string{"-addr", "127.0.0.1:99999"}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var out strings.Builder
+			err := run(t.Context(), tc.args, func(string) string { return tc.key }, &out, io.Discard)
+			require.Error(t, err)
+			require.NotContains(t, err.Error(), "CANARY")
+			require.Empty(t, out.String())
+		})
+	}
+	var out strings.Builder
+	require.NoError(t, run(t.Context(), []string{"-h"}, func(string) string { return "" }, &out, io.Discard))
+	require.Contains(t, out.String(), "-addr")
+	require.Contains(t, out.String(), "-url")
+}
+
+func TestSettle(t *testing.T) {
+	for _, tc := range []struct{ from, to, want state }{
+		{stateWaiting, stateConnected, stateConnected},
+		{stateWaiting, stateExpired, stateExpired},
+		{stateWaiting, stateClosed, stateClosed},
+		{stateWaiting, stateRevoked, stateWaiting},
+		{stateExpired, stateConnected, stateConnected},
+		{stateClosed, stateConnected, stateConnected},
+		{stateClosed, stateExpired, stateClosed},
+		{stateConnected, stateExpired, stateConnected},
+		{stateConnected, stateRevoked, stateRevoked},
+		{stateRevoked, stateConnected, stateRevoked},
+		{stateRevoked, stateClosed, stateRevoked},
+	} {
+		c := connection{State: tc.from}
+		c.settle(tc.to, "dsl_1")
+		require.Equal(t, tc.want, c.State, "%s to %s", tc.from, tc.to)
+		require.Equal(t, tc.want == stateConnected && tc.from != stateConnected, c.LoginID == "dsl_1")
+	}
+}
+
+func TestMemory(t *testing.T) {
+	m := newMemory()
+	m.most = 2
+	for _, id := range []string{"1", "2", "3"} {
+		require.NoError(t, m.Add(t.Context(), connection{ID: id, Session: "a"}))
+	}
+	require.ErrorIs(t, m.Add(t.Context(), connection{ID: "3", Session: "b"}), errTaken)
+	list, err := m.List(t.Context(), "a")
+	require.NoError(t, err)
+	require.Len(t, list, 2, "the oldest is forgotten")
+	require.Equal(t, "3", list[0].ID, "the newest first")
+	_, err = m.Get(t.Context(), "a", "1")
+	require.ErrorIs(t, err, errNoConnection)
+	_, err = m.Get(t.Context(), "b", "3")
+	require.ErrorIs(t, err, errNoConnection)
+	require.ErrorIs(t, m.Update(t.Context(), "1", func(*connection) {}), errNoConnection)
+	require.NoError(t, m.Update(t.Context(), "2", func(c *connection) { c.State = stateClosed }))
+	c, err := m.Get(t.Context(), "a", "2")
+	require.NoError(t, err)
+	require.Equal(t, stateClosed, c.State)
+}

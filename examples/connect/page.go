@@ -1,0 +1,134 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"embed"
+	"errors"
+	"html/template"
+	"math"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/duolink/duolink"
+)
+
+//go:embed templates
+var templates embed.FS
+
+// pages are the templates, each of them in the same frame.
+var pages = func() map[string]*template.Template {
+	frame := template.Must(template.New("frame.html").Funcs(template.FuncMap{"clock": clock, "count": strconv.Itoa}).
+		ParseFS(templates, "templates/frame.html"))
+	out := map[string]*template.Template{}
+	for _, name := range []string{"choose", "waiting", "connected", "revoke", "over", "problem"} {
+		out[name] = template.Must(template.Must(frame.Clone()).ParseFS(templates, "templates/"+name+".html"))
+	}
+	return out
+}()
+
+// clock is a time as a page shows it. The zone is named: the person's own is not known here.
+func clock(t time.Time) string { return t.UTC().Format("15:04 UTC") }
+
+// frameView is what every page has.
+type frameView struct {
+	Title   string
+	Sandbox bool
+	Page    any
+}
+
+func (a *app) render(w http.ResponseWriter, status int, name, title string, page any) {
+	var b bytes.Buffer
+	if err := pages[name].Execute(&b, frameView{Title: title, Sandbox: a.sandbox, Page: page}); err != nil {
+		a.logger.Error("a page could not be made", "page", name, "error", err)
+		http.Error(w, "Something went wrong here.", http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.WriteHeader(status)
+	_, _ = w.Write(b.Bytes()) // a browser that has gone is no concern of ours
+}
+
+// problem is a page about something that went wrong, in words for the person who sees it.
+type problem struct {
+	Title, Text string
+	Reference   string // for whoever helps; the API's request id
+	Back        string // where it goes on, where not at the beginning
+	status      int
+	retryAfter  time.Duration
+}
+
+func (a *app) fail(w http.ResponseWriter, status int, p problem) {
+	a.render(w, status, "problem", p.Title, p)
+}
+
+// failWith shows an error as a page. What it says in detail goes to the log, which is told only what may be logged.
+func (a *app) failWith(w http.ResponseWriter, err error) { a.failBack(w, err, "") }
+
+func (a *app) failBack(w http.ResponseWriter, err error, back string) {
+	p := explain(err)
+	p.Back = back
+	a.logger.Warn("request failed", "error", err)
+	if p.retryAfter > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(p.retryAfter.Seconds()))))
+	}
+	a.fail(w, p.status, p)
+}
+
+// explain finds the words for an error: what it asks for decides, not what it says.
+func explain(err error) problem {
+	e, ok := errors.AsType[*duolink.Error](err)
+	if !ok {
+		p := problem{status: http.StatusInternalServerError, Title: "Something went wrong here", Text: "It is our fault, not yours. Please try again."}
+		if errors.Is(err, context.DeadlineExceeded) {
+			p.status, p.Text = http.StatusGatewayTimeout, "It took too long. Please try again."
+		}
+		return p
+	}
+	p := problem{status: http.StatusBadGateway, Reference: e.RequestID, retryAfter: e.RetryAfter}
+	rejected := errors.Is(err, duolink.ErrValidation) || errors.Is(err, duolink.ErrBadRequest) || errors.Is(err, duolink.ErrArgument)
+	switch action := e.Action(); {
+	case e.Code == duolink.CodeLinkLimitExceeded:
+		p.status, p.Title = http.StatusServiceUnavailable, "Too many sign-ins are open"
+		p.Text = "Cancel one that you no longer need, or come back later: a sign-in link ends by itself after an hour."
+	case action == duolink.ActionWaitUntil:
+		p.status, p.Title = http.StatusServiceUnavailable, "Many people are connecting right now"
+		p.Text = "We have to slow down. Please try again " + in(e.RetryAfter) + "."
+	case action == duolink.ActionRetry:
+		p.Title = "We cannot get through at the moment"
+		p.Text = "The other side does not answer as it should. Please try again in a moment."
+	case action == duolink.ActionRecreate, errors.Is(err, duolink.ErrNotFound):
+		p.status, p.Title = http.StatusNotFound, "It is gone"
+		p.Text = "What you asked for no longer exists. Please begin again."
+	case rejected:
+		p.status, p.Title = http.StatusUnprocessableEntity, "That was not accepted"
+		p.Text = "Please check what you entered, and try again."
+	default: // a credential, a permission, a contract: not for the person at the page to solve
+		p.Title = "This service is not set up correctly"
+		p.Text = "You cannot do anything about it, but whoever runs this service can. Please tell them."
+	}
+	return p
+}
+
+// in is a wait as people say it.
+func in(d time.Duration) string {
+	switch {
+	case d <= 0:
+		return "in a moment"
+	case d <= 90*time.Second:
+		return "in " + strconv.Itoa(int(math.Ceil(d.Seconds()))) + " seconds"
+	case d <= 90*time.Minute:
+		return "in " + strconv.Itoa(int(math.Ceil(d.Minutes()))) + " minutes"
+	}
+	return "in " + strconv.Itoa(int(math.Ceil(d.Hours()))) + " hours"
+}
+
+func (a *app) nowhere(w http.ResponseWriter, _ *http.Request) {
+	a.fail(w, http.StatusNotFound, problem{Title: "There is nothing here", Text: "The address may be mistyped, or the page has moved."})
+}
+
+// foreignForm answers what would change something and comes from another site's page.
+func (a *app) foreignForm(w http.ResponseWriter, _ *http.Request) {
+	a.fail(w, http.StatusForbidden, problem{Title: "This did not come from our page", Text: "Another site tried to act in your name. Nothing was changed."})
+}

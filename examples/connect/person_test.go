@@ -1,0 +1,169 @@
+package main
+
+import (
+	"bytes"
+	"html"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/duolink/duolink/internal/sandbox"
+)
+
+const home = "http://connect.test"
+
+// fixture is the service against a sandbox, in a bubble, with what it logs.
+type fixture struct {
+	*testing.T
+	*site
+
+	logs *lockedBuffer
+}
+
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(b)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// inBubble runs a test with the service, whose waiting is virtual.
+func inBubble(t *testing.T, test func(t *testing.T, f *fixture)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		base, err := url.Parse(home)
+		require.NoError(t, err)
+		logs := &lockedBuffer{}
+		s, err := newSite(base, func(string) string { return "" }, slog.New(slog.NewTextHandler(logs, nil)))
+		require.NoError(t, err)
+		defer s.close()
+		defer s.app.waits.stop()
+		test(t, &fixture{T: t, site: s, logs: logs})
+	})
+}
+
+// person is somebody with a browser: it keeps cookies and says where its forms come from.
+type person struct {
+	f       *fixture
+	cookies map[string]string
+}
+
+func (f *fixture) person() *person { return &person{f: f, cookies: map[string]string{}} }
+
+// page is what comes back.
+type page struct {
+	status   int
+	header   http.Header
+	location string
+	html     string // as it came
+	text     string // with its entities read
+}
+
+// send makes one request. A form is posted; changes are made to the request before it goes.
+func (p *person) send(target string, form url.Values, changes ...func(*http.Request)) page {
+	p.f.Helper()
+	if strings.HasPrefix(target, "/") {
+		target = home + target
+	}
+	r := httptest.NewRequest(http.MethodGet, target, nil)
+	if form != nil {
+		r = httptest.NewRequest(http.MethodPost, target, strings.NewReader(form.Encode()))
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		r.Header.Set("Sec-Fetch-Site", "same-origin")
+		r.Header.Set("Origin", home)
+	}
+	for name, value := range p.cookies {
+		r.AddCookie(&http.Cookie{Name: name, Value: value})
+	}
+	for _, change := range changes {
+		change(r)
+	}
+	w := httptest.NewRecorder()
+	p.f.handler.ServeHTTP(w, r)
+	answer := w.Result()
+	defer func() { require.NoError(p.f, answer.Body.Close()) }()
+	for _, cookie := range answer.Cookies() {
+		p.cookies[cookie.Name] = cookie.Value
+	}
+	body, err := io.ReadAll(answer.Body)
+	require.NoError(p.f, err)
+	return page{answer.StatusCode, answer.Header, answer.Header.Get("Location"), string(body), html.UnescapeString(string(body))}
+}
+
+// follow goes where the answer sends the browser.
+func (p *person) follow(from page) page {
+	p.f.Helper()
+	require.Equal(p.f, http.StatusSeeOther, from.status, from.text)
+	return p.send(from.location, nil)
+}
+
+var (
+	formField = regexp.MustCompile(`name="form" value="([^"]+)"`)
+	loginLink = regexp.MustCompile(`href="([^"]+/login/[^"]+)"`)
+)
+
+// find returns what stands in the page, once.
+func (p page) find(t testing.TB, pattern *regexp.Regexp) string {
+	t.Helper()
+	found := pattern.FindAllStringSubmatch(p.text, -1)
+	require.Len(t, found, 1, p.text)
+	return found[0][1]
+}
+
+// begin chooses a data source and returns the address of the connection with its page.
+func (p *person) begin(source, user string) (path string, waiting page) {
+	p.f.Helper()
+	form := p.send("/", nil).find(p.f, formField)
+	created := p.send("/connections", url.Values{"form": {form}, "source": {source}, "user": {user}})
+	waiting = p.follow(created)
+	require.Equal(p.f, 200, waiting.status)
+	return created.location, waiting
+}
+
+// signIn goes to the login page and through it, and returns the redirect that comes of it.
+func (p *person) signIn(waiting page, username string) string {
+	p.f.Helper()
+	done := p.send(waiting.find(p.f, loginLink), url.Values{"action": {"sign-in"}, "username": {username}})
+	require.Equal(p.f, http.StatusSeeOther, done.status)
+	return done.location
+}
+
+// newest is the login link that was made last, as the sandbox has it.
+func (f *fixture) newest() sandbox.LinkState {
+	links := f.vendor.Links()
+	return links[len(links)-1]
+}
+
+// verifier asks the API, which is the only way to it but the redirect.
+func (f *fixture) verifier() string {
+	f.Helper()
+	link, err := f.app.client.Links.Get(f.Context(), f.newest().ID)
+	require.NoError(f, err)
+	return link.RedirectVerifier.Reveal()
+}
+
+// pass lets time go by, and what is under way come to rest.
+func (f *fixture) pass(d time.Duration) {
+	time.Sleep(d) // virtual: in the bubble
+	synctest.Wait()
+}
