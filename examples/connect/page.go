@@ -19,7 +19,7 @@ var templates embed.FS
 
 // pages are the templates, each of them in the same frame.
 var pages = func() map[string]*template.Template {
-	frame := template.Must(template.New("frame.html").Funcs(template.FuncMap{"clock": clock, "count": strconv.Itoa}).
+	frame := template.Must(template.New("frame.html").Funcs(template.FuncMap{"clock": clock, "stamp": stamp, "count": strconv.Itoa}).
 		ParseFS(templates, "templates/frame.html"))
 	out := map[string]*template.Template{}
 	for _, name := range []string{"choose", "waiting", "connected", "revoke", "over", "problem"} {
@@ -28,8 +28,10 @@ var pages = func() map[string]*template.Template {
 	return out
 }()
 
-// clock is a time as a page shows it. The zone is named: the person's own is not known here.
+// clock is a time as a page shows it, in a zone that it names: the person's own is known to the page's script alone.
 func clock(t time.Time) string { return t.UTC().Format("15:04 UTC") }
+
+func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
 // frameView is what every page has.
 type frameView struct {

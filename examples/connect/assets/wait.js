@@ -31,4 +31,11 @@
     setTimeout(look, 2000);
   };
   look();
+
+  // What the server says in UTC, the person reads in the time of the place where they are.
+  const expires = document.getElementById("expires");
+  const time = new Date(expires?.dateTime ?? "");
+  if (!isNaN(time)) {
+    expires.textContent = time.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+  }
 })();
