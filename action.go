@@ -31,7 +31,7 @@ func (e *Error) Action() Action {
 	switch {
 	case e.kind == ErrRateLimited || e.kind == ErrServer && e.RetryAfter > 0:
 		return ActionWaitUntil
-	case isCertificateError(e.cause):
+	case isCertificateError(e.Unwrap()):
 		return ActionFixRequest
 	}
 	license := Action("")

@@ -59,9 +59,10 @@ func TestActionOfEveryCode(t *testing.T) {
 
 // What the link or its product says decides, and where there is no code, the kind does.
 func TestActionOfTheRest(t *testing.T) {
+	reset := errors.New("connection reset")
 	for want, errs := range map[Action][]*Error{
 		ActionRetry: {
-			{}, {kind: ErrServer, StatusCode: 502}, {cause: errors.New("connection reset")}, {kind: ErrServer, Code: "BRAND_NEW"},
+			{}, {kind: ErrServer, StatusCode: 502}, {cause: &reset}, {kind: ErrServer, Code: "BRAND_NEW"},
 			{kind: ErrLinkState, Code: CodeBadLinkState, LinkErrorCode: LinkProviderError},
 			{kind: ErrLinkState, LinkErrorCode: LinkSystemError}, {kind: ErrLinkState, LinkErrorCode: LinkInstitutionError},
 			{kind: ErrRefreshFailed, ProductErrorCode: ProductTimeout}, {kind: ErrRefreshFailed, ProductErrorCode: ProductRateLimit},

@@ -163,7 +163,7 @@ func (t *trip) failure(err error) *Error {
 	}
 	cause := transportCause(err)
 	e := t.error(nil)
-	e.cause, e.Message, e.StatusCode = cause, transportText(cause), t.status
+	e.cause, e.Message, e.StatusCode = &cause, transportText(cause), t.status
 	e.Outcome = Unknown
 	switch {
 	case t.nothingSent():
@@ -244,7 +244,7 @@ func (t *trip) blame(err error) error {
 
 // confidential is what the caller sent and no error may quote.
 func (t *trip) confidential() []string {
-	all := slices.Concat(t.op.args, t.op.private)
+	all := append(slices.Concat(t.op.args, t.op.private), basePath(t.client.config.base[t.op.api].reveal()))
 	if c := t.client.auth[t.op.api.vendor()]; c != nil { // also those that another API of the vendor takes
 		all = append(all, c.secrets()...)
 	}
@@ -255,6 +255,13 @@ func (t *trip) confidential() []string {
 		all = append(all, values...)
 	}
 	return all
+}
+
+// basePath is what a base URL has in front of the API's own paths. The layer's default is MoneyKit's with a word behind it.
+func basePath(base string) string {
+	_, rest, _ := strings.Cut(base, "://")
+	_, path, _ := strings.Cut(strings.TrimSuffix(rest, plaidPath), "/")
+	return path
 }
 
 func redirectHost(location string) string {
@@ -274,8 +281,12 @@ func (t *trip) requestID() string {
 	if id == "" {
 		return ""
 	}
+	folded := strings.ToLower(id)
 	for _, secret := range t.confidential() {
-		if len(secret) >= minScrubbed && strings.Contains(id, secret) {
+		if len(secret) < minScrubbed {
+			continue
+		}
+		if secret = strings.ToLower(secret); strings.Contains(folded, secret) || strings.Contains(folded, strings.ReplaceAll(secret, " ", "+")) {
 			return ""
 		}
 	}

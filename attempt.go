@@ -126,7 +126,7 @@ func (t *trip) ready(req *http.Request) error {
 	ctx := req.Context()
 	if l := t.client.config.limiter; l != nil {
 		if err := l.Wait(ctx, t.group); err != nil {
-			return &Error{Outcome: NotSent, Message: "the limiter let nothing out", cause: err}
+			return &Error{Outcome: NotSent, Message: "the limiter let nothing out", cause: &err}
 		}
 	}
 	for {

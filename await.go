@@ -54,7 +54,7 @@ func (s *LinksService) Await(ctx context.Context, linkID string, options AwaitOp
 		}
 	}
 	err := watch(ctx, see, tell, func(ended error) *Error {
-		return &Error{API: Supermetrics, Operation: flow, kind: ErrLoginPending, Message: "nobody has logged in yet", cause: ended}
+		return &Error{API: Supermetrics, Operation: flow, kind: ErrLoginPending, Message: "nobody has logged in yet", cause: &ended}
 	})
 	if err != nil {
 		return nil, err

@@ -75,7 +75,7 @@ type Client struct {
 // config is what the options write into.
 type config struct {
 	credentials  map[API]Credentials
-	base         map[API]string
+	base         map[API]hidden // a gateway's key may stand in its path
 	insecureHTTP bool
 	httpClient   *http.Client
 	retry        Retry
@@ -95,7 +95,7 @@ type Option func(*config) error
 // [WithToken]; a call without any credential is ErrNotConfigured. An option that cannot be right is ErrArgument.
 func New(opts ...Option) (*Client, error) {
 	c := &Client{
-		config: config{credentials: map[API]Credentials{}, base: map[API]string{}, userAgent: "duolink-go/" + Version, redirectParameter: redirectParameter},
+		config: config{credentials: map[API]Credentials{}, base: map[API]hidden{}, userAgent: "duolink-go/" + Version, redirectParameter: redirectParameter},
 		auth:   map[API]authorizer{},
 		pace:   newPace(),
 		budget: &budget{tokens: budgetFull},
@@ -132,7 +132,7 @@ func (cfg *config) apply(opts []Option) (err error) {
 	}
 	cfg.setDefaultURLs()
 	for _, base := range cfg.base {
-		if err := cfg.checkScheme(base); err != nil {
+		if err := cfg.checkScheme(base.reveal()); err != nil {
 			return err
 		}
 	}
@@ -141,12 +141,12 @@ func (cfg *config) apply(opts []Option) (err error) {
 
 func (cfg *config) setDefaultURLs() {
 	for api, base := range map[API]string{Supermetrics: supermetricsURL, MoneyKit: moneyKitURL} {
-		if cfg.base[api] == "" {
-			cfg.base[api] = base
+		if cfg.base[api] == (hidden{}) {
+			cfg.base[api] = hide(base)
 		}
 	}
-	if cfg.base[PlaidCompatible] == "" {
-		cfg.base[PlaidCompatible] = cfg.base[MoneyKit] + plaidPath
+	if cfg.base[PlaidCompatible] == (hidden{}) {
+		cfg.base[PlaidCompatible] = hide(cfg.base[MoneyKit].reveal() + plaidPath)
 	}
 }
 
@@ -243,7 +243,7 @@ func WithBaseURL(api API, base string) Option {
 		case u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || strings.HasSuffix(base, "#"):
 			return argumentError("the base URL for %s has user info, a query or a fragment", api)
 		}
-		cfg.base[api] = strings.TrimRight(u.String(), "/")
+		cfg.base[api] = hide(strings.TrimRight(u.String(), "/"))
 		return nil
 	}
 }

@@ -26,11 +26,19 @@ func TestNewWithNothing(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, map[API]string{
 		Supermetrics: "https://api.supermetrics.com/v2", MoneyKit: "https://api.moneykit.com", PlaidCompatible: "https://api.moneykit.com/plaid-compatible",
-	}, c.config.base)
+	}, bases(c))
 	for operation, call := range calls {
 		refused(t, call(t.Context(), c), ErrNotConfigured, operationOf(operation), "")
 	}
 	require.Equal(t, "duolink.Client", c.String())
+}
+
+func bases(c *Client) map[API]string {
+	all := map[API]string{}
+	for api, base := range c.config.base {
+		all[api] = base.reveal()
+	}
+	return all
 }
 
 func TestBaseURLs(t *testing.T) {
@@ -60,7 +68,7 @@ func TestBaseURLs(t *testing.T) {
 			require.NoError(t, err)
 			want := map[API]string{Supermetrics: supermetricsURL, MoneyKit: moneyKit, PlaidCompatible: moneyKit + plaidPath}
 			maps.Copy(want, tc.want)
-			require.Equal(t, want, c.config.base)
+			require.Equal(t, want, bases(c))
 		})
 	}
 }

@@ -12,8 +12,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -104,7 +102,7 @@ type Error struct {
 	Outcome Outcome
 
 	kind  error
-	cause error
+	cause *error // a pointer, for fmt shows the inside of what it asks no method of, such as an Error by value
 }
 
 // Outcome says what is known of the server's side of a failed call.
@@ -166,7 +164,12 @@ func (e *Error) Format(f fmt.State, verb rune) {
 func (e *Error) Is(target error) bool { return e.kind != nil && target == e.kind }
 
 // Unwrap returns what caused the failure where it was not the server: a network error, a context's error.
-func (e *Error) Unwrap() error { return e.cause }
+func (e *Error) Unwrap() error {
+	if e.cause == nil {
+		return nil
+	}
+	return *e.cause
+}
 
 // class says what went wrong without a server's word in it.
 func (e *Error) class() string {
@@ -213,7 +216,7 @@ func argumentError(format string, args ...any) error {
 // of an option is which serves many calls. One of another operation, the token exchange, keeps its name; one from a
 // provider of credentials is kept as the cause.
 func named(err error, api API, operation string) *Error {
-	own := Error{Message: "no credential could be had", cause: err}
+	own := Error{Message: "no credential could be had", cause: &err}
 	if e, ok := err.(*Error); ok { //nolint:errorlint // one that a provider wraps is the cause, not the error
 		own = *e
 	}
@@ -225,11 +228,12 @@ func named(err error, api API, operation string) *Error {
 
 // because adds to what the error matches why there was no other attempt: a context's end, a limiter, a credential.
 func (e *Error) because(err error) {
-	switch {
-	case e.cause == nil:
-		e.cause = err
-	case !errors.Is(e.cause, err):
-		e.cause = errors.Join(err, e.cause)
+	switch cause := e.Unwrap(); {
+	case cause == nil:
+		e.cause = &err
+	case !errors.Is(cause, err):
+		both := errors.Join(err, cause)
+		e.cause = &both
 	}
 }
 
@@ -449,47 +453,11 @@ func codeLike(s string) bool {
 	return upper || lower || digits
 }
 
-// identifier keeps a request id that is fit to be printed, and drops any other.
+// identifier keeps a request id that is fit to be printed, and drops any other: what has an escape in it may be a quotation.
 func identifier(s string) string {
 	const most = 128
-	if len(s) > most || strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' }) {
+	if len(s) > most || strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(`%&\"'<>`, r) }) {
 		return ""
 	}
 	return s
 }
-
-// scrub takes out of the server's words what the caller sent in confidence: servers quote credentials and
-// ids in their messages.
-func (e *Error) scrub(private []string) {
-	// The longest first, or the rest of a secret that begins like an id would stay; in any case, for servers fold it.
-	slices.SortFunc(private, func(a, b string) int { return cmp.Compare(len(b), len(a)) })
-	var forms []string
-	for _, value := range private {
-		if len(value) >= minScrubbed {
-			forms = append(forms, regexp.QuoteMeta(value), regexp.QuoteMeta(url.QueryEscape(value)), regexp.QuoteMeta(url.PathEscape(value)))
-		}
-	}
-	if len(forms) == 0 {
-		return
-	}
-	quoted, err := regexp.Compile("(?i)" + strings.Join(forms, "|"))
-	if err != nil { // a form that is not UTF-8: then nothing that the server said is kept
-		quoted = regexp.MustCompile("(?s).+")
-	}
-	replace := func(s string) string { return quoted.ReplaceAllLiteralString(s, "[redacted]") }
-	for _, field := range []*string{&e.Message, &e.Description, &e.DisplayMessage, &e.SuggestedAction, &e.DocumentationURL, &e.RequestID} {
-		*field = replace(*field)
-	}
-	if codeKinds[e.Code] == nil { // a documented code gives nothing away, whatever the id that it contains
-		e.Code = Code(replace(string(e.Code)))
-	}
-	e.LinkErrorCode = LinkErrorCode(replace(string(e.LinkErrorCode)))
-	e.ProductErrorCode = ProductErrorCode(replace(string(e.ProductErrorCode)))
-	e.PlaidType = PlaidErrorType(replace(string(e.PlaidType)))
-	for i, f := range e.Fields {
-		e.Fields[i] = FieldError{Location: replace(f.Location), Message: replace(f.Message), Type: replace(f.Type)}
-	}
-}
-
-// minScrubbed keeps an id of a letter or two from taking every such letter out of a message.
-const minScrubbed = 4

@@ -38,6 +38,11 @@ func (s *IdentityService) Link(ctx context.Context, linkID string, opts ...CallO
 func (s *IdentityService) Refresh(ctx context.Context, linkID string, products []Product, opts ...CallOption) (*BankLink, error) {
 	op := identityRefresh.on(linkID)
 	op.invalid = checkProducts(products)
+	for _, p := range products {
+		if !slices.Contains(documentedProducts, p) { // the vendor's words are nobody's secret
+			op.private = append(op.private, string(p))
+		}
+	}
 	op.body = struct {
 		Products []Product `json:"products"`
 	}{products}
@@ -255,6 +260,10 @@ const (
 	ProductInvestments    Product = "investments"
 	ProductEnrichment     Product = "enrichment"
 )
+
+var documentedProducts = []Product{
+	ProductAccounts, ProductAccountNumbers, ProductIdentity, ProductTransactions, ProductInvestments, ProductEnrichment,
+}
 
 // Provider is who fetches the data; an open set.
 type Provider string

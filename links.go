@@ -32,7 +32,7 @@ func (s *LinksService) List(ctx context.Context, opts ...CallOption) ([]LoginLin
 func (s *LinksService) Create(ctx context.Context, link LinkCreate, opts ...CallOption) (*LoginLink, error) {
 	op := linksCreate
 	op.body, op.invalid = link.wire(time.Now())
-	op.private = []string{link.Description, link.RequireUsername, link.RedirectURL}
+	op.private = []string{link.DataSourceID, link.Expires, link.Description, link.RequireUsername, link.RedirectURL}
 	return call(ctx, s.client, op, one[LoginLink], opts)
 }
 

@@ -67,7 +67,7 @@ type AccountsQuery struct {
 func (q AccountsQuery) operation() operation {
 	op := loginsListAccounts
 	op.invalid = q.check()
-	op.private = q.Users
+	op.private = append([]string{q.DataSourceID}, q.Users...)
 	op.query = struct {
 		JSON jsonParam `url:"json"`
 	}{jsonParam{struct {

@@ -24,7 +24,7 @@ func (s *LinksService) CreateOnce(ctx context.Context, link LinkCreate, marker s
 	op := linksCreate
 	op.name = "links.create_once"
 	o := &once{service: s, link: link, ref: "[ref:" + marker + "]"}
-	op.private = []string{marker, link.Description, link.RequireUsername, link.RedirectURL}
+	op.private = []string{marker, link.DataSourceID, link.Expires, link.Description, link.RequireUsername, link.RedirectURL}
 	o.link.Description = strings.TrimSpace(link.Description + " " + o.ref)
 	_, op.invalid = o.link.wire(time.Now())
 	switch {
@@ -44,7 +44,7 @@ func (s *LinksService) CreateOnce(ctx context.Context, link LinkCreate, marker s
 	}
 	flight, err := s.client.creates.join(ctx, key, o.run, nil)
 	if err != nil {
-		return nil, t.landed(Response{}, &Error{API: Supermetrics, Operation: op.name, Outcome: Unknown, Message: transportText(err), cause: err})
+		return nil, t.landed(Response{}, &Error{API: Supermetrics, Operation: op.name, Outcome: Unknown, Message: transportText(err), cause: &err})
 	}
 	if err := t.landed(flight.response, flight.err); err != nil {
 		return nil, err

@@ -82,7 +82,7 @@ func (r repeat) allows(e *Error) bool {
 // permanent names what no repetition changes: licence codes, although some come with a 500 or a 429, and a
 // certificate that does not verify.
 func permanent(e *Error) bool {
-	return isCertificateError(e.cause) || strings.HasPrefix(string(e.Code), "LICENSE_")
+	return isCertificateError(e.Unwrap()) || strings.HasPrefix(string(e.Code), "LICENSE_")
 }
 
 // next decides what follows a failed attempt: another one, after a wait, or the end. A wait that cannot end in time is

@@ -228,7 +228,7 @@ func (r *refreshing) hopeless(link *BankLink) error {
 // pending is a wait that ended before the refresh did.
 func (r *refreshing) pending(ended error) *Error {
 	e := r.error(ErrRefreshPending, "the refresh was not seen to end")
-	e.cause, e.Outcome = ended, Unknown
+	e.cause, e.Outcome = &ended, Unknown
 	return e
 }
 

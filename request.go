@@ -124,11 +124,16 @@ type trip struct {
 	verdict   *Error        // what is wrong with the answer
 }
 
+// tripKey finds the trip in the context of its requests, as a function: a caller's hooks and transport may print the context,
+// and of a pointer in it fmt shows all under a verb that does not fit.
 type tripKey struct{}
 
 func tripOf(ctx context.Context) *trip {
-	t, _ := ctx.Value(tripKey{}).(*trip)
-	return t
+	t, _ := ctx.Value(tripKey{}).(func() *trip)
+	if t == nil {
+		return nil
+	}
+	return t()
 }
 
 func newTrip(c *Client, op operation) *trip {
@@ -145,7 +150,7 @@ func (t *trip) request(ctx context.Context, opts []CallOption) (*retryablehttp.R
 	if t.payload != nil {
 		payload = t.payload
 	}
-	req, err := retryablehttp.NewRequestWithContext(context.WithValue(ctx, tripKey{}, t), t.op.method, t.url, payload)
+	req, err := retryablehttp.NewRequestWithContext(context.WithValue(ctx, tripKey{}, func() *trip { return t }), t.op.method, t.url, payload)
 	if err != nil {
 		return nil, argumentError("the request cannot be built")
 	}
@@ -196,7 +201,7 @@ func (t *trip) encode() error {
 	if err != nil {
 		return err
 	}
-	t.url = t.client.config.base[t.op.api] + path
+	t.url = t.client.config.base[t.op.api].reveal() + path
 	if t.op.query != nil {
 		values, err := query.Values(t.op.query)
 		if err != nil {

@@ -91,7 +91,8 @@ func lapse(lapsed func(error) *Error, ended, err error) *Error {
 	e := lapsed(ended)
 	if last, ok := errors.AsType[*Error](err); ok && !errors.Is(err, ended) {
 		e.Message += "; the latest look failed: " + last.class()
-		e.cause = errors.Join(ended, last.cause)
+		both := errors.Join(ended, last.Unwrap())
+		e.cause = &both
 	}
 	return e
 }
