@@ -1,0 +1,160 @@
+package duolink
+
+import (
+	"context"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// canaryPlain are the text fields of exported types that print as they are, by type. A text that is in neither this list nor
+// behind a Sensitive or a Secret is one that nobody has thought about: decide what it is, and write it down here if it tells
+// nothing of a person and opens nothing.
+var canaryPlain = map[string]string{
+	// What the caller hands in, and prints himself if he will; nothing of the client's prints it.
+	"AccountsQuery": "DataSourceID Users",
+	"AuthQuery":     "AccountIDs",
+	"IdentityQuery": "AccountIDs",
+	"LinkCreate":    "DataSourceID Description Expires RedirectURL RequireUsername",
+	"LinkUpdate":    "Description",
+
+	// Ids, names of companies and of their products, states, and what a number says without its account.
+	"Account":             "Group ID Name",
+	"Address":             "City Country Region",
+	"AuthAccount":         "ID Mask Name OfficialName PersistentAccountID Subtype Type VerificationStatus",
+	"AuthNumbers":         "RequestID",
+	"BACSNumber":          "AccountID SortCode",
+	"ACHNumber":           "AccountID RoutingNumber WireRoutingNumber",
+	"EFTNumber":           "AccountID BranchNumber InstitutionNumber",
+	"InternationalNumber": "AccountID BIC",
+	"Balances":            "Available Currency Current Limit",
+	"BankAccount":         "ID Mask Name Nickname OriginalID Type",
+	"BankLink":            "AvailableProducts ErrorCode ID InstitutionAvatar InstitutionID InstitutionName LinkTags Products Provider State Tags Webhook",
+	"DataSource":          "ID Name",
+	"Item":                "AvailableProducts BilledProducts ConsentedProducts ID InstitutionID Products Webhook",
+	"ItemError":           "Code DisplayMessage DocumentationURL Message RequestID SuggestedAction Type",
+	"Login":               "AdditionalScopes DefaultScopes ID Type",
+	"LoginLink":           "DataSourceID DataSourceName Description ID LoginID RedirectURL Status UserID",
+	"PhoneNumber":         "Type",
+	"ProductStatus":       "ErrorCode ErrorMessage Unavailable",
+	"User":                "ID",
+
+	// What may be logged.
+	"Attempt":      "API Code Failure Operation RequestID Route",
+	"Cooldown":     "API Operation Route",
+	"Error":        "API Code Description DisplayMessage DocumentationURL LinkErrorCode Message Operation Outcome PlaidType RequestID SuggestedAction",
+	"FieldError":   "Location Message Type",
+	"Response":     "RequestID",
+	"TokenRenewal": "API Code Failure",
+	"Wait":         "API Operation Reason Route",
+}
+
+func TestCanaryKnowsEveryField(t *testing.T) {
+	found := map[string]string{}
+	for typ := range canaryTypes() {
+		var texts []string
+		for f := range typ.Fields() {
+			if f.IsExported() && !f.Anonymous && holdsText(f.Type) {
+				texts = append(texts, f.Name)
+			}
+		}
+		slices.Sort(texts)
+		if len(texts) > 0 {
+			found[typ.Name()] = strings.Join(texts, " ")
+		}
+	}
+	require.Equal(t, canaryPlain, found)
+
+	// The check notices a text that is not written down, and none that is hidden.
+	for v, texts := range map[any]bool{
+		"": true, LinkOpen: true, Sensitive{}: false, Secret{}: false, Timestamp{}: false, Attempt{}: false, true: false, [1]string{}: true,
+	} {
+		require.Equal(t, texts, holdsText(reflect.TypeOf(v)), "%T", v)
+	}
+	require.True(t, holdsText(reflect.TypeFor[map[Product]ProductStatus]()))
+	require.False(t, holdsText(reflect.TypeFor[[]Sensitive]()))
+}
+
+// holdsText reports whether a field is a text, or a list or map of them, that prints.
+func holdsText(typ reflect.Type) bool {
+	switch typ.Kind() {
+	case reflect.String:
+		return true
+	case reflect.Slice, reflect.Array, reflect.Pointer:
+		return typ.Elem().Kind() == reflect.Uint8 || holdsText(typ.Elem())
+	case reflect.Map:
+		return holdsText(typ.Key()) || holdsText(typ.Elem())
+	case reflect.Interface:
+		return typ != reflect.TypeFor[error]() && typ != reflect.TypeFor[context.Context]()
+	}
+	return false
+}
+
+// canaryTypes are all structs of this package that a method of a service takes or returns, a hook is told or a call fills in,
+// with those inside them.
+func canaryTypes() map[reflect.Type]bool {
+	all := map[reflect.Type]bool{}
+	var walk func(reflect.Type)
+	walk = func(typ reflect.Type) {
+		switch typ.Kind() {
+		case reflect.Pointer, reflect.Slice, reflect.Array:
+			walk(typ.Elem())
+		case reflect.Map:
+			walk(typ.Key())
+			walk(typ.Elem())
+		case reflect.Func:
+			for in := range typ.Ins() {
+				walk(in)
+			}
+			for out := range typ.Outs() {
+				walk(out)
+			}
+		case reflect.Struct:
+			if typ.PkgPath() != reflect.TypeFor[Client]().PkgPath() || leaf(typ) || all[typ] {
+				return
+			}
+			all[typ] = true
+			for f := range typ.Fields() {
+				if f.IsExported() {
+					walk(f.Type)
+				}
+			}
+		}
+	}
+	for service := range reflect.TypeFor[Client]().Fields() {
+		if !service.IsExported() {
+			continue
+		}
+		for m := range service.Type.Methods() {
+			for i := 1; i < m.Type.NumIn(); i++ { // not the service itself
+				if m.Type.In(i) != reflect.TypeFor[[]CallOption]() {
+					walk(m.Type.In(i))
+				}
+			}
+			for out := range m.Type.Outs() {
+				walk(out)
+			}
+		}
+	}
+	for _, typ := range []reflect.Type{reflect.TypeFor[Hooks](), reflect.TypeFor[Error](), reflect.TypeFor[Response]()} {
+		walk(typ)
+	}
+	return all
+}
+
+// Every exported type with JSON tags that is read from an answer is one that the canary has seen.
+func TestCanaryKnowsEveryAnswer(t *testing.T) {
+	seen := map[string]bool{}
+	for typ := range canaryTypes() {
+		seen[typ.Name()] = true
+	}
+	for name := range maps.Keys(answerTypes) {
+		if name != "accessToken" {
+			require.True(t, seen[name], name)
+		}
+	}
+}

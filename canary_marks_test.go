@@ -1,0 +1,164 @@
+package duolink
+
+import (
+	"encoding/json"
+	"path"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// secretAt is a text for one place that nobody may see. Its characters are those that an id has.
+func secretAt(place string) string {
+	return hiddenMark + "_" + strings.ToUpper(strings.NewReplacer(".", "_", "-", "_", " ", "_").Replace(place))
+}
+
+// Tails put into a text what JSON, URLs and HTML write in ways of their own.
+const (
+	awkwardTail    = ` &"ö" <+>/@\'%`
+	credentialTail = `+/="<&>'%`
+)
+
+func (w *canaryWorld) secretAt(place, tail string) string {
+	w.mark(place)
+	return secretAt(place) + tail
+}
+
+func (w *canaryWorld) mark(place string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.marks[place] = true
+}
+
+// canaryIDs are the text fields of arguments that take the characters of an id and no others.
+var canaryIDs = []string{"LinkCreate.DataSourceID", "AccountsQuery.DataSourceID"}
+
+// canaryUnset are fields of arguments that stay zero: of an expiry there is one, and a number is no text.
+var canaryUnset = []string{
+	"LinkCreate.ExpiresAt", "LinkCreate.ExpiresIn", "AccountsQuery.CacheMinutes", "PageOptions.Offset", "PageOptions.Limit",
+}
+
+// argument is a value of a parameter's type with a mark in every text. A type of which it knows nothing fails the test.
+func (w *canaryWorld) argument(t *testing.T, typ reflect.Type, place, spoil string) reflect.Value {
+	v := reflect.New(typ).Elem()
+	switch {
+	case typ == reflect.TypeFor[Secret]():
+		v.Set(reflect.ValueOf(NewSecret(w.secretAt(place, credentialTail+spoil))))
+	case typ == reflect.TypeFor[string]() && (!strings.Contains(place, "Field.") || slices.ContainsFunc(canaryIDs, func(id string) bool { return strings.HasSuffix(place, id) })):
+		v.SetString(w.secretAt(strings.TrimPrefix(place, "Field."), spoil))
+	case typ.Kind() == reflect.String:
+		v.SetString(w.secretAt(strings.TrimPrefix(place, "Field."), awkwardTail+spoil))
+	case typ.Kind() == reflect.Slice:
+		v.Set(reflect.Append(v, w.argument(t, typ.Elem(), "Field."+strings.TrimPrefix(place, "Field."), spoil)))
+	case typ.Kind() == reflect.Struct:
+		for f := range typ.Fields() {
+			if name := typ.Name() + "." + f.Name; !slices.Contains(canaryUnset, name) {
+				v.FieldByIndex(f.Index).Set(w.argument(t, f.Type, "Field."+name, spoil))
+			}
+		}
+	default:
+		require.Failf(t, "no mark", "%s: of a %s the canary knows nothing", place, typ)
+	}
+	return v
+}
+
+// canaryRoutes say what is asked for with a method and a path.
+var canaryRoutes = []struct {
+	method, path string
+	answer       reflect.Type
+}{
+	{"GET", "/v2/query/accounts", reflect.TypeFor[[]LoginAccounts]()},
+	{"GET", "/v2/ds/logins", reflect.TypeFor[[]Login]()},
+	{"GET", "/v2/ds/login/links", reflect.TypeFor[[]LoginLink]()},
+	{"GET", "/v2/ds/login/*", reflect.TypeFor[Login]()},
+	{"GET", "/v2/ds/login/*/accounts", reflect.TypeFor[[]Account]()},
+	{"GET", "/v2/ds/login/link/*", reflect.TypeFor[LoginLink]()},
+	{"POST", "/v2/ds/login/link", reflect.TypeFor[LoginLink]()},
+	{"PATCH", "/v2/ds/login/link/*", reflect.TypeFor[LoginLink]()},
+	{"PUT", "/v2/ds/login/link/*/close", reflect.TypeFor[LoginLink]()},
+	{"GET", "/links/*/identity", reflect.TypeFor[Identity]()},
+	{"GET", "/links/*/accounts/numbers", reflect.TypeFor[AccountNumbers]()},
+	{"GET", "/links/*", reflect.TypeFor[BankLink]()},
+	{"POST", "/links/*/products", reflect.TypeFor[BankLink]()},
+	{"POST", "/plaid-compatible/auth/get", reflect.TypeFor[AuthNumbers]()},
+}
+
+// answerTo is the good answer, in either spelling of its members.
+func (w *canaryWorld) answerTo(a asked, aliased bool) string {
+	_, p, _ := strings.Cut(strings.TrimPrefix(a.URL.Path, "/"), "/")
+	p = "/" + p
+	switch {
+	case p == "/auth/token":
+		return mustJSON(map[string]any{"access_token": w.secretAt("exchanged token", credentialTail), "expires_in": 3600})
+	case a.Method == "DELETE":
+		return `{"data":{"result":true}}`
+	}
+	for _, route := range canaryRoutes {
+		if ok, _ := path.Match(route.path, p); !ok || a.Method != route.method {
+			continue
+		}
+		data := w.sample(route.answer, route.answer.Name(), aliased)
+		if !strings.HasPrefix(p, "/v2/") {
+			return mustJSON(data)
+		}
+		return mustJSON(map[string]any{
+			"meta": map[string]any{"query": map[string]any{"cache_minutes": 60}, "paginate": map[string]any{"total": 1}}, "data": data,
+		})
+	}
+	panic("nothing is known of " + a.Method + " " + p)
+}
+
+// sample is JSON with a mark in every text of a type: the hidden one where it is Sensitive, the plain one elsewhere, and the
+// hidden one in a member that the type has not.
+func (w *canaryWorld) sample(typ reflect.Type, place string, aliased bool) any {
+	text := plainMark + "_" + place
+	switch {
+	case typ == reflect.TypeFor[Sensitive]():
+		return w.secretAt(place, " & Sons 6789")
+	case typ == reflect.TypeFor[Timestamp]():
+		return text
+	case typ == reflect.TypeFor[Decimal]():
+		return json.Number("340.12")
+	}
+	switch typ.Kind() {
+	case reflect.Bool:
+		return true
+	case reflect.Int64:
+		return 42
+	case reflect.Slice:
+		return []any{w.sample(typ.Elem(), place, aliased)}
+	case reflect.Map:
+		return map[string]any{text: w.sample(typ.Elem(), place, aliased)}
+	case reflect.Struct:
+		return w.object(typ, aliased)
+	}
+	if strings.HasSuffix(place, ".RequestID") { // of all that a server says it is there to be printed
+		return "req-0001"
+	}
+	w.mark(place)
+	return text
+}
+
+func (w *canaryWorld) object(typ reflect.Type, aliased bool) map[string]any {
+	o := map[string]any{"a_new_member": w.secretAt(typ.Name()+".unknown", "")}
+	for f := range typ.Fields() {
+		if f.Anonymous {
+			for name, v := range w.object(f.Type, aliased) {
+				o[name] = v
+			}
+			continue
+		}
+		name := f.Tag.Get("json")
+		for alias, tag := range aliases[typ.Name()] {
+			if aliased && tag == name {
+				name = alias
+				break
+			}
+		}
+		o[name] = w.sample(f.Type, typ.Name()+"."+f.Name, aliased)
+	}
+	return o
+}
