@@ -248,6 +248,9 @@ func (t *trip) confidential() []string {
 	if c := t.client.auth[t.op.api.vendor()]; c != nil { // also those that another API of the vendor takes
 		all = append(all, c.secrets()...)
 	}
+	if t.auth != nil { // a call's own, which a flow never puts into a header
+		all = append(all, t.auth.secrets()...)
+	}
 	for _, name := range credentialHeaders {
 		all = append(all, strings.TrimPrefix(t.header.Get(name), "Bearer "))
 	}

@@ -26,7 +26,9 @@ var canaryPlain = map[string]string{
 	"Account":             "Group ID Name",
 	"Address":             "City Country Region",
 	"AuthAccount":         "ID Mask Name OfficialName PersistentAccountID Subtype Type VerificationStatus",
+	"AccountOwner":        "AccountIDs",
 	"AuthNumbers":         "RequestID",
+	"RefreshProgress":     "Product",
 	"BACSNumber":          "AccountID SortCode",
 	"ACHNumber":           "AccountID RoutingNumber WireRoutingNumber",
 	"EFTNumber":           "AccountID BranchNumber InstitutionNumber",
@@ -46,7 +48,7 @@ var canaryPlain = map[string]string{
 	// What may be logged.
 	"Attempt":      "API Code Failure Operation RequestID Route",
 	"Cooldown":     "API Operation Route",
-	"Error":        "API Code Description DisplayMessage DocumentationURL LinkErrorCode Message Operation Outcome PlaidType RequestID SuggestedAction",
+	"Error":        "API Code Description DisplayMessage DocumentationURL LinkErrorCode Message Operation Outcome PlaidType ProductErrorCode RequestID SuggestedAction",
 	"FieldError":   "Location Message Type",
 	"Response":     "RequestID",
 	"TokenRenewal": "API Code Failure",
@@ -118,6 +120,11 @@ func canaryTypes() map[reflect.Type]bool {
 				return
 			}
 			all[typ] = true
+			for m := range reflect.PointerTo(typ).Methods() { // what is made of an answer
+				for out := range m.Type.Outs() {
+					walk(out)
+				}
+			}
 			for f := range typ.Fields() {
 				if f.IsExported() {
 					walk(f.Type)

@@ -2,11 +2,15 @@ package duolink
 
 import (
 	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"path"
 	"reflect"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -34,12 +38,7 @@ func (w *canaryWorld) mark(place string) {
 }
 
 // canaryIDs are the text fields of arguments that take the characters of an id and no others.
-var canaryIDs = []string{"LinkCreate.DataSourceID", "AccountsQuery.DataSourceID"}
-
-// canaryUnset are fields of arguments that stay zero: of an expiry there is one, and a number is no text.
-var canaryUnset = []string{
-	"LinkCreate.ExpiresAt", "LinkCreate.ExpiresIn", "AccountsQuery.CacheMinutes", "PageOptions.Offset", "PageOptions.Limit",
-}
+var canaryIDs = []string{"LinkCreate.DataSourceID", "AccountsQuery.DataSourceID", "LoginLink.ID"}
 
 // argument is a value of a parameter's type with a mark in every text. A type of which it knows nothing fails the test.
 func (w *canaryWorld) argument(t *testing.T, typ reflect.Type, place, spoil string) reflect.Value {
@@ -51,13 +50,27 @@ func (w *canaryWorld) argument(t *testing.T, typ reflect.Type, place, spoil stri
 		v.SetString(w.secretAt(strings.TrimPrefix(place, "Field."), spoil))
 	case typ.Kind() == reflect.String:
 		v.SetString(w.secretAt(strings.TrimPrefix(place, "Field."), awkwardTail+spoil))
+	case typ == reflect.TypeFor[Sensitive]():
+		v.Set(reflect.ValueOf(NewSensitive(w.secretAt(strings.TrimPrefix(place, "Field."), awkwardTail+spoil))))
+	case typ == reflect.TypeFor[*http.Request](): // a browser's, back from a login
+		query := url.Values{redirectParameter: {w.secretAt("LoginLink.RedirectVerifier", awkwardTail+spoil)}, "state": {w.secretAt("browser", "")}}
+		v.Set(reflect.ValueOf(httptest.NewRequest(http.MethodGet, "/?"+query.Encode(), nil)))
+	case typ.Kind() == reflect.Func: // that of a wait's progress, which has an answer in it and an error
+		v.Set(reflect.MakeFunc(typ, func(in []reflect.Value) []reflect.Value {
+			if !w.echoes {
+				w.value("answer", in[0].Interface())
+			}
+			if err, ok := in[0].FieldByName("Err").Interface().(error); ok {
+				w.value("error", err)
+			}
+			return nil
+		}))
+	case typ == reflect.TypeFor[time.Time](), typ == reflect.TypeFor[Timestamp](), typ.Kind() == reflect.Int, typ.Kind() == reflect.Int64: // no texts
 	case typ.Kind() == reflect.Slice:
 		v.Set(reflect.Append(v, w.argument(t, typ.Elem(), "Field."+strings.TrimPrefix(place, "Field."), spoil)))
 	case typ.Kind() == reflect.Struct:
 		for f := range typ.Fields() {
-			if name := typ.Name() + "." + f.Name; !slices.Contains(canaryUnset, name) {
-				v.FieldByIndex(f.Index).Set(w.argument(t, f.Type, "Field."+name, spoil))
-			}
+			v.FieldByIndex(f.Index).Set(w.argument(t, f.Type, "Field."+typ.Name()+"."+f.Name, spoil))
 		}
 	default:
 		require.Failf(t, "no mark", "%s: of a %s the canary knows nothing", place, typ)
@@ -101,6 +114,14 @@ func (w *canaryWorld) answerTo(a asked, aliased bool) string {
 			continue
 		}
 		data := w.sample(route.answer, route.answer.Name(), aliased)
+		if route.answer == reflect.TypeFor[BankLink]() { // a refresh is done as soon as somebody looks
+			fresh := map[string]any{"refreshed_at": time.Now().UTC().Format(time.RFC3339Nano)}
+			data.(map[string]any)["products"].(map[string]any)[string(ProductIdentity)] = fresh
+			data.(map[string]any)["products"].(map[string]any)[string(ProductAccountNumbers)] = fresh
+		}
+		if a.Method == "POST" && route.answer == reflect.TypeFor[LoginLink]() { // of the data source that was asked for
+			delete(data.(map[string]any), "ds_id")
+		}
 		if !strings.HasPrefix(p, "/v2/") {
 			return mustJSON(data)
 		}
@@ -110,6 +131,9 @@ func (w *canaryWorld) answerTo(a asked, aliased bool) string {
 	}
 	panic("nothing is known of " + a.Method + " " + p)
 }
+
+// canaryAccountID is one for all, so that numbers are those of an account.
+const canaryAccountID = plainMark + "_account_id"
 
 // sample is JSON with a mark in every text of a type: the hidden one where it is Sensitive, the plain one elsewhere, and the
 // hidden one in a member that the type has not.
@@ -159,6 +183,9 @@ func (w *canaryWorld) object(typ reflect.Type, aliased bool) map[string]any {
 			}
 		}
 		o[name] = w.sample(f.Type, typ.Name()+"."+f.Name, aliased)
+		if name == "account_id" {
+			o[name] = canaryAccountID
+		}
 	}
 	return o
 }

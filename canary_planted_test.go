@@ -52,7 +52,7 @@ func (v openOption) Format(fmt.State, rune) {
 
 var plantedLeaks = map[string]plantedLeak{
 	"a plain text where a Sensitive belongs": {way: "answer", value: func(w *canaryWorld) { w.value("answer", plainIBAN{secretAt("iban")}) }},
-	"a Sensitive that marshals":              {way: "answer", value: func(w *canaryWorld) { w.value("answer", []any{revealing{newSensitive(secretAt("iban"))}}) }},
+	"a Sensitive that marshals":              {way: "answer", value: func(w *canaryWorld) { w.value("answer", []any{revealing{NewSensitive(secretAt("iban"))}}) }},
 	"a verb that nobody thinks of":           {way: "answer", value: func(w *canaryWorld) { w.value("answer", talkative{secretAt("iban")}) }},
 
 	"a wrapper that names the URL": {
@@ -93,7 +93,7 @@ var plantedLeaks = map[string]plantedLeak{
 
 	"a hook that is told the id": {way: "hook", plant: func(w *canaryWorld, a asked) { w.value("hook", openAttempt{LinkID: a.part("")}) }},
 	"a context that has the text": {way: "hook", plant: func(w *canaryWorld, a asked) {
-		w.value("hook", context.WithValue(a.Context(), tripKey{}, secretAt("trip")))
+		w.carried("hook", context.WithValue(a.Context(), tripKey{}, &plainIBAN{secretAt("trip")}))
 	}},
 	"a response in the open":      {way: "response", value: func(w *canaryWorld) { w.value("response", openResponse{[]byte(secretAt("body"))}) }},
 	"a group with the credential": {way: "limiter", plant: func(w *canaryWorld, a asked) { w.value("limiter", "supermetrics/"+strings.ToLower(a.part(""))) }},

@@ -32,6 +32,7 @@ type situation struct {
 	panics   string // the hook that panics
 	spoil    string // what makes every text argument a wrong one
 	good     bool   // the call succeeds
+	echoes   bool   // a plain member of the answer says what was sent, which is the server's affair
 	foreign  bool   // the cause's own words are those of the caller's transport, which are his to print
 	all      bool   // with every kind of credential; the others take turns
 	brief    bool   // there are many like it: without the rarer verbs
@@ -55,6 +56,7 @@ func canarySituations() (all []situation) {
 	all = append(all, quotations()...)
 	all = append(all, brokenAnswers()...)
 	all = append(all, brokenConnections()...)
+	all = append(all, disappointments()...)
 	for _, s := range slices.Clone(all[5:]) { // what can happen to the token exchange can happen to it on the way to any call
 		s.name, s.exchange, s.good = s.name+", in the token exchange", true, false
 		all = append(all, s)
@@ -341,6 +343,42 @@ func brokenConnections() (all []situation) {
 			return reply(503, a.refusal("envelope", "SERVICE_UNAVAILABLE", a.part("")), "Retry-After", "30"), nil
 		}},
 	)
+}
+
+// disappointments are good answers in which a resource says of itself that it cannot serve, in words that quote.
+func disappointments() (all []situation) {
+	add := func(name string, change func(a asked, words string, o map[string]any)) {
+		all = append(all, situation{name: name, echoes: true, answer: func(a asked) (*http.Response, error) {
+			var o map[string]any
+			if err := json.Unmarshal([]byte(a.w.answerTo(a, false)), &o); err != nil {
+				return nil, err
+			}
+			link := o
+			if data, ok := o["data"].(map[string]any); ok {
+				link = data
+			}
+			change(a, strings.Join(a.parts(), " and "), link)
+			return reply(200, mustJSON(o)), nil
+		}})
+	}
+	product := func(status map[string]any) map[string]any {
+		return map[string]any{string(ProductIdentity): status, string(ProductAccountNumbers): status}
+	}
+	add("a bank link in error", func(a asked, _ string, o map[string]any) { o["state"], o["error_code"] = "error", a.part("") })
+	add("a deleted bank link", func(_ asked, _ string, o map[string]any) { o["state"] = "deleted" })
+	add("a product that cannot be had", func(_ asked, words string, o map[string]any) {
+		o["products"] = product(map[string]any{"unavailable": words})
+	})
+	add("a refresh that fails", func(a asked, words string, o map[string]any) {
+		o["products"] = product(map[string]any{"last_attempted_at": time.Now().Format(time.RFC3339), "error_code": a.part(""), "error_message": words})
+	})
+	add("a refresh that does not end", func(_ asked, _ string, o map[string]any) { o["products"] = product(nil) })
+	for _, status := range []string{"OPEN", "CLOSED", "EXPIRED"} {
+		add("a login link that is "+status, func(_ asked, words string, o map[string]any) {
+			o["status_code"], o["login_id"], o["description"] = status, nil, plainMark
+		})
+	}
+	return all
 }
 
 type failingReader struct{ err error }

@@ -53,9 +53,9 @@ func TestCanaryKnowsEveryMethod(t *testing.T) {
 	}
 	require.ElementsMatch(t, strings.Fields(`
 		Logins.ListAccounts Logins.EachAccount Logins.List Logins.Get Logins.Revoke Logins.Accounts
-		Links.List Links.Get Links.Create Links.Update Links.Close
-		Identity.Get Identity.Link Identity.Refresh
-		Auth.Get Auth.Numbers
+		Links.List Links.Get Links.Create Links.Update Links.Close Links.Await Links.ConfirmRedirect Links.CreateOnce
+		Identity.Get Identity.Link Identity.Refresh Identity.RefreshAndGet
+		Auth.Get Auth.Numbers Auth.RefreshAndNumbers
 	`), names)
 }
 

@@ -25,6 +25,7 @@ type canaryWorld struct {
 	runs     int
 	requests int
 	quoted   int // texts that the server said back
+	echoes   bool
 	revealed int // answers that had marks in them, behind Reveal
 }
 
@@ -95,9 +96,16 @@ type canaryLimiter struct {
 func (l canaryLimiter) Wait(ctx context.Context, group string) error {
 	l.w.value("limiter", group)
 	if !l.s.brief {
-		l.w.value("limiter", ctx)
+		l.w.carried("limiter", ctx)
 	}
 	return nil
+}
+
+// carried prints what this package has put into a context, as fmt finds it there. The rest of it is the standard library's, and
+// not to be looked into while another goroutine may cancel it.
+func (w *canaryWorld) carried(way string, ctx context.Context) {
+	w.add(way, fmt.Sprint(ctx))
+	w.value(way, struct{ val any }{ctx.Value(tripKey{})})
 }
 
 const hookPanic = "a hook's own words"
@@ -107,7 +115,7 @@ func (w *canaryWorld) hooks(s situation) Hooks {
 	told := func(name string, ctx context.Context, v any) {
 		w.value("hook", v)
 		if name != "AttemptEnd" && !s.brief {
-			w.value("hook", ctx)
+			w.carried("hook", ctx)
 		}
 		if name == s.panics {
 			panic(hookPanic)
@@ -122,9 +130,12 @@ func (w *canaryWorld) hooks(s situation) Hooks {
 	}
 }
 
+// canaryWaits are the methods that ask again and again while it may help.
+var canaryWaits = []string{"Links.Await", "Identity.RefreshAndGet", "Auth.RefreshAndNumbers"}
+
 // run makes one call and prints all that comes of it.
 func (w *canaryWorld) run(t *testing.T, m canaryMethod, v variant, s situation) {
-	w.formats = canaryFormats
+	w.formats, w.echoes = canaryFormats, s.echoes
 	if s.brief {
 		w.formats = briefFormats
 	}
@@ -136,8 +147,11 @@ func (w *canaryWorld) run(t *testing.T, m canaryMethod, v variant, s situation) 
 		callOpts = append(callOpts, v.call(w)...)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	if s.ctx != nil {
+	switch {
+	case s.ctx != nil:
 		ctx, cancel = s.ctx()
+	case slices.Contains(canaryWaits, m.name):
+		ctx, cancel = context.WithTimeout(context.Background(), 20*time.Second)
 	}
 	defer cancel()
 	var (
@@ -215,6 +229,7 @@ func (w *canaryWorld) answers(t *testing.T, values []any) {
 	require.NotEmpty(t, values)
 	for _, v := range values {
 		w.value("answer", v)
+		w.helpers(v)
 		if !holdsHidden(reflect.TypeOf(v), nil) {
 			continue
 		}
@@ -223,6 +238,22 @@ func (w *canaryWorld) answers(t *testing.T, values []any) {
 		require.Contains(t, string(b), plainMark, "%T", v)
 		if strings.Contains(string(b), hiddenMark) {
 			w.revealed++
+		}
+	}
+}
+
+// helpers prints what an answer's own methods make of it.
+func (w *canaryWorld) helpers(v any) {
+	for _, m := range reflect.ValueOf(v).Methods() {
+		var in []reflect.Value
+		switch typ := m.Type(); {
+		case typ.NumIn() == 1 && typ.In(0).Kind() == reflect.String:
+			in = append(in, reflect.ValueOf(canaryAccountID))
+		case typ.NumIn() > 0:
+			continue
+		}
+		for _, out := range m.Call(in) {
+			w.value("answer", out.Interface())
 		}
 	}
 }

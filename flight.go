@@ -142,6 +142,7 @@ func (t *trip) share(ctx context.Context, parts ...string) (string, error) {
 			return "", t.blame(err)
 		}
 		credential = h.Get("Authorization")
+		t.header = h // what no error may quote
 	}
 	return fmt.Sprintf("%q", append([]string{t.op.name, credential, t.choices()}, parts...)), nil
 }

@@ -9,6 +9,8 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -104,6 +106,31 @@ func TestQuotedRequestIDs(t *testing.T) {
 		_, err := replying(t, 200, `{"data":[]}`, "X-Request-Id", id).Logins.List(t.Context(), WithResponse(&r))
 		require.NoError(t, err)
 		require.Equal(t, id, r.RequestID)
+	}
+}
+
+// What a link says of its refresh is a server's word too, and a flow has no request of its own whose header would tell what
+// the credential was.
+func TestQuotedInAFlow(t *testing.T) {
+	for name, tc := range map[string]struct {
+		credentials Credentials
+		call        []CallOption
+	}{
+		"a token of the call": {ClientHeaders(testID, testSecret), []CallOption{WithToken(canaryTenant)}},
+		"a token function":    {BearerTokenFunc(func(context.Context) (string, error) { return canaryTenant, nil }), nil},
+		"a token":             {BearerToken(canaryTenant), nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c, _ := inMemory(t, func(r *http.Request) *http.Response {
+					return reply(200, `{"link_id":"`+bankLink+`","state":"connected","products":{"identity":{"last_attempted_at":"`+time.Now().Format(time.RFC3339)+
+						`","error_code":"no_permission","error_message":"Not for `+r.Header.Get("Authorization")+`"}}}`)
+				}, WithMoneyKit(tc.credentials))
+				_, err := c.Identity.RefreshAndGet(t.Context(), bankLink, IdentityQuery{}, RefreshOptions{}, tc.call...)
+				require.ErrorIs(t, err, ErrRefreshFailed)
+				require.Equal(t, "Not for Bearer [redacted]", asError(t, err).Description)
+			})
+		})
 	}
 }
 
