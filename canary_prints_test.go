@@ -114,12 +114,17 @@ func (p *prints) failure(err error, causes bool) {
 	wrapped := fmt.Errorf("context: %w", err)
 	p.value("error", err)
 	p.value("error", wrapped)
+	joined := errors.Join(io.EOF, err, wrapped)
+	p.formatted("error", joined)
+	p.encoded("error", joined)
 	for _, v := range []any{
-		errors.Join(io.EOF, err, wrapped), &url.Error{Op: "Get", URL: "https://host.test/", Err: err},
+		&url.Error{Op: "Get", URL: "https://host.test/", Err: err},
 		&net.OpError{Op: "read", Net: "tcp", Err: wrapped}, carrier[error]{err}, struct{ e error }{err}, []error{err}, map[string]any{"e": err},
 	} {
 		p.formatted("error", v)
-		p.encoded("error", v)
+		if len(p.formats) > len(briefFormats) {
+			p.encoded("error", v)
+		}
 	}
 	if e, ok := errors.AsType[*Error](err); ok {
 		p.value("error", *e)
