@@ -22,8 +22,8 @@ func secretAt(place string) string {
 
 // Tails put into a text what JSON, URLs and HTML write in ways of their own.
 const (
-	awkwardTail    = ` &"ö" <+>/@\'%`
-	credentialTail = `+/="<&>'%`
+	awkwardTail    = ` &"ö/`
+	credentialTail = `+="<`
 )
 
 func (w *canaryWorld) secretAt(place, tail string) string {

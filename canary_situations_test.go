@@ -207,7 +207,10 @@ func (a asked) parts() (all []string) {
 	for _, segment := range strings.Split(a.URL.Path, "/")[2:] { // not the base's own, which stands in the whole path
 		add(segment)
 	}
-	form, _ := url.ParseQuery(a.body)
+	var form url.Values
+	if a.Header.Get("Content-Type") == "application/x-www-form-urlencoded" {
+		form, _ = url.ParseQuery(a.body)
+	}
 	for _, values := range []url.Values{a.URL.Query(), form} {
 		for _, name := range slices.Sorted(maps.Keys(values)) {
 			for _, value := range values[name] {
@@ -380,10 +383,6 @@ func disappointments() (all []situation) {
 	}
 	return all
 }
-
-type failingReader struct{ err error }
-
-func (f failingReader) Read([]byte) (int, error) { return 0, f.err }
 
 // panics are hooks that panic, each in the middle of what it is told of.
 func panics() (all []situation) {
