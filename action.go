@@ -29,16 +29,16 @@ const (
 // Action names what to do next. There is one for every error of this package, also for codes that are new.
 func (e *Error) Action() Action {
 	switch {
-	case e.kind == ErrRateLimited || e.kind == ErrServer && e.RetryAfter > 0:
+	case e.kind == ErrRateLimited:
+		return ActionWaitUntil
+	case strings.HasPrefix(string(e.Code), "LICENSE_"):
+		return ActionContactSupport
+	case e.kind == ErrServer && e.RetryAfter > 0:
 		return ActionWaitUntil
 	case isCertificateError(e.Unwrap()):
 		return ActionFixRequest
 	}
-	license := Action("")
-	if strings.HasPrefix(string(e.Code), "LICENSE_") {
-		license = ActionContactSupport
-	}
-	return cmp.Or(codeActions[e.Code], license, linkActions[e.LinkErrorCode], productActions[e.ProductErrorCode], kindActions[e.kind], ActionRetry)
+	return cmp.Or(codeActions[e.Code], linkActions[e.LinkErrorCode], productActions[e.ProductErrorCode], kindActions[e.kind], ActionRetry)
 }
 
 // kindActions hold where neither a code nor the rest says more. What has no kind did not get an answer: it may next time.

@@ -1,9 +1,11 @@
 package duolink
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 )
 
@@ -29,37 +31,38 @@ type AwaitProgress struct {
 // ErrNotFound at once. When the context ends before, the error is ErrLoginPending and matches the context's.
 //
 // It asks after 2 s, then less and less often, to every 15 s: at most 300 requests for a link that lives for an hour, and
-// 6,500 for one that lives for a day. A failure that passes, such as a 502 or a 429, does not end the wait. A link can stay
-// open after its ExpiryTime, which is the server's to judge: give the context a deadline.
+// 6,500 for one that lives for a day. A failure that passes, such as a 502 or a 429, does not end the wait, unless the server
+// asks for more than an hour's pause, or than WithMaxWait allows: that is ErrLoginPending with a RetryAfter. A link can stay open
+// after its ExpiryTime, which is the server's to judge: give the context a deadline.
 func (s *LinksService) Await(ctx context.Context, linkID string, options AwaitOptions, opts ...CallOption) (*LoginLink, error) {
-	const flow = "links.await"
-	w := awaiting{grace: options.Grace}
-	switch {
-	case options.Grace < 0:
-		return nil, named(argumentError("Grace is negative"), Supermetrics, flow)
-	case options.Grace == 0:
-		w.grace = grace
+	op := linksGet.on(linkID)
+	op.name = "links.await"
+	if options.Grace < 0 {
+		op.invalid = argumentError("Grace is negative")
 	}
-	see := func() (look, error) { // each look is one request: the next one is its repetition
-		w.requests++
-		link, err := s.Get(ctx, linkID, append([]CallOption{WithoutRetry()}, opts...)...)
-		if err != nil {
-			return look{}, err
-		}
-		return w.judge(link, flow), nil
-	}
-	tell := func(err error, next time.Duration) {
-		if options.Progress != nil {
-			options.Progress(AwaitProgress{w.link, err, w.requests, next})
-		}
-	}
-	err := watch(ctx, see, tell, func(ended error) *Error {
-		return &Error{API: Supermetrics, Operation: flow, kind: ErrLoginPending, Message: "nobody has logged in yet", cause: &ended}
-	})
+	t, err := s.client.checked(ctx, op, opts)
 	if err != nil {
 		return nil, err
 	}
-	return &w.link, nil
+	a := &awaiting{grace: cmp.Or(options.Grace, grace)}
+	w := watching{patience: t.patience(), lapsed: a.pending}
+	w.see = func() (look, error) {
+		a.requests++
+		link, err := s.Get(ctx, linkID, append(slices.Clone(opts), WithoutRetry())...)
+		if err != nil {
+			return look{}, err
+		}
+		return a.judge(link), nil
+	}
+	w.tell = func(err error, next time.Duration) {
+		if options.Progress != nil {
+			options.Progress(AwaitProgress{a.link, err, a.requests, next})
+		}
+	}
+	if err := w.watch(ctx); err != nil {
+		return nil, err
+	}
+	return &a.link, nil
 }
 
 // awaiting is a wait for a login.
@@ -71,8 +74,8 @@ type awaiting struct {
 }
 
 // judge says whether the wait is over, and with what.
-func (w *awaiting) judge(link *LoginLink, flow string) look {
-	w.link = *link
+func (a *awaiting) judge(link *LoginLink) look {
+	a.link = *link
 	if link.LoginID != "" {
 		return look{over: true}
 	}
@@ -82,17 +85,23 @@ func (w *awaiting) judge(link *LoginLink, flow string) look {
 	case LinkExpired:
 		kind, message = ErrLinkExpired, "expired, and nobody has logged in"
 	default:
-		w.ended = time.Time{}
+		a.ended = time.Time{}
 		return look{}
 	}
-	if w.ended.IsZero() {
-		w.ended = time.Now()
+	if a.ended.IsZero() {
+		a.ended = time.Now()
 	}
-	left := w.grace - time.Since(w.ended)
+	left := a.grace - time.Since(a.ended)
 	if left <= 0 {
-		return look{over: true, end: &Error{API: Supermetrics, Operation: flow, kind: kind, Message: message}}
+		return look{over: true, end: &Error{API: Supermetrics, Operation: "links.await", kind: kind, Message: message}}
 	}
 	return look{most: left}
+}
+
+func (a *awaiting) pending(ended error, more string) *Error {
+	e := &Error{API: Supermetrics, Operation: "links.await", kind: ErrLoginPending, Message: "nobody has logged in yet" + more}
+	e.because(ended)
+	return e
 }
 
 // redirectParameter is what the verifier is called in the redirect. The vendor's pages do not say; hence the option.

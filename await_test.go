@@ -80,6 +80,11 @@ func TestAwaitEndings(t *testing.T) {
 				s.Script(sandbox.Fault{Operation: "links.get", Status: 429, Header: http.Header{"Retry-After": {"600"}}})
 			}, kind: ErrLoginPending, also: context.DeadlineExceeded, within: 0, least: 1, most: 1,
 		},
+		"a 429 of a day": {
+			id: open, script: func(_ *testing.T, _ *Client, s *sandbox.Sandbox) {
+				s.Script(sandbox.Fault{Operation: "links.get", Status: 429, Header: http.Header{"Retry-After": {"99999999999999"}}})
+			}, kind: ErrLoginPending, least: 1, most: 1,
+		},
 		"the credential is refused": {
 			id: open, script: func(_ *testing.T, _ *Client, s *sandbox.Sandbox) {
 				s.Script(sandbox.Fault{}, sandbox.Fault{Status: 401, Body: `{"error":"invalid_token"}`})
@@ -195,6 +200,20 @@ func TestAwaitIsToldAndCancelled(t *testing.T) {
 		}
 		require.Equal(t, 200, response.Status)
 		require.Equal(t, 4, s.Count(""))
+	})
+}
+
+// A caller says how long a pause of the server's may be.
+func TestAwaitPatience(t *testing.T) {
+	inBubble(t, nil, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
+		s.Script(sandbox.Fault{Operation: "links.get", Status: 429, Header: http.Header{"Retry-After": {"60"}}})
+		began := time.Now()
+		_, err := c.Links.Await(t.Context(), sandbox.OpenLoginLinkID, AwaitOptions{}, WithMaxWait(59*time.Second))
+		kindIs(t, err, ErrLoginPending)
+		require.NotErrorIs(t, err, context.DeadlineExceeded)
+		require.Equal(t, time.Minute, asError(t, err).RetryAfter)
+		require.Equal(t, "duolink: links.await: login pending: nobody has logged in yet; the latest look failed: rate limited", err.Error())
+		require.Zero(t, time.Since(began))
 	})
 }
 

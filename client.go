@@ -69,7 +69,8 @@ type Client struct {
 
 	// What callers share while it is under way.
 	creates   *flights[*LoginLink, struct{}]
-	refreshes *flights[[]byte, RefreshProgress]
+	refreshes *flights[freshness, RefreshProgress]
+	readings  *flights[[]byte, RefreshProgress]
 }
 
 // config is what the options write into.
@@ -102,7 +103,8 @@ func New(opts ...Option) (*Client, error) {
 		state:  &limitState{latest: map[API]RateLimit{}},
 
 		creates:   newFlights[*LoginLink, struct{}](),
-		refreshes: newFlights[[]byte, RefreshProgress](),
+		refreshes: newFlights[freshness, RefreshProgress](),
+		readings:  newFlights[[]byte, RefreshProgress](),
 	}
 	if err := c.config.apply(opts); err != nil {
 		return nil, named(err, "", "new")

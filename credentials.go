@@ -148,7 +148,8 @@ type tokenCache struct {
 
 	mu      sync.Mutex
 	token   Secret
-	renewAt time.Time
+	renewAt time.Time // ahead of its end
+	endsAt  time.Time
 	renewal *renewal // under way, or nil
 	failed  *renewal // the latest, if it failed
 	failing int      // how many have failed in a row
@@ -221,12 +222,25 @@ func (c *tokenCache) current(ctx context.Context) (Secret, error) {
 	if panicked != nil {
 		panic(panicked)
 	}
+	if token := c.rest(); r.err != nil && !token.IsZero() {
+		return token, nil
+	}
 	if e, ok := errors.AsType[*Error](r.err); ok { // each caller has its own: it is filled in on the way out
 		own := *e
 		own.RetryAfter = max(own.RetryAfter, time.Until(r.until))
 		return Secret{}, &own
 	}
 	return r.token, r.err
+}
+
+// rest is the old token where the renewal ahead of its end has failed, or nothing.
+func (c *tokenCache) rest() Secret {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if time.Now().Before(c.endsAt) {
+		return c.token
+	}
+	return Secret{}
 }
 
 // join returns the token where it is good, and else the renewal that is under way, or a new one.
@@ -269,14 +283,19 @@ func (c *tokenCache) run(ctx context.Context, r *renewal) {
 	if t, r.err = c.exchange(ctx); r.err == nil {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		r.token, c.token, c.renewAt = t.Token, t.Token, t.renewAt(began)
+		r.token, c.token = t.Token, t.Token
+		c.renewAt, c.endsAt = t.renewAt(began)
 	}
 }
 
-// settle notes how an exchange went. A hook that panics has not failed it.
+// settle notes how an exchange went. A hook that panics has not failed it, nor has what kept it from being sent.
 func (c *tokenCache) settle(r *renewal) {
-	if r.err == nil || r.panicked != nil {
-		c.failed, c.failing = nil, 0
+	last := c.failed
+	c.failed = nil
+	if last == nil || time.Since(last.until) > longestHold { // not in a row
+		c.failing = 0
+	}
+	if e, ok := errors.AsType[*Error](r.err); r.panicked != nil || !ok || e.Attempts == 0 {
 		return
 	}
 	r.until = time.Now().Add(min(shortestHold<<min(c.failing, 5), longestHold))
@@ -336,14 +355,14 @@ func (t *accessToken) decode(d *jx.Decoder) error {
 
 // renewAt is when the token should be replaced: ahead of its end by a tenth of its life, at most a minute. A life that the
 // server does not state is taken for five minutes; a token that is refused earlier is renewed then.
-func (t *accessToken) renewAt(now time.Time) time.Time {
+func (t *accessToken) renewAt(now time.Time) (ahead, end time.Time) {
 	const unstated, longest = 300, 366 * 24 * 3600
 	seconds := t.ExpiresIn
 	if seconds <= 0 {
 		seconds = unstated
 	}
 	life := time.Duration(min(seconds, longest)) * time.Second
-	return now.Add(life - min(life/10, time.Minute))
+	return now.Add(life - min(life/10, time.Minute)), now.Add(life)
 }
 
 // cleanToken applies the rules for bearer credentials: trimmed, "Bearer " taken off, and nothing that could not stand in

@@ -530,6 +530,45 @@ func TestFailedExchangeIsNotHammered(t *testing.T) {
 	})
 }
 
+// stubborn lets the first token exchange not out.
+type stubborn struct{ asked int }
+
+func (l *stubborn) Wait(_ context.Context, group string) error {
+	if strings.HasPrefix(group, "auth.token") {
+		if l.asked++; l.asked == 1 {
+			return context.DeadlineExceeded
+		}
+	}
+	return nil
+}
+
+// An exchange that was not sent has told nothing about the next one.
+func TestExchangeThatWasNotSent(t *testing.T) {
+	inWorld(t, func(t *testing.T, w world) {
+		c := w.client(t, exchanging(), WithLimiter(&stubborn{}))
+		require.ErrorIs(t, linkOf(t.Context(), c), context.DeadlineExceeded)
+		require.Zero(t, w.Count("auth.token"))
+		require.NoError(t, linkOf(t.Context(), c))
+	})
+}
+
+// Where a renewal ahead of the token's end fails, the token is good until then.
+func TestRenewalThatFailsAheadOfTheEnd(t *testing.T) {
+	inWorld(t, func(t *testing.T, w world) {
+		c := w.client(t, exchanging())
+		require.NoError(t, linkOf(t.Context(), c))
+		time.Sleep(59*time.Minute + 10*time.Second)
+		w.Script(sandbox.Fault{Operation: "auth.token", Status: 401, Body: nativeBody("api_error.auth.unauthorized"), Times: -1})
+		for range 10 {
+			require.NoError(t, linkOf(t.Context(), c))
+			time.Sleep(4 * time.Second)
+		}
+		require.Less(t, w.Count("auth.token"), 8)
+		time.Sleep(time.Minute)
+		require.ErrorIs(t, linkOf(t.Context(), c), ErrUnauthorized)
+	}, sandbox.WithTokenLife(time.Hour))
+}
+
 // The exchange that fails before a repetition gives each caller an error of its own to keep and to change.
 func TestFailedExchangeBeforeARepetition(t *testing.T) {
 	inWorld(t, func(t *testing.T, w world) {

@@ -46,13 +46,18 @@
 // [LinksService.Await] waits until somebody has logged in through a login link, [LinksService.ConfirmRedirect] decides whether a
 // browser comes back from one, and [LinksService.CreateOnce] makes a link that is safe to ask for twice.
 // [IdentityService.RefreshAndGet] and [AuthService.RefreshAndNumbers] have a bank asked anew and read the answer once. They are made of
-// the calls above, and every request of theirs keeps to the same rules.
+// the calls above, and every request of theirs keeps to the same rules; an error of one of their requests names that request's
+// operation, one of the flow its own.
+//
+// CreateOnce and the two refreshes are runs that callers share, with the call options of the first. A run does not know
+// its callers' deadlines: a caller whose context ends leaves it, at that time. When all have left, it ends, unless it has
+// sent what should not be sent twice. Then it goes on, for ten minutes at most, so that whoever calls again finds it.
 //
 // # What is never printed
 //
-// Credentials never print: those that a struct holds are a [Secret]. What answers carry of people and their accounts is a [Sensitive]: names, e-mail addresses,
-// phone numbers, streets, postal codes, account numbers, IBANs, login URLs. Both print a mask under every verb of fmt and in
-// slog, also inside other values, and come out through Reveal alone. The text of an error names the operation, the
-// status, the code, the server's message and the request id; never an id that was passed in, a query, a body or a credential,
-// even where the server quotes them.
+// Credentials never print: those that a struct holds are a [Secret]. What answers carry of people and their accounts is a
+// [Sensitive]: names, e-mail addresses, phone numbers, streets, postal codes, account numbers, IBANs, login URLs. Both print a
+// mask under every verb of fmt and in slog, also inside other values, and come out through Reveal alone. The text of an error
+// names the operation, the status, the code, the server's message and the request id; never an id that was passed in, a query,
+// a body or a credential, even where the server quotes them.
 package duolink

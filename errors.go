@@ -82,7 +82,8 @@ type Error struct {
 	Description string
 	RequestID   string // what the vendor's support asks for
 	// RetryAfter is how long to wait: the server's word, or, of a call that was not sent because an earlier one was refused,
-	// what is left of it. 0 where the server asked for nothing.
+	// what is left of it. After a failed token exchange it is at least the time for which none is tried. 0 where nobody asked
+	// for a wait.
 	RetryAfter       time.Duration
 	DocumentationURL string
 	// LinkErrorCode is what is wrong with the link, with ErrLinkState from MoneyKit.
@@ -229,6 +230,7 @@ func named(err error, api API, operation string) *Error {
 // because adds to what the error matches why there was no other attempt: a context's end, a limiter, a credential.
 func (e *Error) because(err error) {
 	switch cause := e.Unwrap(); {
+	case err == nil:
 	case cause == nil:
 		e.cause = &err
 	case !errors.Is(cause, err):

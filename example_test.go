@@ -179,9 +179,11 @@ func ExampleLinksService_ConfirmRedirect() {
 		return nil
 	}
 	connected := func(w http.ResponseWriter, r *http.Request) { // where RedirectURL leads
-		link, err := client.Links.ConfirmRedirect(r.Context(), rows[jobID], r)
+		ctx, cancel := context.WithTimeout(r.Context(), 20*time.Second)
+		defer cancel()
+		link, err := client.Links.ConfirmRedirect(ctx, rows[jobID], r)
 		if errors.Is(err, duolink.ErrLoginPending) {
-			link, err = client.Links.Await(r.Context(), rows[jobID].ID, duolink.AwaitOptions{})
+			link, err = client.Links.Await(ctx, rows[jobID].ID, duolink.AwaitOptions{})
 		}
 		if err != nil { // ErrRedirectMismatch: forged; ErrLinkClosed, ErrLinkExpired: over
 			http.Error(w, "not connected", http.StatusForbidden)
@@ -217,7 +219,8 @@ func ExampleIdentityService_RefreshAndGet() {
 	}
 	run := func() error {
 		who, err := client.Identity.RefreshAndGet(ctx, linkID, duolink.IdentityQuery{}, duolink.RefreshOptions{MaxAge: 72 * time.Hour})
-		if e, ok := errors.AsType[*duolink.Error](err); ok {
+		if err != nil {
+			e, _ := errors.AsType[*duolink.Error](err)
 			return hold(e.Action(), e.RetryAfter) // wait, reauthenticate, ask permission: there is one for every error
 		}
 		numbers, err := client.Auth.Get(ctx, duolink.AuthQuery{AccessToken: accessToken})

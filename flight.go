@@ -1,6 +1,7 @@
 package duolink
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -12,26 +13,27 @@ import (
 )
 
 // flights are runs that callers share: those who want the same at the same time, as the same tenant, wait for one run. A run has
-// a life of its own: it ends early only when everybody who waits for it has given up.
+// a life of its own: it ends early only when everybody who waits for it has given up, and nothing was sent that should not
+// be sent twice. Then it goes on for a while, so that who comes back finds it.
 type flights[T, P any] struct {
 	mu      sync.Mutex
 	running map[string]*flight[T, P]
 }
 
-// errUnfinished is what those get of a run that a hook's panic has ended who do not get the panic.
-var errUnfinished = &Error{Outcome: Unknown, Message: "the run that the call shared did not end well"}
+// alone is how long a run that has sent something goes on when nobody waits for it.
+const alone = 10 * time.Minute
 
-func newFlights[T, P any]() *flights[T, P] {
-	return &flights[T, P]{running: map[string]*flight[T, P]{}}
-}
-
-// flight is one run. flights.mu guards what changes.
+// flight is one run. The mutex of all guards what changes.
 type flight[T, P any] struct {
-	cancel  context.CancelFunc
-	done    chan struct{}
-	waiting int
-	news    P             // the latest progress
-	changed chan struct{} // closed when there is some
+	all       *flights[T, P]
+	key       string
+	cancel    context.CancelFunc
+	waiting   int
+	committed bool          // something was sent that should not be sent twice
+	end       *time.Timer   // of a run that nobody waits for
+	news      P             // the latest progress
+	changed   chan struct{} // closed when there is some
+	done      chan struct{}
 
 	// What came of it, once done is closed.
 	result   T
@@ -41,82 +43,142 @@ type flight[T, P any] struct {
 	told     sync.Once // of the panic
 }
 
-// run does the work of a flight: it may tell of its progress, and fills in the response of its latest call.
-type run[T, P any] func(ctx context.Context, response *Response, tell func(P)) (T, error)
+// run does the work of a flight. It tells of its progress, says before it sends what should not be sent twice, and fills
+// in the response of its latest call.
+type run[T, P any] func(ctx context.Context, f *flight[T, P]) (T, error)
+
+// errUnfinished is what those get of a run that a hook's panic has ended who do not get the panic.
+var errUnfinished = &Error{Outcome: Unknown, Message: "the run that the call shared did not end well"}
+
+func newFlights[T, P any]() *flights[T, P] {
+	return &flights[T, P]{running: map[string]*flight[T, P]{}}
+}
 
 // join waits for the run under this key, and starts it where there is none. Progress reaches each caller on its own
-// goroutine, and what a hook panics with one of them.
-func (f *flights[T, P]) join(ctx context.Context, key string, run run[T, P], progress func(P)) (*flight[T, P], error) {
-	one, changed := f.enter(ctx, key, run)
-	defer f.leave(key, one)
+// goroutine, and what a hook panics with one of them. An error is the context's.
+func (fs *flights[T, P]) join(ctx context.Context, key string, run run[T, P], progress func(P)) (*flight[T, P], error) {
+	if err := ctx.Err(); err != nil {
+		return &flight[T, P]{all: fs}, err
+	}
+	f, changed := fs.enter(ctx, key, run)
+	defer f.leave()
 	for {
 		select {
-		case <-one.done:
+		case <-f.done:
 			var panicked any
-			one.told.Do(func() { panicked = one.panicked })
+			f.told.Do(func() { panicked = f.panicked })
 			if panicked != nil {
 				panic(panicked)
 			}
-			return one, nil
+			return f, nil
 		case <-ctx.Done():
-			return nil, ctx.Err()
+			return f, ctx.Err()
 		case <-changed:
-			f.mu.Lock()
-			news := one.news
-			changed = one.changed
-			f.mu.Unlock()
-			if progress != nil {
+			var news P
+			if news, changed = f.latest(); progress != nil {
 				progress(news)
 			}
 		}
 	}
 }
 
-func (f *flights[T, P]) enter(ctx context.Context, key string, run run[T, P]) (*flight[T, P], chan struct{}) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	one := f.running[key]
-	if one == nil {
-		ctx, cancel := context.WithCancel(context.WithoutCancel(ctx)) //nolint:gosec // whoever leaves last calls it
-		one = &flight[T, P]{cancel: cancel, done: make(chan struct{}), changed: make(chan struct{})}
-		f.running[key] = one
-		go f.fly(ctx, key, one, run)
+func (fs *flights[T, P]) enter(ctx context.Context, key string, run run[T, P]) (*flight[T, P], chan struct{}) {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	f := fs.running[key]
+	if f == nil {
+		ctx, cancel := context.WithCancel(context.WithoutCancel(ctx)) //nolint:gosec // the run's end calls it, or whoever leaves last
+		f = &flight[T, P]{all: fs, key: key, cancel: cancel, done: make(chan struct{}), changed: make(chan struct{})}
+		fs.running[key] = f
+		go f.fly(ctx, run)
 	}
-	one.waiting++
-	return one, one.changed
+	if f.end != nil {
+		f.end.Stop()
+	}
+	f.waiting++
+	return f, f.changed
 }
 
-// leave gives up a run that nobody waits for any more, so that the next caller starts another.
-func (f *flights[T, P]) leave(key string, one *flight[T, P]) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if one.waiting--; one.waiting == 0 {
-		f.forget(key, one)
-		one.cancel()
+// leave gives up a run that nobody waits for any more, so that the next caller starts another, or leaves it alone.
+func (f *flight[T, P]) leave() {
+	f.all.mu.Lock()
+	defer f.all.mu.Unlock()
+	f.waiting--
+	select {
+	case <-f.done:
+		return
+	default:
+	}
+	switch {
+	case f.waiting > 0:
+	case f.committed:
+		f.end = time.AfterFunc(alone, f.abandon)
+	default:
+		f.stop()
 	}
 }
 
-func (f *flights[T, P]) forget(key string, one *flight[T, P]) {
-	if f.running[key] == one {
-		delete(f.running, key)
+// abandon ends a run, unless somebody has come back.
+func (f *flight[T, P]) abandon() {
+	f.all.mu.Lock()
+	defer f.all.mu.Unlock()
+	if f.waiting == 0 {
+		f.stop()
 	}
 }
 
-func (f *flights[T, P]) fly(ctx context.Context, key string, one *flight[T, P], run run[T, P]) {
-	one.err = errUnfinished
+// stop ends a run; the next caller starts another. The mutex is held.
+func (f *flight[T, P]) stop() {
+	f.cancel()
+	if f.all.running[f.key] == f {
+		delete(f.all.running, f.key)
+	}
+}
+
+func (f *flight[T, P]) fly(ctx context.Context, run run[T, P]) {
+	f.err = errUnfinished
 	defer func() {
-		one.panicked = recover()
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		f.forget(key, one)
-		close(one.done)
+		f.panicked = recover()
+		f.all.mu.Lock()
+		defer f.all.mu.Unlock()
+		f.stop()
+		if f.end != nil {
+			f.end.Stop()
+		}
+		close(f.done)
 	}()
-	one.result, one.err = run(ctx, &one.response, func(news P) {
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		close(one.changed)
-		one.news, one.changed = news, make(chan struct{})
-	})
+	f.result, f.err = run(ctx, f)
+}
+
+// tell lets the callers know of progress. One who is slow misses some.
+func (f *flight[T, P]) tell(news P) {
+	f.all.mu.Lock()
+	defer f.all.mu.Unlock()
+	close(f.changed)
+	f.news, f.changed = news, make(chan struct{})
+}
+
+func (f *flight[T, P]) latest() (P, chan struct{}) {
+	f.all.mu.Lock()
+	defer f.all.mu.Unlock()
+	return f.news, f.changed
+}
+
+// commit says that what is sent now should not be sent twice.
+func (f *flight[T, P]) commit() {
+	f.all.mu.Lock()
+	defer f.all.mu.Unlock()
+	f.committed = true
+}
+
+// outcome is what is known of a run by a caller who leaves it.
+func (f *flight[T, P]) outcome() Outcome {
+	f.all.mu.Lock()
+	defer f.all.mu.Unlock()
+	if f.committed {
+		return Unknown
+	}
+	return NotSent
 }
 
 // checked applies the options of a flow's call and checks what would go wrong with its operation, so that nothing is sent, nor
@@ -132,9 +194,9 @@ func (c *Client) checked(ctx context.Context, op operation, opts []CallOption) (
 	return t, nil
 }
 
-// share names a run: callers with the same key are the same tenant and want the same. Not a hash: one tenant must not be able
-// to make another's.
-func (t *trip) share(ctx context.Context, parts ...string) (string, error) {
+// tenant says as whom a flow is called, to everybody who would share its run. Not a hash: one tenant must not be able to make
+// another's.
+func (t *trip) tenant(ctx context.Context) (string, error) {
 	credential := t.auth.identity()
 	if b, ok := t.auth.(*bearer); ok && b.provide != nil { // one function may serve many tenants: ask whose call this is
 		h := http.Header{}
@@ -144,17 +206,11 @@ func (t *trip) share(ctx context.Context, parts ...string) (string, error) {
 		credential = h.Get("Authorization")
 		t.header = h // what no error may quote
 	}
-	return fmt.Sprintf("%q", append([]string{t.op.name, credential, t.choices()}, parts...)), nil
+	return fmt.Sprintf("%q %q", credential, t.extra), nil // a map prints in the order of its keys
 }
 
-// choices are the call options that make a call another one. Maps print in the order of their keys.
-func (t *trip) choices() string {
-	patience := time.Duration(-1)
-	if t.maxWait != nil {
-		patience = *t.maxWait
-	}
-	return fmt.Sprintf("%t %s %q", t.once, patience, t.extra)
-}
+// shared names a run: what is wanted, as whom.
+func shared(tenant string, wants ...string) string { return fmt.Sprintf("%s %q", tenant, wants) }
 
 // inherit is the call options of a flow for the calls that it is made of, with a response that is the run's own: the
 // caller's may be read by then.
@@ -167,11 +223,21 @@ func (t *trip) inherit(response *Response) CallOption {
 	}
 }
 
-// landed is what a caller gets of a run: its own copy of the error, and of the response.
-func (t *trip) landed(response Response, err error) error {
+// patience is how long a flow waits at once where the server asks for it: what the call says, or an hour.
+func (t *trip) patience() time.Duration {
+	if t.maxWait != nil {
+		return *t.maxWait
+	}
+	return max(t.retry.MaxWait, time.Hour)
+}
+
+// landed is what a caller gets of a run: copies of its own of the response and the error, to keep, to change and to wipe.
+func (t *trip) landed(response *Response, err error) error {
 	if t.response != nil {
-		response.Attempts = slices.Clone(response.Attempts)
-		*t.response = response
+		head, body := response.Header().Clone(), bytes.Clone(response.Body())
+		*t.response = *response
+		t.response.Attempts = slices.Clone(response.Attempts)
+		t.response.header, t.response.body = func() http.Header { return head }, func() []byte { return body }
 	}
 	e, ok := errors.AsType[*Error](err)
 	if !ok {
@@ -179,5 +245,6 @@ func (t *trip) landed(response Response, err error) error {
 	}
 	own := *e
 	own.API, own.Operation = cmp.Or(own.API, t.op.api), cmp.Or(own.Operation, t.op.name)
+	own.Fields = slices.Clone(own.Fields)
 	return &own
 }

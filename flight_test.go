@@ -3,7 +3,9 @@ package duolink
 import (
 	"context"
 	"errors"
+	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -31,14 +33,17 @@ func TestRefreshIsShared(t *testing.T) {
 				}}, WithResponse(&response))
 				require.NoError(t, err)
 				require.Equal(t, 200, response.Status)
-				require.NotEmpty(t, response.Body())
+				require.Equal(t, byte('{'), response.Body()[0])
+				// What a caller does to its copies is its own affair.
 				answers[i].Accounts[0].Owners[0].Names[0] = NewSensitive("changed by its caller")
 				response.Attempts[0].Number = i
+				response.Header().Set("X-Mine", "1")
+				clear(response.Body())
 			})
 		}
 		wg.Wait()
 		require.Equal(t, []int{1, 1}, []int{s.Refreshes(sandbox.LinkID), s.Count("identity.get")})
-		require.Empty(t, c.refreshes.running)
+		grounded(t, c.refreshes)
 		for i, a := range answers {
 			require.Len(t, a.Accounts, len(answers[0].Accounts))
 			require.Equal(t, "****", a.Accounts[0].Owners[0].Names[0].String())
@@ -47,42 +52,53 @@ func TestRefreshIsShared(t *testing.T) {
 	})
 }
 
-// What is not the same is not shared: another tenant, link, product, account, age or header.
+// What is not the same is not shared: another tenant, link, product or header. The same link is refreshed once, whatever else
+// differs, and what differs is read.
 func TestRefreshIsNotShared(t *testing.T) {
 	type tenant struct{}
-	for name, second := range map[string]func(ctx context.Context, c *Client, token string) error{
-		"another token": func(ctx context.Context, c *Client, token string) error {
-			_, err := c.Identity.RefreshAndGet(ctx, sandbox.LinkID, IdentityQuery{}, RefreshOptions{}, WithToken(token))
-			return err
-		},
-		"another tenant of a function": func(ctx context.Context, c *Client, token string) error {
-			_, err := c.Identity.RefreshAndGet(context.WithValue(ctx, tenant{}, token), sandbox.LinkID, IdentityQuery{}, RefreshOptions{})
-			return err
-		},
-		"another link": func(ctx context.Context, c *Client, _ string) error {
-			_, err := c.Identity.RefreshAndGet(ctx, sandbox.SecondLinkID, IdentityQuery{}, RefreshOptions{})
-			return err
-		},
-		"other accounts": func(ctx context.Context, c *Client, _ string) error {
-			_, err := c.Identity.RefreshAndGet(ctx, sandbox.LinkID, IdentityQuery{AccountIDs: []string{sandbox.JointAccountID}}, RefreshOptions{})
-			return err
-		},
-		"the numbers": func(ctx context.Context, c *Client, _ string) error {
+	get := func(ctx context.Context, c *Client, linkID string, query IdentityQuery, o RefreshOptions, opts ...CallOption) error {
+		_, err := c.Identity.RefreshAndGet(ctx, linkID, query, o, opts...)
+		return err
+	}
+	for name, tc := range map[string]struct {
+		second           func(ctx context.Context, c *Client, token string) error
+		refreshes, reads int
+	}{
+		"another token": {func(ctx context.Context, c *Client, token string) error {
+			return get(ctx, c, sandbox.LinkID, IdentityQuery{}, RefreshOptions{}, WithToken(token))
+		}, 2, 2},
+		"another tenant of a function": {func(ctx context.Context, c *Client, token string) error {
+			return get(context.WithValue(ctx, tenant{}, token), c, sandbox.LinkID, IdentityQuery{}, RefreshOptions{})
+		}, 2, 2},
+		"another link": {func(ctx context.Context, c *Client, _ string) error {
+			return get(ctx, c, sandbox.SecondLinkID, IdentityQuery{}, RefreshOptions{})
+		}, 2, 2},
+		"the numbers": {func(ctx context.Context, c *Client, _ string) error {
 			_, err := c.Auth.RefreshAndNumbers(ctx, sandbox.LinkID, RefreshOptions{})
 			return err
-		},
-		"another age": func(ctx context.Context, c *Client, _ string) error {
-			_, err := c.Identity.RefreshAndGet(ctx, sandbox.LinkID, IdentityQuery{}, RefreshOptions{MaxAge: time.Hour})
-			return err
-		},
-		"a header": func(ctx context.Context, c *Client, _ string) error {
-			_, err := c.Identity.RefreshAndGet(ctx, sandbox.LinkID, IdentityQuery{}, RefreshOptions{}, WithHeader("X-Tenant", "2"))
-			return err
-		},
+		}, 2, 2},
+		"a header": {func(ctx context.Context, c *Client, _ string) error {
+			return get(ctx, c, sandbox.LinkID, IdentityQuery{}, RefreshOptions{}, WithHeader("X-Tenant", "2"))
+		}, 2, 2},
+		"other accounts": {func(ctx context.Context, c *Client, _ string) error {
+			return get(ctx, c, sandbox.LinkID, IdentityQuery{AccountIDs: []string{sandbox.JointAccountID}}, RefreshOptions{})
+		}, 1, 2},
+		"another age": {func(ctx context.Context, c *Client, _ string) error {
+			return get(ctx, c, sandbox.LinkID, IdentityQuery{}, RefreshOptions{MaxAge: time.Hour})
+		}, 1, 2},
+		"another timeout": {func(ctx context.Context, c *Client, _ string) error {
+			return get(ctx, c, sandbox.LinkID, IdentityQuery{}, RefreshOptions{Timeout: 9 * time.Minute})
+		}, 1, 1},
+		"another patience": {func(ctx context.Context, c *Client, _ string) error {
+			return get(ctx, c, sandbox.LinkID, IdentityQuery{}, RefreshOptions{}, WithMaxWait(time.Second))
+		}, 1, 1},
+		"nothing": {func(ctx context.Context, c *Client, _ string) error {
+			return get(ctx, c, sandbox.LinkID, IdentityQuery{}, RefreshOptions{})
+		}, 1, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s := sandbox.New(sandbox.WithRefreshTime(30 * time.Second))
+				s := sandbox.New(sandbox.WithRefreshTime(30*time.Second), sandbox.WithMoneyKitLimits())
 				transport := s.Transport()
 				defer transport.Close()
 				own, other := s.IssueToken(), s.IssueToken()
@@ -92,27 +108,65 @@ func TestRefreshIsNotShared(t *testing.T) {
 					}
 					return own, nil
 				})))
+				tenants := strings.Contains(name, "token") || strings.Contains(name, "tenant")
 				var wg sync.WaitGroup
 				wg.Go(func() {
-					_, err := c.Identity.RefreshAndGet(t.Context(), sandbox.LinkID, IdentityQuery{}, RefreshOptions{})
-					require.NoError(t, err)
+					require.NoError(t, get(t.Context(), c, sandbox.LinkID, IdentityQuery{}, RefreshOptions{}))
 				})
-				wg.Go(func() { require.NoError(t, second(t.Context(), c, other)) })
+				wg.Go(func() {
+					time.Sleep(time.Second)
+					if err := tc.second(t.Context(), c, other); tenants || name == "a header" { // the server counts by the link
+						require.ErrorIs(t, err, ErrRateLimited)
+					} else {
+						require.NoError(t, err)
+					}
+				})
 				wg.Wait()
-				require.Equal(t, 2, s.Count("identity.refresh"))
-				require.Equal(t, 2, s.Count("identity.get")+s.Count("auth.numbers"))
-				for _, r := range s.Requests() {
-					token := r.Header.Get("Authorization")
-					require.Contains(t, []string{"Bearer " + own, "Bearer " + other}, token)
+				require.Equal(t, tc.refreshes, s.Count("identity.refresh"))
+				reads := s.Count("identity.get") + s.Count("auth.numbers")
+				if tenants || name == "a header" {
+					reads++
 				}
+				require.Equal(t, tc.reads, reads)
 				sent := slices.ContainsFunc(s.Requests(), func(r sandbox.Request) bool { return r.Header.Get("Authorization") == "Bearer "+other })
-				require.Equal(t, name == "another token" || name == "another tenant of a function", sent)
+				require.Equal(t, tenants, sent)
 			})
 		})
 	}
 }
 
-// A caller who gives up leaves the run to the others; when nobody is left, it ends, and the next caller begins anew.
+// A caller who is content with older data than another does not get it instead of what is wanted, nor its error.
+func TestRefreshForTheContent(t *testing.T) {
+	for name, first := range map[string]RefreshOptions{"the content one first": {MaxAge: 72 * time.Hour}, "and last": {}} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, nil, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
+				s.Script(sandbox.Fault{Operation: "identity.link", Delay: time.Second}, // both are there by then
+					sandbox.Fault{Operation: "identity.refresh", Status: 429, Header: http.Header{"Retry-After": {"86400"}}})
+				errs := map[time.Duration]error{}
+				var mu sync.Mutex
+				ask := func(o RefreshOptions) {
+					_, err := c.Identity.RefreshAndGet(t.Context(), sandbox.LinkID, IdentityQuery{}, o)
+					mu.Lock()
+					defer mu.Unlock()
+					errs[o.MaxAge] = err
+				}
+				var wg sync.WaitGroup
+				wg.Go(func() { ask(first) })
+				wg.Go(func() {
+					time.Sleep(time.Millisecond)
+					ask(RefreshOptions{MaxAge: 72*time.Hour - first.MaxAge})
+				})
+				wg.Wait()
+				require.NoError(t, errs[72*time.Hour])
+				require.ErrorIs(t, errs[0], ErrRateLimited)
+				require.Equal(t, []int{1, 1}, []int{s.Count("identity.refresh"), s.Count("identity.get")})
+			})
+		})
+	}
+}
+
+// A caller who gives up leaves the run to the others. When nobody is left, a refresh that was asked for is watched a while, so
+// that who comes back does not pay for another.
 func TestRefreshIsGivenUp(t *testing.T) {
 	inBubble(t, []sandbox.Option{sandbox.WithRefreshTime(90 * time.Second)}, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
 		impatient, cancel := context.WithTimeout(t.Context(), 10*time.Second)
@@ -135,18 +189,78 @@ func TestRefreshIsGivenUp(t *testing.T) {
 		})
 		wg.Wait()
 		require.Equal(t, []int{1, 1}, []int{s.Refreshes(sandbox.LinkID), s.Count("identity.get")})
+	})
+}
 
-		ctx, stop := context.WithTimeout(t.Context(), 10*time.Second)
-		defer stop()
-		_, err := c.Identity.RefreshAndGet(ctx, sandbox.LinkID, IdentityQuery{}, RefreshOptions{})
-		require.ErrorIs(t, err, ErrRefreshPending)
-		synctest.Wait()
+func TestRefreshIsAskedForAgain(t *testing.T) {
+	for name, tc := range map[string]struct {
+		fault   sandbox.Fault
+		timeout time.Duration
+		age     time.Duration
+	}{
+		"while it goes on":           {timeout: 20 * time.Second, age: time.Hour},
+		"without an age":             {timeout: 20 * time.Second},
+		"given up while it was sent": {sandbox.Fault{Operation: "identity.refresh", Delay: 5 * time.Second, Drop: sandbox.DropAfter}, time.Second, time.Hour},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, []sandbox.Option{sandbox.WithRefreshTime(90 * time.Second), sandbox.WithMoneyKitLimits()}, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
+				s.Script(tc.fault)
+				_, err := c.Identity.RefreshAndGet(t.Context(), sandbox.LinkID, IdentityQuery{}, RefreshOptions{Timeout: tc.timeout})
+				kindIs(t, err, ErrRefreshPending)
+				_, err = c.Identity.RefreshAndGet(t.Context(), sandbox.LinkID, IdentityQuery{}, RefreshOptions{MaxAge: tc.age})
+				require.NoError(t, err)
+				require.Equal(t, []int{1, 1}, []int{s.Refreshes(sandbox.LinkID), s.Count("identity.get")})
+				grounded(t, c.refreshes)
+			})
+		})
+	}
+}
+
+// A refresh that nobody has come back for is left after a while, and one that was not asked for at once.
+func TestRefreshIsLeftAlone(t *testing.T) {
+	inBubble(t, []sandbox.Option{sandbox.WithRefreshTime(time.Hour)}, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
+		_, err := c.Identity.RefreshAndGet(t.Context(), sandbox.LinkID, IdentityQuery{}, RefreshOptions{Timeout: time.Minute})
+		kindIs(t, err, ErrRefreshPending)
+		time.Sleep(alone)
 		asked := s.Count("")
 		time.Sleep(time.Hour)
-		require.Equal(t, asked, s.Count(""), "nobody waits, so nobody asks")
-		_, err = c.Identity.RefreshAndGet(t.Context(), sandbox.LinkID, IdentityQuery{}, RefreshOptions{MaxAge: 2 * time.Hour})
-		require.NoError(t, err, "what was refreshed meanwhile is there")
-		require.Equal(t, 2, s.Refreshes(sandbox.LinkID))
+		require.Equal(t, asked, s.Count(""))
+		grounded(t, c.refreshes)
+		require.Zero(t, s.Count("identity.get"), "nobody is there to read it")
+
+		s.ResetRequests()
+		s.Script(sandbox.Fault{Operation: "identity.link", Delay: time.Hour})
+		_, err = c.Identity.RefreshAndGet(t.Context(), sandbox.LinkID, IdentityQuery{}, RefreshOptions{Timeout: 5 * time.Second})
+		kindIs(t, err, ErrRefreshPending)
+		synctest.Wait()
+		grounded(t, c.refreshes)
+		time.Sleep(time.Hour)
+		require.Equal(t, 1, s.Count("identity.link"))
+
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		_, err = c.Identity.RefreshAndGet(ctx, sandbox.LinkID, IdentityQuery{}, RefreshOptions{})
+		require.ErrorIs(t, err, context.Canceled)
+		require.Equal(t, 1, s.Count("identity.link"), "who has given up before asks for nothing")
+	})
+}
+
+// Each caller has the time that it gives itself, also one who comes late.
+func TestRefreshTimeoutOfEach(t *testing.T) {
+	inBubble(t, []sandbox.Option{sandbox.WithRefreshTime(70 * time.Second)}, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
+		var wg sync.WaitGroup
+		for _, tc := range []struct {
+			starts time.Duration
+			kind   error
+		}{{0, ErrRefreshPending}, {55 * time.Second, nil}} {
+			wg.Go(func() {
+				time.Sleep(tc.starts)
+				_, err := c.Identity.RefreshAndGet(t.Context(), sandbox.LinkID, IdentityQuery{}, RefreshOptions{Timeout: time.Minute})
+				require.ErrorIs(t, err, tc.kind)
+			})
+		}
+		wg.Wait()
+		require.Equal(t, 1, s.Refreshes(sandbox.LinkID))
 	})
 }
 
@@ -201,6 +315,15 @@ func TestPanicInProgress(t *testing.T) {
 		})
 		wg.Wait()
 		require.Equal(t, 1, s.Refreshes(sandbox.LinkID))
-		require.Empty(t, c.refreshes.running)
+		grounded(t, c.refreshes)
 	})
+}
+
+// grounded expects that no run is under way.
+func grounded[T, P any](t *testing.T, fs *flights[T, P]) {
+	t.Helper()
+	synctest.Wait()
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	require.Empty(t, fs.running)
 }

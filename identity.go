@@ -99,7 +99,7 @@ type AccountOwner struct {
 }
 
 // Owners returns the owners of all accounts in the order of their first account. One that several accounts list alike, to the
-// letter, is one; the same person written differently is two.
+// letter, is one; the same person written differently is two. An account without an id is not among their AccountIDs.
 func (i *Identity) Owners() []AccountOwner {
 	var owners []AccountOwner
 	seen := map[string]int{}
@@ -107,13 +107,13 @@ func (i *Identity) Owners() []AccountOwner {
 		for _, o := range a.Owners {
 			whole, err := RevealJSON(o)
 			at, known := seen[string(whole)]
-			if !known || err != nil {
+			if !known || err != nil || len(o.Names) == 0 { // without a name nobody knows whether it is the same
 				at = len(owners)
 				seen[string(whole)] = at
 				owners = append(owners, AccountOwner{Owner: o})
 			}
 			ids := &owners[at].AccountIDs
-			if n := len(*ids); n == 0 || (*ids)[n-1] != a.ID { // not twice for an owner who is there twice
+			if n := len(*ids); a.ID != "" && (n == 0 || (*ids)[n-1] != a.ID) { // not twice for an owner who is there twice
 				*ids = append(*ids, a.ID)
 			}
 		}

@@ -76,3 +76,22 @@ func TestOwners(t *testing.T) {
 	require.Equal(t, "avery@example.com", owners[0].Emails[0].Address.Reveal())
 	require.Empty(t, (&Identity{}).Owners())
 }
+
+// What has no name is not taken for the same person, and what has no id for an account.
+func TestJoinsOfTheNameless(t *testing.T) {
+	c := replying(t, 200, `{"accounts":[{"account_id":"acc_1","owners":[{}]},{"account_id":"acc_2","owners":[{"names":[]}]},{"owners":[{"names":["Avery"]}]}],
+		"numbers":{"ach":[{"account":"0001","routing":"011401533"}]},"link":{}}`)
+	who, err := c.Identity.Get(t.Context(), "mk_1", IdentityQuery{})
+	require.NoError(t, err)
+	owners := who.Owners()
+	require.Len(t, owners, 3)
+	require.Equal(t, [][]string{{"acc_1"}, {"acc_2"}, nil}, [][]string{owners[0].AccountIDs, owners[1].AccountIDs, owners[2].AccountIDs})
+	numbers, err := c.Auth.Get(t.Context(), AuthQuery{AccessToken: NewSecret("access-1")})
+	require.NoError(t, err)
+	_, ok := numbers.ForAccount("")
+	require.False(t, ok)
+	native, err := c.Auth.Numbers(t.Context(), "mk_1")
+	require.NoError(t, err)
+	_, ok = native.ForAccount("")
+	require.False(t, ok)
+}

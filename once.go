@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 )
@@ -14,46 +15,63 @@ const mostListed = 1000
 // CreateOnce makes a login link that there is at most one of, however often it is called, in this process or a later one: the API
 // has no idempotency key, so the marker, an id of yours with letters, digits, - and _ (at most 50), is put into the link's
 // description, as " [ref:marker]", where those who see the link's description see it. A link that has the marker is returned, whatever
-// its status; it is made only where the list of links shows none, and looked for again after a failure that may have made
-// it. Leave the marker in the description when you update it.
+// its status; it is made only where the list of links shows none. After a failure that may have made it, it is looked for
+// for half a minute, and then made again; a surplus one that comes about after all is closed by the next call. Leave the
+// marker in the description when you update it, and use another for another link.
 //
-// A marker that stands in a link of another data source is ErrConflict, and so is a list that is full (1,000 links): the link
-// could be missing from it. Callers in one process share one run; two processes that begin at the same moment may
-// still make a link each. After any error it can be called again.
+// A marker that stands in a link of another data source, user or redirect is ErrConflict, and so is a list that is full (1,000
+// links): the link could be missing from it. Callers in one process share one run, which goes on where something was sent
+// and they have given up; two processes that begin at the same moment may each make a link, until the next call. After any
+// other error it can be called again.
 func (s *LinksService) CreateOnce(ctx context.Context, link LinkCreate, marker string, opts ...CallOption) (*LoginLink, error) {
 	op := linksCreate
 	op.name = "links.create_once"
 	o := &once{service: s, link: link, ref: "[ref:" + marker + "]"}
 	op.private = []string{marker, link.DataSourceID, link.Expires, link.Description, link.RequireUsername, link.RedirectURL}
-	o.link.Description = strings.TrimSpace(link.Description + " " + o.ref)
+	o.link.Description = strings.TrimLeft(link.Description+" "+o.ref, " ")
 	_, op.invalid = o.link.wire(time.Now())
-	switch {
-	case strings.Contains(link.Description, "[ref:"):
+	if err := Supermetrics.checkID("marker", marker); err != nil {
+		op.invalid = err
+	}
+	if strings.Contains(link.Description, "[ref:") {
 		op.invalid = argumentError("Description has a marker already")
-	case Supermetrics.checkID("marker", marker) != nil:
-		op.invalid = Supermetrics.checkID("marker", marker)
 	}
 	t, err := s.client.checked(ctx, op, opts)
 	if err != nil {
 		return nil, err
 	}
 	o.trip = t
-	key, err := t.share(ctx, marker)
+	tenant, err := t.tenant(ctx)
 	if err != nil {
 		return nil, err
 	}
-	flight, err := s.client.creates.join(ctx, key, o.run, nil)
+	f, err := s.client.creates.join(ctx, shared(tenant, marker), o.run, nil)
 	if err != nil {
-		return nil, t.landed(Response{}, &Error{API: Supermetrics, Operation: op.name, Outcome: Unknown, Message: transportText(err), cause: &err})
+		e := t.error(nil)
+		e.Message, e.Outcome = transportText(err), f.outcome()
+		e.because(err)
+		return nil, t.landed(&Response{}, e)
 	}
-	if err := t.landed(flight.response, flight.err); err != nil {
+	if err := t.landed(&f.response, f.err); err != nil {
 		return nil, err
 	}
-	own := *flight.result
-	if !strings.EqualFold(cmp.Or(own.DataSourceID, link.DataSourceID), link.DataSourceID) {
-		return nil, &Error{API: Supermetrics, Operation: op.name, kind: ErrConflict, Outcome: NotSent, Message: "the marker is that of a link of another data source"}
+	own := *f.result
+	if err := o.same(own); err != nil {
+		return nil, err
 	}
 	return &own, nil
+}
+
+// same refuses a link that is not what was asked for, as far as the server says.
+func (o *once) same(found LoginLink) error {
+	other := func(a, b string) bool { return a != "" && !strings.EqualFold(a, b) }
+	if other(found.DataSourceID, o.link.DataSourceID) || other(found.RequireUsername.Reveal(), o.link.RequireUsername) ||
+		found.RedirectURL != "" && found.RedirectURL != o.link.RedirectURL {
+		e := o.trip.error(ErrConflict)
+		e.Outcome, e.Message = NotSent, "the marker is that of a link of another data source, user or redirect"
+		return e
+	}
+	return nil
 }
 
 // once is one run of CreateOnce.
@@ -62,34 +80,38 @@ type once struct {
 	link    LinkCreate
 	ref     string
 	trip    *trip
-	with    CallOption
+	with    CallOption // on each request
 }
 
 // run looks, makes the link where there is none, and looks again where making it did not end clearly.
-func (o *once) run(ctx context.Context, response *Response, _ func(struct{})) (*LoginLink, error) {
-	o.with = o.trip.inherit(response)
+func (o *once) run(ctx context.Context, f *flight[*LoginLink, struct{}]) (*LoginLink, error) {
+	o.with = o.trip.inherit(&f.response)
 	var unclear error
 	for attempt := 1; ; attempt++ {
-		found, err := o.find(ctx)
+		found, err := o.find(ctx, unclear != nil)
 		switch {
 		case err != nil:
 			return nil, also(unclear, err)
 		case found != nil:
 			return found, nil
-		case attempt > o.trip.retry.MaxAttempts:
+		case attempt > o.trip.retry.MaxAttempts || unclear != nil && o.trip.retry.MaxWait == 0:
 			return nil, unclear
 		}
-		link, err := o.service.Create(ctx, o.link, o.with)
-		if err == nil {
-			return o.sole(ctx, link, unclear != nil)
+		f.commit()
+		made, err := o.service.Create(ctx, o.link, o.with)
+		if err == nil && unclear == nil {
+			return made, nil
+		}
+		if err == nil { // the one before may have come about meanwhile
+			if found, err := o.look(ctx); err == nil && found != nil {
+				return found, nil
+			}
+			return made, nil
 		}
 		if e, ok := errors.AsType[*Error](err); !ok || e.Outcome != Unknown {
 			return nil, also(unclear, err)
 		}
 		unclear = err
-		if err := sleep(ctx, backoff(o.trip.retry, attempt)); err != nil {
-			return nil, also(unclear, err)
-		}
 	}
 }
 
@@ -102,45 +124,66 @@ func also(unclear, err error) error {
 	return err
 }
 
-// find returns the link that has the marker: the oldest that is open, or the oldest.
-func (o *once) find(ctx context.Context) (*LoginLink, error) {
+// find looks for the link: after an unclear creation for as long as it may take to come about.
+func (o *once) find(ctx context.Context, patient bool) (found *LoginLink, err error) {
+	if !patient || o.trip.retry.MaxWait == 0 {
+		return o.look(ctx)
+	}
+	until := time.Now().Add(grace)
+	w := watching{patience: o.trip.patience(), tell: func(error, time.Duration) {}}
+	w.see = func() (look, error) {
+		if found, err = o.look(ctx); err != nil {
+			return look{}, err
+		}
+		left := time.Until(until)
+		return look{over: found != nil || left <= 0, most: left}, nil
+	}
+	w.lapsed = func(ended error, more string) *Error {
+		e := o.trip.error(nil)
+		e.Message, e.Outcome = "the link was not found"+more, Unknown
+		e.because(ended)
+		return e
+	}
+	return found, w.watch(ctx)
+}
+
+// look returns the link that has the marker. Where several have it, it closes those that are open and not the one: nobody has
+// been told of them, or will be.
+func (o *once) look(ctx context.Context) (*LoginLink, error) {
 	links, err := o.service.List(ctx, o.with)
 	if err != nil {
 		return nil, err
 	}
-	var found *LoginLink
-	for i, l := range links {
-		if strings.Contains(l.Description, o.ref) && (found == nil || before(l, *found)) {
-			found = &links[i]
+	marked := having(links, func(l LoginLink) bool { return strings.Contains(l.Description, o.ref) })
+	if len(marked) == 0 {
+		if len(links) < mostListed {
+			return nil, nil //nolint:nilnil // there is none
+		}
+		e := o.trip.error(ErrConflict)
+		e.Outcome, e.Message = NotSent, "the list of links is full, and may have left out the one with the marker"
+		return nil, e
+	}
+	slices.SortStableFunc(marked, before)
+	for _, surplus := range marked[1:] {
+		if surplus.Status == LinkOpen {
+			if _, err := o.service.Close(ctx, surplus.ID, o.with); err != nil {
+				return nil, err
+			}
 		}
 	}
-	if found == nil && len(links) >= mostListed {
-		return nil, &Error{API: Supermetrics, Operation: o.trip.op.name, kind: ErrConflict, Outcome: NotSent,
-			Message: "the list of links is full, and may have left out the one with the marker"}
-	}
-	return found, nil
+	return &marked[0], nil
 }
 
-// before orders the links that have a marker.
-func before(a, b LoginLink) bool {
-	if (a.Status == LinkOpen) != (b.Status == LinkOpen) {
-		return a.Status == LinkOpen
+// before orders the links that have a marker: the one that was used, else the oldest that is open, else the oldest.
+func before(a, b LoginLink) int {
+	rank := func(l LoginLink) int {
+		switch {
+		case l.LoginID != "":
+			return 0
+		case l.Status == LinkOpen:
+			return 1
+		}
+		return 2
 	}
-	return a.CreatedTime.Before(b.CreatedTime.Time)
-}
-
-// sole makes sure, where an earlier creation was unclear, that it did not come about after all while this one was made: then
-// the new link, which nobody has seen, is closed.
-func (o *once) sole(ctx context.Context, made *LoginLink, unsure bool) (*LoginLink, error) {
-	if !unsure {
-		return made, nil
-	}
-	found, err := o.find(ctx)
-	if err != nil || found == nil || found.ID == made.ID {
-		return made, nil //nolint:nilerr // the link is there; whether there is another cannot be told now
-	}
-	if _, err := o.service.Close(ctx, made.ID, o.with); err != nil {
-		return nil, err
-	}
-	return found, nil
+	return cmp.Or(cmp.Compare(rank(a), rank(b)), a.CreatedTime.Compare(b.CreatedTime.Time))
 }

@@ -106,7 +106,7 @@ func TestCreateOnce(t *testing.T) {
 
 		_, err = c.Links.CreateOnce(t.Context(), LinkCreate{DataSourceID: "AW"}, "job-7")
 		kindIs(t, err, ErrConflict)
-		require.Equal(t, "duolink: links.create_once: conflict: the marker is that of a link of another data source", err.Error())
+		require.Equal(t, "duolink: links.create_once: conflict: the marker is that of a link of another data source, user or redirect", err.Error())
 
 		require.NoError(t, s.CompleteLogin(first.ID, "avery@example.com"))
 		used, err := c.Links.CreateOnce(t.Context(), LinkCreate{DataSourceID: "GAWA"}, "job-7")
@@ -141,9 +141,9 @@ func TestCreateOnceArguments(t *testing.T) {
 	require.Empty(t, m.requests)
 }
 
-// Callers in one process who want the same link share its making; each may change its own copy. Other tenants have theirs.
+// Callers in one process who want the same link share its making; each may change its own copy.
 func TestCreateOnceAtOnce(t *testing.T) {
-	inBubble(t, []sandbox.Option{sandbox.WithAPIKey("api_other_tenant")}, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
+	inBubble(t, nil, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
 		s.Script(sandbox.Fault{Operation: "links.list", Delay: time.Second}, sandbox.Fault{Operation: "links.create", Delay: time.Second, Drop: sandbox.DropAfter})
 		links := make([]*LoginLink, 50)
 		var wg sync.WaitGroup
@@ -161,7 +161,7 @@ func TestCreateOnceAtOnce(t *testing.T) {
 			require.Equal(t, fmt.Sprint(i), l.Description)
 		}
 		require.Equal(t, []int{2, 1}, []int{s.Count("links.list"), s.Count("links.create")})
-		require.Empty(t, c.creates.running)
+		grounded(t, c.creates)
 	})
 }
 
@@ -197,25 +197,103 @@ func (l *latecomer) RoundTrip(r *http.Request) (resp *http.Response, err error) 
 	return l.next.RoundTrip(r)
 }
 
-// A creation that was given up may come about while the next one is made: then the older link stays, and the new one,
-// which nobody has seen, is closed.
+// A creation that was given up may come about later: while it is looked for, while the next one is made, or after everything.
+// Then the older link stays, and the new one is closed, by this call or the next.
 func TestCreateOnceThatComesLate(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := sandbox.New()
-		transport := s.Transport()
-		defer transport.Close()
-		late := &latecomer{next: transport, late: 31 * time.Second, done: make(chan struct{})}
-		// The list that is asked for after the timeout of 30 s has no link; the creation after it takes until 33 s.
-		s.Script(sandbox.Fault{Operation: "links.create", Delay: 3 * time.Second})
-		c := sandboxClient(t, late)
+	for name, tc := range map[string]struct {
+		late     time.Duration // after it was sent; given up after 30 s
+		patience time.Duration // of the first caller, if not 0
+		fault    sandbox.Fault
+		links    int
+	}{
+		"while it is looked for":     {late: 35 * time.Second, links: 1},
+		"while the next one is made": {late: 62 * time.Second, fault: sandbox.Fault{Operation: "links.create", Delay: 3 * time.Second}, links: 2},
+		"after everything":           {late: 5 * time.Minute, links: 2},
+		"after the caller has left":  {late: 2 * time.Second, patience: time.Second, links: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := sandbox.New()
+				transport := s.Transport()
+				defer transport.Close()
+				late := &latecomer{next: transport, late: tc.late, done: make(chan struct{})}
+				s.Script(tc.fault)
+				c := sandboxClient(t, late)
+				if tc.patience > 0 {
+					ctx, cancel := context.WithTimeout(t.Context(), tc.patience)
+					defer cancel()
+					_, err := c.Links.CreateOnce(ctx, LinkCreate{DataSourceID: "GAWA"}, "job-7")
+					require.ErrorIs(t, err, context.DeadlineExceeded)
+					require.Equal(t, Unknown, asError(t, err).Outcome)
+				}
+				_, err := c.Links.CreateOnce(t.Context(), LinkCreate{DataSourceID: "GAWA"}, "job-7")
+				require.NoError(t, err)
+				<-late.done
+				link, err := c.Links.CreateOnce(t.Context(), LinkCreate{DataSourceID: "GAWA"}, "job-7")
+				require.NoError(t, err)
+				all, open := marked(s, "job-7")
+				require.Len(t, all, tc.links)
+				require.Equal(t, []string{link.ID}, open)
+			})
+		})
+	}
+}
+
+// A link that was used is the one, however many there are; the others are closed.
+func TestCreateOnceClosesTheSurplus(t *testing.T) {
+	inBubble(t, nil, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
+		var ids []string
+		for range 3 {
+			l, err := c.Links.Create(t.Context(), LinkCreate{DataSourceID: "GAWA", Description: "Q4 [ref:job-7]"})
+			require.NoError(t, err)
+			ids = append(ids, l.ID)
+		}
+		require.NoError(t, s.CompleteLogin(ids[1], "avery@example.com"))
 		link, err := c.Links.CreateOnce(t.Context(), LinkCreate{DataSourceID: "GAWA"}, "job-7")
 		require.NoError(t, err)
-		<-late.done
-		all, open := marked(s, "job-7")
-		require.Len(t, all, 2)
-		require.Equal(t, []string{link.ID}, open)
-		require.Equal(t, all[0], link.ID)
+		require.Equal(t, ids[1], link.ID)
+		_, open := marked(s, "job-7")
+		require.Empty(t, open)
 	})
+}
+
+// A marker that was used for somebody else gives nobody their link.
+func TestCreateOnceForSomebodyElse(t *testing.T) {
+	inBubble(t, nil, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
+		first := LinkCreate{DataSourceID: "GAWA", RequireUsername: "avery@example.com", RedirectURL: "https://a.example.com/"}
+		_, err := c.Links.CreateOnce(t.Context(), first, "job-7")
+		require.NoError(t, err)
+		for _, other := range []LinkCreate{
+			{DataSourceID: "AW", RequireUsername: first.RequireUsername, RedirectURL: first.RedirectURL},
+			{DataSourceID: "GAWA", RequireUsername: "jordan@example.com", RedirectURL: first.RedirectURL},
+			{DataSourceID: "GAWA", RequireUsername: first.RequireUsername, RedirectURL: "https://b.example.com/"},
+			{DataSourceID: "GAWA"},
+		} {
+			link, err := c.Links.CreateOnce(t.Context(), other, "job-7")
+			kindIs(t, err, ErrConflict)
+			require.Nil(t, link)
+		}
+		first.RequireUsername = "Avery@Example.com"
+		_, err = c.Links.CreateOnce(t.Context(), first, "job-7")
+		require.NoError(t, err)
+	})
+}
+
+// What a call says of waits and repetitions holds.
+func TestCreateOnceWithoutPatience(t *testing.T) {
+	for name, opt := range map[string]CallOption{"no wait": WithMaxWait(0), "no retry": WithoutRetry()} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, nil, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
+				s.Script(sandbox.Fault{Operation: "links.create", Status: 502, Times: -1})
+				began := time.Now()
+				_, err := c.Links.CreateOnce(t.Context(), LinkCreate{DataSourceID: "GAWA"}, "job-7", opt)
+				kindIs(t, err, ErrServer)
+				require.Equal(t, Unknown, asError(t, err).Outcome)
+				require.Equal(t, 1, s.Count("links.create"))
+				require.Equal(t, name == "no retry", time.Since(began) == grace, "it is looked for")
+			})
+		})
+	}
 }
 
 // A list that is full may have left the link out.

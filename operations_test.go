@@ -510,7 +510,7 @@ func TestIDs(t *testing.T) {
 			return err
 		},
 		"auth.numbers": func(ctx context.Context, c *Client, id string) error { _, err := c.Auth.Numbers(ctx, id); return err },
-		"links.get, awaited": func(ctx context.Context, c *Client, id string) error {
+		"links.await": func(ctx context.Context, c *Client, id string) error {
 			_, err := c.Links.Await(ctx, id, AwaitOptions{})
 			return err
 		},

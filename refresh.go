@@ -3,8 +3,8 @@ package duolink
 import (
 	"cmp"
 	"context"
+	"errors"
 	"net/http"
-	"slices"
 	"time"
 
 	"github.com/go-faster/jx"
@@ -15,7 +15,7 @@ type RefreshOptions struct {
 	// MaxAge makes data fresh enough that is not older, by the server's clock: then nothing is refreshed, nor billed. Without it
 	// there is a refresh each time.
 	MaxAge time.Duration
-	// Timeout is how long to wait for the bank; default 10 minutes. The context may end the wait before.
+	// Timeout is how long to wait; default 10 minutes. The context may end the wait before.
 	Timeout time.Duration
 	// Progress is called after each look at the link that does not end the wait.
 	Progress func(RefreshProgress)
@@ -35,17 +35,17 @@ const defaultRefreshTimeout = 10 * time.Minute
 
 // RefreshAndGet refreshes the identity of a link, waits until that is done, and reads it: once, whatever the wait. It looks at
 // the link meanwhile, never at the identity, compares the server's times with each other alone, and asks for the refresh
-// once. Callers who want the same of the same link with the same credential at the same time share one refresh, and
-// one read; each has its own copy.
+// once. Callers who want it of the same link with the same credential at the same time share one refresh, and those who
+// want the same accounts one reading, of which each has a copy; the call options of the first one hold.
 //
 // It ends at once where waiting is of no use: ErrDeleted, ErrForbidden, ErrRateLimited (a second refresh within a day), ErrLinkState
 // with a LinkErrorCode that does not pass by itself, ErrUnavailable where the bank cannot be asked now, and ErrRefreshFailed with the
 // ProductErrorCode; one that passes by itself has half a minute to do so. ErrRefreshPending is the end of Timeout or of the
-// context: the data may still come, ask again with a MaxAge then.
+// context. The refresh is watched for ten minutes more then: ask again, with a MaxAge, and it is not paid for twice.
 func (s *IdentityService) RefreshAndGet(ctx context.Context, linkID string, query IdentityQuery, options RefreshOptions, opts ...CallOption) (*Identity, error) {
 	op := identityGet.on(linkID)
 	op.name, op.query, op.invalid, op.private = "identity.refresh_and_get", query, checkAccountIDs(query.AccountIDs), query.AccountIDs
-	r := &refreshing{client: s.client, op: op, product: ProductIdentity, options: options, read: func(ctx context.Context, with CallOption) error {
+	r := &fetching{client: s.client, op: op, product: ProductIdentity, options: options, read: func(ctx context.Context, with CallOption) error {
 		_, err := s.Get(ctx, linkID, query, with)
 		return err
 	}}
@@ -57,15 +57,26 @@ func (s *IdentityService) RefreshAndGet(ctx context.Context, linkID string, quer
 func (s *AuthService) RefreshAndNumbers(ctx context.Context, linkID string, options RefreshOptions, opts ...CallOption) (*AccountNumbers, error) {
 	op := authNumbers.on(linkID)
 	op.name = "auth.refresh_and_numbers"
-	r := &refreshing{client: s.client, op: op, product: ProductAccountNumbers, options: options, read: func(ctx context.Context, with CallOption) error {
+	r := &fetching{client: s.client, op: op, product: ProductAccountNumbers, options: options, read: func(ctx context.Context, with CallOption) error {
 		_, err := s.Numbers(ctx, linkID, with)
 		return err
 	}}
 	return refreshAndRead(ctx, r, bare[AccountNumbers], opts)
 }
 
-// refreshAndRead is the flow: check, share a run, and read for each caller what the run has brought.
-func refreshAndRead[T any](ctx context.Context, r *refreshing, answer func(*jx.Decoder) (*T, error), opts []CallOption) (*T, error) {
+// fetching is one run of a flow: it joins the refresh, and reads what has come.
+type fetching struct {
+	client  *Client
+	op      operation // the reading, under the flow's name
+	product Product
+	options RefreshOptions
+	read    func(context.Context, CallOption) error
+	trip    *trip // never sent: it knows the options
+	tenant  string
+}
+
+// refreshAndRead is the flow: check, share a run, and decode for each caller what the run has brought.
+func refreshAndRead[T any](ctx context.Context, r *fetching, answer func(*jx.Decoder) (*T, error), opts []CallOption) (*T, error) {
 	if r.options.MaxAge < 0 || r.options.Timeout < 0 {
 		r.op.invalid = argumentError("a member of RefreshOptions is negative")
 	}
@@ -74,30 +85,63 @@ func refreshAndRead[T any](ctx context.Context, r *refreshing, answer func(*jx.D
 		return nil, err
 	}
 	r.trip = t
-	key, err := t.share(ctx, append(slices.Clone(r.op.args), t.url, r.options.MaxAge.String(), r.options.Timeout.String())...)
-	if err != nil {
+	if r.tenant, err = t.tenant(ctx); err != nil {
 		return nil, err
 	}
-	flight, err := r.client.refreshes.join(ctx, key, r.run, r.options.Progress)
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(r.options.Timeout, defaultRefreshTimeout))
+	defer cancel()
+	f, err := r.client.readings.join(ctx, shared(r.tenant, t.url, r.options.MaxAge.String()), r.run, r.options.Progress)
 	if err != nil {
-		return nil, t.landed(Response{}, r.pending(err))
+		return nil, t.landed(&Response{}, t.refreshPending(err, ""))
 	}
-	if err := t.landed(flight.response, flight.err); err != nil {
+	if err := t.landed(&f.response, f.err); err != nil {
 		return nil, err
 	}
-	return read(flight.result, answer)
+	return read(f.result, answer)
 }
 
-// refreshing is one run: it looks at the link, refreshes a product, waits, and reads what came.
-type refreshing struct {
-	client  *Client
-	op      operation // the reading, under the flow's name
-	product Product
-	options RefreshOptions
-	read    func(context.Context, CallOption) error
-	trip    *trip // that of the caller who began the run: never sent, it knows the options
+// run returns the body of the answer, for each caller to decode. Who gives up leaves the reading; the refresh goes on.
+func (r *fetching) run(ctx context.Context, f *flight[[]byte, RefreshProgress]) ([]byte, error) {
+	if err := r.refresh(ctx, f); err != nil {
+		return nil, err
+	}
+	err := r.read(ctx, r.trip.inherit(&f.response))
+	return f.response.Body(), err
+}
 
-	with     CallOption // on each call of the run
+// refresh joins the refresh of the link's product. One that found the data fresh enough for somebody else may not have found
+// it so for us.
+func (r *fetching) refresh(ctx context.Context, f *flight[[]byte, RefreshProgress]) error {
+	for {
+		one, err := r.client.refreshes.join(ctx, shared(r.tenant, r.op.args[0], string(r.product)), r.begin, f.tell)
+		if err != nil { // nobody waits for this run any more; the refresh may go on
+			return r.trip.refreshPending(err, "")
+		}
+		f.response = one.response
+		switch {
+		case one.err == nil && one.result.refreshed, one.result.within(r.options.MaxAge):
+			return nil
+		case one.err != nil:
+			return one.err
+		}
+	}
+}
+
+// freshness is what a refresh has found, or brought.
+type freshness struct {
+	refreshed bool
+	known     bool          // the age is known
+	age       time.Duration // before the refresh
+}
+
+func (f freshness) within(age time.Duration) bool { return age > 0 && f.known && f.age <= age }
+
+// refreshing is one run of a refresh: it looks at the link, asks for the refresh, and looks until it is done.
+type refreshing struct {
+	*fetching
+	flight *flight[freshness, RefreshProgress]
+	with   CallOption // on each request
+
 	began    time.Time
 	before   ProductStatus // of the product, before the refresh
 	now      ProductStatus // as last seen
@@ -106,65 +150,62 @@ type refreshing struct {
 	failing  time.Time // since when there is trouble that may pass
 }
 
-// run returns the body of the answer, for each caller to read.
-func (r *refreshing) run(ctx context.Context, response *Response, tell func(RefreshProgress)) ([]byte, error) {
-	r.began, r.with = time.Now(), r.trip.inherit(response)
-	waiting, cancel := context.WithTimeout(ctx, cmp.Or(r.options.Timeout, defaultRefreshTimeout))
-	defer cancel()
-	fresh, err := r.baseline(waiting, response)
-	if err == nil && !fresh {
-		err = r.refresh(waiting, tell)
-	}
+// begin is the run that callers of the same link share.
+func (r *fetching) begin(ctx context.Context, f *flight[freshness, RefreshProgress]) (freshness, error) {
+	run := &refreshing{fetching: r, flight: f, with: r.trip.inherit(&f.response), began: time.Now()}
+	link, err := run.look(ctx)
 	if err != nil {
-		return nil, err
+		return freshness{}, err
 	}
-	err = r.read(ctx, r.with)
-	return response.Body(), err
+	run.before = link.Products[r.product]
+	found := run.age()
+	if link.State != LinkDeleted && found.within(r.options.MaxAge) { // whatever else is wrong with the link
+		return found, nil
+	}
+	if err := run.hopeless(link); err != nil {
+		return found, err
+	}
+	err = run.refresh(ctx)
+	found.refreshed = err == nil
+	return found, err
 }
 
-// baseline looks at the link before the refresh. Data that is fresh enough needs none, whatever the state of the link.
-func (r *refreshing) baseline(ctx context.Context, response *Response) (fresh bool, err error) {
-	link, err := r.look(ctx)
-	if err != nil {
-		return false, err
+// age is the difference of two of the server's times. Where the answer has no Date, it is not known.
+func (r *refreshing) age() freshness {
+	date, err := http.ParseTime(r.flight.response.Header().Get("Date"))
+	if err != nil || r.before.RefreshedAt.IsZero() {
+		return freshness{}
 	}
-	r.before = link.Products[r.product]
-	if r.options.MaxAge > 0 && !r.before.RefreshedAt.IsZero() && link.State != LinkDeleted {
-		// Both times are the server's. Where it does not say its own, the age is not known.
-		if date, err := http.ParseTime(response.Header().Get("Date")); err == nil {
-			if date.Sub(r.before.RefreshedAt.Time) <= r.options.MaxAge {
-				return true, nil
-			}
-		}
-	}
-	return false, r.hopeless(link)
+	return freshness{known: true, age: date.Sub(r.before.RefreshedAt.Time)}
 }
 
-func (r *refreshing) look(ctx context.Context) (*BankLink, error) {
+func (r *refreshing) look(ctx context.Context, opts ...CallOption) (*BankLink, error) {
 	r.requests++
-	return r.client.Identity.Link(ctx, r.op.args[0], r.with)
+	return r.client.Identity.Link(ctx, r.op.args[0], append([]CallOption{r.with}, opts...)...)
 }
 
 // refresh asks for the refresh, once, and waits until it is done.
-func (r *refreshing) refresh(ctx context.Context, tell func(RefreshProgress)) error {
+func (r *refreshing) refresh(ctx context.Context) error {
+	r.flight.commit()
 	_, err := r.client.Identity.Refresh(ctx, r.op.args[0], []Product{r.product}, r.with)
 	if err != nil {
-		if e, ok := err.(*Error); !ok || e.Outcome != Unknown { //nolint:errorlint // a call returns its own type
+		if e, ok := errors.AsType[*Error](err); !ok || e.Outcome != Unknown || e.Operation != identityRefresh.name {
 			return err
 		}
 		r.unclear, r.failing = err, time.Now() // it may be under way all the same: the link will show it
 	}
-	see := func() (look, error) {
-		link, err := r.look(ctx)
+	w := watching{patience: r.trip.patience(), lapsed: r.trip.refreshPending}
+	w.see = func() (look, error) {
+		link, err := r.look(ctx, WithoutRetry())
 		if err != nil {
 			return look{}, err
 		}
 		return r.judge(link), nil
 	}
-	report := func(err error, next time.Duration) {
-		tell(RefreshProgress{r.product, r.now, err, r.requests, time.Since(r.began), next})
+	w.tell = func(err error, next time.Duration) {
+		r.flight.tell(RefreshProgress{r.product, r.now, err, r.requests, time.Since(r.began), next})
 	}
-	return watch(ctx, see, report, r.pending)
+	return w.watch(ctx)
 }
 
 // judge says whether the refresh is done, or has failed.
@@ -225,15 +266,18 @@ func (r *refreshing) hopeless(link *BankLink) error {
 	return nil
 }
 
-// pending is a wait that ended before the refresh did.
-func (r *refreshing) pending(ended error) *Error {
-	e := r.error(ErrRefreshPending, "the refresh was not seen to end")
-	e.cause, e.Outcome = &ended, Unknown
+// refreshPending is a wait that ended before the refresh did.
+func (t *trip) refreshPending(ended error, more string) *Error {
+	e := t.error(ErrRefreshPending)
+	e.Message, e.Outcome = "the refresh was not seen to end"+more, Unknown
+	e.because(ended)
 	return e
 }
 
 func (r *refreshing) error(kind error, message string) *Error {
-	return &Error{API: r.op.api, Operation: r.op.name, kind: kind, Message: message}
+	e := r.trip.error(kind)
+	e.Message = message
+	return e
 }
 
 // passes reports that a link error goes by itself.

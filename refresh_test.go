@@ -3,6 +3,7 @@ package duolink
 import (
 	"context"
 	"net/http"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -111,8 +112,8 @@ func TestRefreshEndings(t *testing.T) {
 		},
 
 		"the looks fail now and then": {
-			script: soon(fault(sandbox.Fault{Operation: "identity.link", Status: 502, Times: 9})),
-			after:  90 * time.Second, within: 2 * time.Minute, refreshes: 1, reads: 1, looks: [2]int{15, 24},
+			script: soon(fault(sandbox.Fault{Operation: "identity.link", Status: 502, Times: 3})),
+			after:  90 * time.Second, within: 107 * time.Second, refreshes: 1, reads: 1, looks: [2]int{12, 14},
 		},
 		"a refresh that was lost on the way there": {
 			script: fault(sandbox.Fault{Operation: "identity.refresh", Drop: sandbox.DropBefore}), outcome: Unknown,
@@ -129,6 +130,20 @@ func TestRefreshEndings(t *testing.T) {
 		"a 500, and it was not": {
 			script: fault(sandbox.Fault{Operation: "identity.refresh", Status: 500}), kind: ErrServer, outcome: Unknown,
 			after: grace, within: grace + time.Second, looks: [2]int{9, 11},
+		},
+		"the token runs out meanwhile": {
+			script: soon(func(s *sandbox.Sandbox, _ Product) { s.ExpireTokens() }),
+			after:  90 * time.Second, within: 107 * time.Second, refreshes: 1, reads: 1, looks: [2]int{13, 15},
+		},
+		"a token that is never good": {
+			script: soon(fault(sandbox.Fault{Operation: "identity.link", Status: 401, Body: nativeBody("api_error.auth.expired_access_token"), Times: -1})),
+			kind:   ErrUnauthorized, after: 20 * time.Second, within: 45 * time.Second, refreshes: 1, looks: [2]int{8, 10},
+		},
+		"no token for the refresh": {
+			script: func(s *sandbox.Sandbox, _ Product) {
+				s.Script(sandbox.Fault{Operation: "identity.refresh", Status: 401, Body: nativeBody("api_error.auth.expired_access_token")},
+					sandbox.Fault{Operation: "auth.token", Status: 401, Body: nativeBody("api_error.auth.unauthorized")})
+			}, kind: ErrUnauthorized, outcome: Rejected, looks: [2]int{1, 1},
 		},
 		"an id that is none": {id: "../x", kind: ErrArgument, outcome: NotSent},
 		"a negative age":     {options: RefreshOptions{MaxAge: -1}, kind: ErrArgument, outcome: NotSent},
@@ -161,7 +176,9 @@ func TestRefreshEndings(t *testing.T) {
 					}
 					require.GreaterOrEqual(t, s.Count("identity.link"), tc.looks[0])
 					require.LessOrEqual(t, s.Count("identity.link"), tc.looks[1])
-					require.Empty(t, c.refreshes.running)
+					time.Sleep(alone) // for which a refresh is watched when its callers have left
+					grounded(t, c.refreshes)
+					grounded(t, c.readings)
 					if tc.reads > 0 && tc.kind == nil {
 						require.NoError(t, err)
 						require.Positive(t, accounts)
@@ -186,4 +203,20 @@ func TestRefreshEndings(t *testing.T) {
 			})
 		}
 	}
+}
+
+// The looks keep to MoneyKit's 15 requests a minute for a link, also where each of them fails.
+func TestRefreshLooksSeldom(t *testing.T) {
+	inBubble(t, nil, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
+		s.Script(sandbox.Fault{Operation: "identity.link"}, sandbox.Fault{Operation: "identity.link", Status: 502, Times: -1})
+		var inAMinute atomic.Int64
+		told := 0
+		later(time.Minute, func() { inAMinute.Store(int64(s.Count("identity.link"))) })
+		_, err := c.Identity.RefreshAndGet(t.Context(), sandbox.LinkID, IdentityQuery{}, RefreshOptions{Progress: func(p RefreshProgress) { told = p.Requests }})
+		kindIs(t, err, ErrRefreshPending)
+		require.LessOrEqual(t, inAMinute.Load(), int64(15))
+		require.InDelta(t, s.Count("identity.link"), told, 1)
+		s.ClearScript()
+		time.Sleep(alone)
+	})
 }

@@ -30,42 +30,54 @@ func (s *spacing) next() time.Duration {
 	return d - d/10 + jitter(d/5)
 }
 
+// watching is a flow that waits.
+type watching struct {
+	see      func() (look, error)                  // one request: the next look is its repetition
+	tell     func(err error, next time.Duration)   // after each look that does not end the wait
+	lapsed   func(ended error, more string) *Error // the error where the wait ends before what was waited for has
+	patience time.Duration                         // the longest wait that a server may ask for
+
+	spacing spacing
+	renewed bool // the credential was refused as expired, and nothing has been seen since
+}
+
 // look is what one look has brought.
 type look struct {
 	over bool          // the wait has ended
 	end  error         // and how, if not well
-	most time.Duration // how long the next look may take at most, if not 0
+	most time.Duration // how long to wait at most for the next look, if not 0
 }
 
 // watch looks until it is over, or a look fails in a way that no time cures. A look that fails in a way that passes (a 502, a 429) is
-// made again later. The context ends it with lapsed, an error of the flow's.
-func watch(ctx context.Context, see func() (look, error), tell func(err error, next time.Duration), lapsed func(error) *Error) error {
-	var pause spacing
+// made again later.
+func (w *watching) watch(ctx context.Context) error {
 	for {
-		seen, err := see()
+		seen, err := w.see()
 		switch {
 		case err == nil && seen.over:
 			return seen.end
-		case err != nil && ctx != nil && ctx.Err() != nil:
-			return lapse(lapsed, ctx.Err(), err)
-		case err != nil && !passes(err):
+		case err != nil && ctx.Err() != nil:
+			return w.lapse(ctx.Err(), err)
+		case err != nil && !w.passes(err):
 			return err
 		}
-		wait, promised := pause.next(), time.Duration(0)
+		w.renewed = err != nil
+		wait, promised := w.spacing.next(), time.Duration(0)
 		if seen.most > 0 {
 			wait = min(wait, seen.most)
 		}
 		if e, ok := errors.AsType[*Error](err); ok {
 			promised = e.RetryAfter
 		}
-		if wait = fitted(ctx, wait, promised); wait == 0 {
-			e := lapse(lapsed, context.DeadlineExceeded, err)
-			e.RetryAfter = promised
-			return e
+		if promised > w.patience {
+			return w.tooLong(nil, err, promised)
 		}
-		tell(err, wait)
+		if wait = fitted(ctx, wait, promised); wait == 0 {
+			return w.tooLong(context.DeadlineExceeded, err, promised)
+		}
+		w.tell(err, wait)
 		if ended := sleep(ctx, wait); ended != nil {
-			return lapse(lapsed, ended, err)
+			return w.lapse(ended, err)
 		}
 	}
 }
@@ -85,21 +97,31 @@ func fitted(ctx context.Context, wait, promised time.Duration) time.Duration {
 	return 0
 }
 
-// lapse is the end of a wait whose context has ended. What the latest look failed with is told, and is not what kind of
-// error this is.
-func lapse(lapsed func(error) *Error, ended, err error) *Error {
-	e := lapsed(ended)
-	if last, ok := errors.AsType[*Error](err); ok && !errors.Is(err, ended) {
-		e.Message += "; the latest look failed: " + last.class()
-		both := errors.Join(ended, last.Unwrap())
-		e.cause = &both
-	}
+// tooLong is a wait that is not started.
+func (w *watching) tooLong(ended, err error, promised time.Duration) error {
+	e := w.lapse(ended, err)
+	e.RetryAfter = promised
 	return e
 }
 
+// lapse is the end of a wait before its time. What the latest look failed with is told, and is not what kind of error this is.
+func (w *watching) lapse(ended, err error) *Error {
+	last, ok := errors.AsType[*Error](err)
+	if !ok || ended != nil && errors.Is(err, ended) {
+		return w.lapsed(ended, "")
+	}
+	return w.lapsed(errors.Join(ended, last.Unwrap()), "; the latest look failed: "+last.class())
+}
+
 // passes reports that a failure may be over by the next look. One of a credential's provider or a limiter, that came before any
-// attempt, is not the server's, and ends the wait.
-func passes(err error) bool {
+// attempt, is not the server's, and ends the wait. A credential that was refused as expired is renewed by the next look, once.
+func (w *watching) passes(err error) bool {
 	e, ok := errors.AsType[*Error](err)
-	return ok && repeatAlways.allows(e) && (e.kind != nil || e.Attempts > 0)
+	switch {
+	case !ok:
+		return false
+	case e.kind == ErrUnauthorized && e.Code == CodeExpiredAccessToken:
+		return !w.renewed
+	}
+	return repeatAlways.allows(e) && (e.kind != nil || e.Attempts > 0)
 }
