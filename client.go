@@ -68,7 +68,7 @@ type Client struct {
 	state  *limitState
 
 	// What callers share while it is under way.
-	creates   *flights[*LoginLink, struct{}]
+	creates   *flights[marked, struct{}]
 	refreshes *flights[freshness, RefreshProgress]
 	readings  *flights[[]byte, RefreshProgress]
 }
@@ -102,7 +102,7 @@ func New(opts ...Option) (*Client, error) {
 		budget: &budget{tokens: budgetFull},
 		state:  &limitState{latest: map[API]RateLimit{}},
 
-		creates:   newFlights[*LoginLink, struct{}](),
+		creates:   newFlights[marked, struct{}](),
 		refreshes: newFlights[freshness, RefreshProgress](),
 		readings:  newFlights[[]byte, RefreshProgress](),
 	}

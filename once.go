@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -55,23 +56,38 @@ func (s *LinksService) CreateOnce(ctx context.Context, link LinkCreate, marker s
 	if err := t.landed(&f.response, f.err); err != nil {
 		return nil, err
 	}
-	own := *f.result
-	if err := o.same(own); err != nil {
-		return nil, err
+	if !o.link.like(f.result.as) {
+		e := t.error(ErrConflict)
+		e.Outcome, e.Message = NotSent, "the marker is that of a link of another data source, user or redirect"
+		return nil, e
 	}
+	own := *f.result.link
 	return &own, nil
 }
 
-// same refuses a link that is not what was asked for, as far as the server says.
-func (o *once) same(found LoginLink) error {
-	other := func(a, b string) bool { return a != "" && !strings.EqualFold(a, b) }
-	if other(found.DataSourceID, o.link.DataSourceID) || other(found.RequireUsername.Reveal(), o.link.RequireUsername) ||
-		found.RedirectURL != "" && found.RedirectURL != o.link.RedirectURL {
-		e := o.trip.error(ErrConflict)
-		e.Outcome, e.Message = NotSent, "the marker is that of a link of another data source, user or redirect"
-		return e
+// marked is a link that has the marker, and what it was made as: by us, or by somebody, as far as the server says.
+type marked struct {
+	link *LoginLink
+	as   LinkCreate
+}
+
+func found(link *LoginLink) marked {
+	return marked{link, LinkCreate{DataSourceID: link.DataSourceID, RequireUsername: link.RequireUsername.Reveal(), RedirectURL: link.RedirectURL}}
+}
+
+// like reports whether a link does what was asked for. A server may write a redirect in its own way: the host counts.
+func (l LinkCreate) like(other LinkCreate) bool {
+	same := func(asked, is string) bool { return is == "" || strings.EqualFold(asked, is) }
+	return same(l.DataSourceID, other.DataSourceID) && same(l.RequireUsername, other.RequireUsername) &&
+		same(hostOf(l.RedirectURL), hostOf(other.RedirectURL))
+}
+
+// hostOf is the host of a URL, or all of what is none.
+func hostOf(rawURL string) string {
+	if u, err := url.Parse(rawURL); err == nil && u.Host != "" {
+		return u.Host
 	}
-	return nil
+	return rawURL
 }
 
 // once is one run of CreateOnce.
@@ -84,32 +100,31 @@ type once struct {
 }
 
 // run looks, makes the link where there is none, and looks again where making it did not end clearly.
-func (o *once) run(ctx context.Context, f *flight[*LoginLink, struct{}]) (*LoginLink, error) {
+func (o *once) run(ctx context.Context, f *flight[marked, struct{}]) (marked, error) {
 	o.with = o.trip.inherit(&f.response)
 	var unclear error
 	for attempt := 1; ; attempt++ {
-		found, err := o.find(ctx, unclear != nil)
+		link, err := o.find(ctx, unclear != nil)
 		switch {
 		case err != nil:
-			return nil, also(unclear, err)
-		case found != nil:
-			return found, nil
+			return marked{}, also(unclear, err)
+		case link != nil:
+			return found(link), nil
 		case attempt > o.trip.retry.MaxAttempts || unclear != nil && o.trip.retry.MaxWait == 0:
-			return nil, unclear
+			return marked{}, unclear
 		}
 		f.commit()
 		made, err := o.service.Create(ctx, o.link, o.with)
-		if err == nil && unclear == nil {
-			return made, nil
-		}
-		if err == nil { // the one before may have come about meanwhile
-			if found, err := o.look(ctx); err == nil && found != nil {
-				return found, nil
+		if err == nil && unclear != nil { // the one before may have come about meanwhile
+			if link, err := o.look(ctx); err == nil && link != nil {
+				return found(link), nil
 			}
-			return made, nil
+		}
+		if err == nil {
+			return marked{made, o.link}, nil
 		}
 		if e, ok := errors.AsType[*Error](err); !ok || e.Outcome != Unknown {
-			return nil, also(unclear, err)
+			return marked{}, also(unclear, err)
 		}
 		unclear = err
 	}
@@ -154,8 +169,8 @@ func (o *once) look(ctx context.Context) (*LoginLink, error) {
 	if err != nil {
 		return nil, err
 	}
-	marked := having(links, func(l LoginLink) bool { return strings.Contains(l.Description, o.ref) })
-	if len(marked) == 0 {
+	all := having(links, func(l LoginLink) bool { return strings.Contains(l.Description, o.ref) })
+	if len(all) == 0 {
 		if len(links) < mostListed {
 			return nil, nil //nolint:nilnil // there is none
 		}
@@ -163,15 +178,15 @@ func (o *once) look(ctx context.Context) (*LoginLink, error) {
 		e.Outcome, e.Message = NotSent, "the list of links is full, and may have left out the one with the marker"
 		return nil, e
 	}
-	slices.SortStableFunc(marked, before)
-	for _, surplus := range marked[1:] {
+	slices.SortStableFunc(all, before)
+	for _, surplus := range all[1:] {
 		if surplus.Status == LinkOpen {
 			if _, err := o.service.Close(ctx, surplus.ID, o.with); err != nil {
 				return nil, err
 			}
 		}
 	}
-	return &marked[0], nil
+	return &all[0], nil
 }
 
 // before orders the links that have a marker: the one that was used, else the oldest that is open, else the oldest.

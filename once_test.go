@@ -16,8 +16,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// marked are the links of the sandbox that have a marker.
-func marked(s *sandbox.Sandbox, marker string) (all, open []string) {
+// withMarker are the links of the sandbox that have a marker.
+func withMarker(s *sandbox.Sandbox, marker string) (all, open []string) {
 	for _, l := range s.Links() {
 		if strings.Contains(l.Description, "[ref:"+marker+"]") {
 			all = append(all, l.ID)
@@ -76,7 +76,7 @@ func TestCreateOnceUnderFaults(t *testing.T) {
 				}
 				time.Sleep(10 * time.Second)
 			}
-			all, open := marked(s, "job-7")
+			all, open := withMarker(s, "job-7")
 			require.Equal(t, []string{link.ID}, open, "seed %d: %v", seed, all)
 			require.Len(t, all, 1, "seed %d", seed)
 		})
@@ -231,7 +231,7 @@ func TestCreateOnceThatComesLate(t *testing.T) {
 				<-late.done
 				link, err := c.Links.CreateOnce(t.Context(), LinkCreate{DataSourceID: "GAWA"}, "job-7")
 				require.NoError(t, err)
-				all, open := marked(s, "job-7")
+				all, open := withMarker(s, "job-7")
 				require.Len(t, all, tc.links)
 				require.Equal(t, []string{link.ID}, open)
 			})
@@ -252,7 +252,7 @@ func TestCreateOnceClosesTheSurplus(t *testing.T) {
 		link, err := c.Links.CreateOnce(t.Context(), LinkCreate{DataSourceID: "GAWA"}, "job-7")
 		require.NoError(t, err)
 		require.Equal(t, ids[1], link.ID)
-		_, open := marked(s, "job-7")
+		_, open := withMarker(s, "job-7")
 		require.Empty(t, open)
 	})
 }
@@ -267,13 +267,14 @@ func TestCreateOnceForSomebodyElse(t *testing.T) {
 			{DataSourceID: "AW", RequireUsername: first.RequireUsername, RedirectURL: first.RedirectURL},
 			{DataSourceID: "GAWA", RequireUsername: "jordan@example.com", RedirectURL: first.RedirectURL},
 			{DataSourceID: "GAWA", RequireUsername: first.RequireUsername, RedirectURL: "https://b.example.com/"},
-			{DataSourceID: "GAWA"},
+			{DataSourceID: "GAWA", RedirectURL: first.RedirectURL},
+			{DataSourceID: "GAWA", RequireUsername: first.RequireUsername},
 		} {
 			link, err := c.Links.CreateOnce(t.Context(), other, "job-7")
 			kindIs(t, err, ErrConflict)
 			require.Nil(t, link)
 		}
-		first.RequireUsername = "Avery@Example.com"
+		first.RequireUsername, first.RedirectURL = "Avery@Example.com", "https://a.example.com/another?state=2"
 		_, err = c.Links.CreateOnce(t.Context(), first, "job-7")
 		require.NoError(t, err)
 	})
