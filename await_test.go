@@ -146,6 +146,10 @@ func TestAwaitEndings(t *testing.T) {
 
 // A link that lives for an hour, through whatever the server does, is asked for at most 300 times.
 func TestAwaitAsksSeldom(t *testing.T) {
+	repeats := 3
+	if testing.Short() {
+		repeats = 1
+	}
 	for name, faults := range map[string][]sandbox.Fault{
 		"a good server":  nil,
 		"a 502 for ever": {{Operation: "links.get", Status: 502, Times: -1}},
@@ -155,7 +159,7 @@ func TestAwaitAsksSeldom(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			most := 0
-			for range 3 {
+			for range repeats {
 				inBubble(t, nil, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
 					link, err := c.Links.Create(t.Context(), LinkCreate{DataSourceID: "GAWA", ExpiresIn: time.Hour})
 					require.NoError(t, err)

@@ -62,7 +62,7 @@ func TestCanaryKnowsEveryMethod(t *testing.T) {
 func TestCanary(t *testing.T) {
 	situations := canarySituations()
 	if testing.Short() {
-		situations = every(situations, 13)
+		situations = every(situations, 29)
 	}
 	methods := canaryMethods()
 	var worlds []*canaryWorld

@@ -177,7 +177,7 @@ func TestPaceIsBounded(t *testing.T) {
 	free := &pass{release: func() {}}
 	links := 1_000_000
 	if testing.Short() {
-		links /= 4
+		links = 2 * mostGroups
 	}
 	for i := range links {
 		key := groupKey("identity.get", strconv.Itoa(i))
@@ -291,6 +291,9 @@ func TestPaceOfAThousand(t *testing.T) {
 
 // The same job by go-retryablehttp as it comes, but for its log: what the README compares with.
 func TestPaceOfPlainRetryablehttp(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a figure to compare with, and nothing of ours")
+	}
 	synctest.Test(t, func(t *testing.T) {
 		s := sandbox.New(sandbox.WithRequestsPerSecond(perSecond), sandbox.WithHourlyLimit(0))
 		plain := retryablehttp.NewClient()
