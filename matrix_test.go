@@ -247,36 +247,39 @@ func readMatrixCell(t *testing.T, text string) matrixCell {
 // Each cell states what the house's rules promise, and what the server has really done has to agree with it.
 func TestMatrix(t *testing.T) {
 	const many = 1 << 20
+	cells, columnsSeen := 0, map[string]bool{}
 	for half, table := range map[string]string{"always": matrixAlways, "once": matrixOnce} {
 		lines := strings.Split(strings.TrimLeft(table, "\n"), "\n")
 		columns := strings.Fields(lines[0])
 		require.Len(t, columns, len(matrixFaults)+1, "one column for each fault, and one for refused dials")
 		rows := map[string]bool{}
 		for _, line := range lines[1:] {
-			cells := strings.Fields(line)
-			if len(cells) == 0 {
+			row := strings.Fields(line)
+			if len(row) == 0 {
 				continue
 			}
-			name := cells[0]
+			name := row[0]
 			rows[name] = true
 			require.Contains(t, matrixRows, name)
-			require.Len(t, cells, len(columns)+1, line)
+			require.Len(t, row, len(columns)+1, line)
 			for i, column := range columns {
-				if cells[i+1] == "." {
+				if row[i+1] == "." {
 					continue
 				}
+				cells, columnsSeen[column] = cells+1, true
 				t.Run(fmt.Sprintf("%s/%s/%s", half, name, column), func(t *testing.T) {
 					times := map[string]int{"always": -1, "once": 1}[half]
 					refuse := map[string]int{"always": many, "once": 1}[half]
 					if column != "refused" {
 						refuse = 0
 					}
-					checkMatrixCell(t, name, column, times, refuse, readMatrixCell(t, cells[i+1]))
+					checkMatrixCell(t, name, column, times, refuse, readMatrixCell(t, row[i+1]))
 				})
 			}
 		}
 		require.Len(t, rows, len(matrixRows), "a row for each operation")
 	}
+	t.Logf("faults: %d kinds, %d cells, each compared with what the server has done", len(columnsSeen), cells)
 }
 
 func checkMatrixCell(t *testing.T, name, column string, times, refuse int, want matrixCell) {
