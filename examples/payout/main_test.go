@@ -38,6 +38,7 @@ func inBubble(t *testing.T, test func(t *testing.T, s *sandbox.Sandbox), opts ..
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		test(t, sandbox.New(append(opts, sandbox.WithRefreshTime(90*time.Second))...))
+		time.Sleep(11 * time.Minute) // a refresh that was given up is watched for ten minutes more
 	})
 }
 
