@@ -9,16 +9,19 @@ import (
 type Action string
 
 const (
-	// ActionRetry: it may pass by itself; try again, later. Of a Create or a Refresh whose Outcome is Unknown, look first.
+	// ActionRetry: it may pass by itself; try again, after a backoff of yours. Of a Create or a Refresh whose Outcome is Unknown,
+	// look first; of a context that you have ended, it is yours to decide.
 	ActionRetry Action = "retry"
 	// ActionWaitUntil: a limit; try again when Error.RetryAfter is over, or where that is 0, a good while later.
 	ActionWaitUntil Action = "wait until"
 	// ActionReauthenticate: proof is needed again: a new credential of yours with ErrUnauthorized; with ErrLinkState and
-	// ErrRefreshFailed the person has to link the bank again.
+	// ErrRefreshFailed the person has to link the bank again. (A link that is somebody else's is ErrUnauthorized too, and
+	// ActionFixRequest: no credential of yours cures that.)
 	ActionReauthenticate Action = "reauthenticate"
 	// ActionAskPermission: somebody has to allow it: the administrator of the account, or the person whose data it is.
 	ActionAskPermission Action = "ask permission"
-	// ActionFixRequest: the same call fails again; an argument, an option or the set-up is wrong.
+	// ActionFixRequest: the same call fails again; an argument, an option or the set-up is wrong. Of ErrRedirectMismatch the
+	// browser's request is: refuse it, and where that happens to everybody, look at WithRedirectParameter.
 	ActionFixRequest Action = "fix request"
 	// ActionRecreate: it is gone, or not what is needed; make a new one, with another account or bank where this one does not do.
 	ActionRecreate Action = "recreate"

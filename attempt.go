@@ -74,6 +74,10 @@ func (tr transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	t.dialing.Store(false)
 	t.connected.Store(false)
 	t.status, t.head, t.body, t.location, t.verdict = 0, nil, nil, "", nil
+	if err := ctx.Err(); err != nil { // net/http would not even ask for a connection, and that is what it would say
+		t.dialing.Store(true)
+		return nil, err
+	}
 	ctx, cancel := context.WithTimeout(ctx, t.timeout())
 	trace := &httptrace.ClientTrace{
 		GetConn: func(string) { t.dialing.Store(true) },

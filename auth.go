@@ -166,7 +166,7 @@ type AccountWithNumbers struct {
 	Numbers Numbers `json:"numbers"`
 }
 
-// ForAccount returns an account with its numbers; false where the answer has no such account, and for no id.
+// ForAccount returns an account with its numbers; false where the answer has no such account, and for an empty id.
 func (n *AccountNumbers) ForAccount(accountID string) (AccountWithNumbers, bool) {
 	for _, a := range n.Accounts {
 		if a.ID == accountID && accountID != "" {
@@ -182,8 +182,8 @@ type AuthAccountNumbers struct {
 	Numbers Numbers `json:"numbers"` // this account's alone
 }
 
-// ForAccount joins an account, with its balances, and its numbers; false where the answer has no such account, and for no id.
-// An account without numbers is one too.
+// ForAccount joins an account, with its balances, and its numbers; false where the answer has no such account, as a
+// closed one, and for an empty id. An account without numbers is one too.
 func (n *AuthNumbers) ForAccount(accountID string) (AuthAccountNumbers, bool) {
 	at := slices.IndexFunc(n.Accounts, func(a AuthAccount) bool { return a.ID == accountID })
 	if at < 0 || accountID == "" {

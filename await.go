@@ -11,8 +11,8 @@ import (
 
 // AwaitOptions changes how Links.Await waits.
 type AwaitOptions struct {
-	// Grace is how long a link that was closed, or has expired, may still get its login: an attempt that began before can end
-	// shortly after. Default 30 s.
+	// Grace is how long a link that is closed, or has expired, may still get its login, from when it is first seen so: an attempt
+	// that began before can end shortly after. 0 is the default, 30 s. A context that ends sooner gets ErrLoginPending.
 	Grace time.Duration
 	// Progress is called after each look that does not end the wait.
 	Progress func(AwaitProgress)
@@ -20,20 +20,21 @@ type AwaitOptions struct {
 
 // AwaitProgress is how far Links.Await has come.
 type AwaitProgress struct {
-	Link     LoginLink     // as last seen
-	Err      error         // what the latest look failed with, where that passes
-	Requests int           // looks so far
+	Link     LoginLink // as last seen
+	Err      error     // what the latest look failed with, where that passes
+	Requests int       // looks so far
+	Elapsed  time.Duration
 	Next     time.Duration // until the next look
 }
 
-// Await waits until somebody has logged in through the link, and returns it then, with its LoginID, whatever its status. One
-// that is closed or expired without a login is ErrLinkClosed or ErrLinkExpired, after a grace period; an unknown one
-// ErrNotFound at once. When the context ends before, the error is ErrLoginPending and matches the context's.
+// Await waits until somebody has logged in through the link, and returns it then, with its LoginID, whatever its status. Give
+// the context a deadline: a link can stay open after its ExpiryTime, which is the server's to judge. One that is closed or
+// expired without a login is ErrLinkClosed or ErrLinkExpired, after a grace period; an unknown one ErrNotFound at once. When
+// the context ends before, the error is ErrLoginPending and matches the context's.
 //
-// It asks after 2 s, then less and less often, to every 15 s: at most 300 requests for a link that lives for an hour, and
-// 6,500 for one that lives for a day. A failure that passes, such as a 502 or a 429, does not end the wait, unless the server
-// asks for more than an hour's pause, or than WithMaxWait allows: that is ErrLoginPending with a RetryAfter. A link can stay open
-// after its ExpiryTime, which is the server's to judge: give the context a deadline.
+// It looks at once, again after about 2 s, then less and less often, to every 15 s: at most 300 requests for a link that lives
+// for an hour, and 6,500 for one that lives for a day. A failure that passes, such as a 502 or a 429, does not end the wait,
+// unless the server asks for more than an hour's pause, or than WithMaxWait allows: that is ErrLoginPending with a RetryAfter.
 func (s *LinksService) Await(ctx context.Context, linkID string, options AwaitOptions, opts ...CallOption) (*LoginLink, error) {
 	op := linksGet.on(linkID)
 	op.name = "links.await"
@@ -44,7 +45,7 @@ func (s *LinksService) Await(ctx context.Context, linkID string, options AwaitOp
 	if err != nil {
 		return nil, err
 	}
-	a := &awaiting{grace: cmp.Or(options.Grace, grace)}
+	a, began := &awaiting{grace: cmp.Or(options.Grace, grace)}, time.Now()
 	w := watching{patience: t.patience(), lapsed: a.pending}
 	w.see = func() (look, error) {
 		a.requests++
@@ -56,7 +57,7 @@ func (s *LinksService) Await(ctx context.Context, linkID string, options AwaitOp
 	}
 	w.tell = func(err error, next time.Duration) {
 		if options.Progress != nil {
-			options.Progress(AwaitProgress{a.link, err, a.requests, next})
+			options.Progress(AwaitProgress{a.link, err, a.requests, time.Since(began), next})
 		}
 	}
 	if err := w.watch(ctx); err != nil {
@@ -121,23 +122,37 @@ func WithRedirectParameter(name string) Option {
 
 // ConfirmRedirect decides whether a browser that comes to the RedirectURL comes from a login through this link, and returns
 // the link as the server has it now, with its LoginID. Of the link that was stored when it was made, ID and
-// RedirectVerifier are used. A redirect is anybody's input: one whose verifier is missing, empty, there twice or another is
+// RedirectVerifier are used: Reveal and [NewSensitive] take the verifier into a database and out again. A redirect is anybody's input: one whose verifier is missing, empty, there twice or another is
 // ErrRedirectMismatch, and nothing is asked; the comparison takes constant time. A link that has no login, although the
 // verifier is right, is ErrLoginPending: Await tells what becomes of it.
 func (s *LinksService) ConfirmRedirect(ctx context.Context, link LoginLink, r *http.Request, opts ...CallOption) (*LoginLink, error) {
-	const flow = "links.confirm_redirect"
+	op := linksGet.on(link.ID)
+	op.name = "links.confirm_redirect"
 	if r == nil || r.URL == nil {
-		return nil, named(argumentError("the browser's request is nil"), Supermetrics, flow)
+		op.invalid = argumentError("the browser's request is nil")
 	}
-	if !verified(r.URL.RawQuery, s.client.config.redirectParameter, link.RedirectVerifier) {
-		return nil, &Error{API: Supermetrics, Operation: flow, kind: ErrRedirectMismatch, Outcome: NotSent, Message: "the verifier is not the link's"}
+	t, err := s.client.checked(ctx, op, opts)
+	if err != nil {
+		return nil, err
+	}
+	mismatch := t.error(ErrRedirectMismatch)
+	mismatch.Outcome = NotSent
+	switch {
+	case link.RedirectVerifier.IsZero():
+		mismatch.Message = "the stored link has no RedirectVerifier"
+		return nil, mismatch
+	case !verified(r.URL.RawQuery, s.client.config.redirectParameter, link.RedirectVerifier):
+		mismatch.Message = "the verifier is not the link's"
+		return nil, mismatch
 	}
 	confirmed, err := s.Get(ctx, link.ID, opts...)
 	if err != nil {
 		return nil, err
 	}
 	if confirmed.LoginID == "" {
-		return nil, &Error{API: Supermetrics, Operation: flow, kind: ErrLoginPending, Message: "nobody has logged in yet"}
+		pending := t.error(ErrLoginPending)
+		pending.Message = "nobody has logged in yet"
+		return nil, pending
 	}
 	return confirmed, nil
 }

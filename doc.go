@@ -44,7 +44,7 @@
 // # Flows
 //
 // [LinksService.Await] waits until somebody has logged in through a login link, [LinksService.ConfirmRedirect] decides whether a
-// browser comes back from one, and [LinksService.CreateOnce] makes a link that is safe to ask for twice.
+// browser comes back from one, and [LinksService.CreateOnce] makes a link at most once.
 // [IdentityService.RefreshAndGet] and [AuthService.RefreshAndNumbers] have a bank asked anew and read the answer once. They are made of
 // the calls above, and every request of theirs keeps to the same rules; an error of one of their requests names that request's
 // operation, one of the flow its own.

@@ -33,7 +33,8 @@ var (
 	ErrNotFound = errors.New("not found")
 	// ErrDeleted: the resource existed and has been deleted (410).
 	ErrDeleted = errors.New("deleted")
-	// ErrConflict: the request conflicts with the state of the resource (409).
+	// ErrConflict: the request conflicts with the state of the resource (409); from Links.CreateOnce, with what the marker
+	// stands in.
 	ErrConflict = errors.New("conflict")
 	// ErrValidation: a value is not acceptable; Error.Fields may say which (422).
 	ErrValidation = errors.New("validation failed")
@@ -62,7 +63,7 @@ var (
 	ErrLoginPending = errors.New("login pending")
 	// ErrRedirectMismatch: a browser's request does not carry the login link's verifier; it may be forged.
 	ErrRedirectMismatch = errors.New("redirect mismatch")
-	// ErrRefreshPending: the wait ended before the refresh of the bank link was seen to.
+	// ErrRefreshPending: the wait ended before the refresh of the bank link was seen to end.
 	ErrRefreshPending = errors.New("refresh pending")
 	// ErrRefreshFailed: the refresh of the bank link has failed; Error.ProductErrorCode says why.
 	ErrRefreshFailed = errors.New("refresh failed")

@@ -151,9 +151,9 @@ func ExampleWithBaseURL() {
 	key, id, secret := sandbox.APIKey, sandbox.ClientID, sandbox.ClientSecret
 	client, err := duolink.New(
 		duolink.WithSupermetrics(duolink.BearerToken(key)),
-		duolink.WithBaseURL(duolink.Supermetrics, "http://127.0.0.1:8080/v2"),
+		duolink.WithBaseURL(duolink.Supermetrics, "http://127.0.0.1:8081/v2"),
 		duolink.WithMoneyKit(duolink.ClientCredentials(id, secret)),
-		duolink.WithBaseURL(duolink.MoneyKit, "http://127.0.0.1:8080"),
+		duolink.WithBaseURL(duolink.MoneyKit, "http://127.0.0.1:8081"),
 	)
 	fmt.Println(client, err)
 	// Output: duolink.Client <nil>
@@ -169,46 +169,51 @@ func ExampleLinksService_ConfirmRedirect() {
 		id := rows[jobID].ID
 		_ = servers.CompleteLogin(id, "avery@example.com") // the person, at the login page
 	}
+	over := func(string) error { return errors.New("over") }
 	start := func() error {
-		link, err := client.Links.CreateOnce(ctx, duolink.LinkCreate{DataSourceID: "GAWA", RedirectURL: "https://app.example.com/connected"}, jobID)
+		link, err := client.Links.CreateOnce(ctx, duolink.LinkCreate{DataSourceID: "GAWA", RedirectURL: "https://app.example.com/connected/" + jobID}, jobID)
 		if err != nil {
 			return err
+		}
+		if link.Status != duolink.LinkOpen {
+			return over(link.LoginID) // used, or ended: another try has another marker
 		}
 		rows[jobID] = duolink.LoginLink{ID: link.ID, RedirectVerifier: link.RedirectVerifier} // on the server, never in the browser
 		send(link.LoginURL.Reveal())                                                          // to the person, and to nobody else
 		return nil
 	}
-	connected := func(w http.ResponseWriter, r *http.Request) { // where RedirectURL leads
-		ctx, cancel := context.WithTimeout(r.Context(), 20*time.Second)
-		defer cancel()
-		link, err := client.Links.ConfirmRedirect(ctx, rows[jobID], r)
-		if errors.Is(err, duolink.ErrLoginPending) {
-			link, err = client.Links.Await(ctx, rows[jobID].ID, duolink.AwaitOptions{})
+	connected := func(w http.ResponseWriter, r *http.Request) { // for "GET /connected/{job}", where RedirectURL leads
+		link, err := client.Links.ConfirmRedirect(r.Context(), rows[r.PathValue("job")], r)
+		switch {
+		case errors.Is(err, duolink.ErrRedirectMismatch):
+			http.Error(w, "this does not come from the sign-in page", http.StatusForbidden)
+		case err != nil: // ErrLoginPending: not yet
+			http.Error(w, "not connected yet", http.StatusServiceUnavailable)
+		default:
+			fmt.Fprintln(w, "connected as login", link.LoginID)
 		}
-		if err != nil { // ErrRedirectMismatch: forged; ErrLinkClosed, ErrLinkExpired: over
-			http.Error(w, "not connected", http.StatusForbidden)
-			return
-		}
-		fmt.Fprintln(w, "connected as login", link.LoginID)
 	}
 	if err := start(); err != nil {
 		log.Fatal(err)
 	}
 	for _, verifier := range []string{rows[jobID].RedirectVerifier.Reveal(), "forged"} {
 		w := httptest.NewRecorder()
-		connected(w, httptest.NewRequest("GET", "/connected?redirect_verifier="+verifier, nil))
+		r := httptest.NewRequest("GET", "/connected/job-7?redirect_verifier="+verifier, nil)
+		r.SetPathValue("job", jobID)
+		connected(w, r)
 		fmt.Print(w.Body)
 	}
 	// Output:
 	// connected as login dsl_7
-	// not connected
+	// this does not come from the sign-in page
 }
 
 func ExampleIdentityService_RefreshAndGet() {
 	servers := sandbox.New(sandbox.WithRefreshTime(time.Nanosecond))
 	ctx, client, stop := clientOf(servers)
 	defer stop()
-	linkID, accessToken := sandbox.LinkID, duolink.NewSecret(sandbox.AccessToken)
+	linkID, accessToken := sandbox.LinkID, sandbox.AccessToken
+	errNotThePayee := errors.New("not the payee")
 	hold := func(duolink.Action, time.Duration) error { return errors.New("held") }
 	isPayee := func(owner duolink.AccountOwner) bool {
 		return owner.Names[0].Equal(duolink.NewSensitive("Avery Sample"))
@@ -223,7 +228,7 @@ func ExampleIdentityService_RefreshAndGet() {
 			e, _ := errors.AsType[*duolink.Error](err)
 			return hold(e.Action(), e.RetryAfter) // wait, reauthenticate, ask permission: there is one for every error
 		}
-		numbers, err := client.Auth.Get(ctx, duolink.AuthQuery{AccessToken: accessToken})
+		numbers, err := client.Auth.Get(ctx, duolink.AuthQuery{AccessToken: duolink.NewSecret(accessToken)})
 		if err != nil {
 			return err
 		}
@@ -234,7 +239,7 @@ func ExampleIdentityService_RefreshAndGet() {
 				}
 			}
 		}
-		return hold(duolink.ActionAskPermission, 0)
+		return errNotThePayee
 	}
 	if err := run(); err != nil {
 		log.Fatal(err)

@@ -99,7 +99,7 @@ type AccountOwner struct {
 }
 
 // Owners returns the owners of all accounts in the order of their first account. One that several accounts list alike, to the
-// letter, is one; the same person written differently is two. An account without an id is not among their AccountIDs.
+// letter, is one; the same person written differently is two: compare all of them with a payee. An account without an id is not among their AccountIDs.
 func (i *Identity) Owners() []AccountOwner {
 	var owners []AccountOwner
 	seen := map[string]int{}

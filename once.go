@@ -13,10 +13,11 @@ import (
 // mostListed is how many links a list shows. One that shows so many may have left out the one that is looked for.
 const mostListed = 1000
 
-// CreateOnce makes a login link that there is at most one of, however often it is called, in this process or a later one: the API
-// has no idempotency key, so the marker, an id of yours with letters, digits, - and _ (at most 50), is put into the link's
-// description, as " [ref:marker]", where those who see the link's description see it. A link that has the marker is returned, whatever
-// its status; it is made only where the list of links shows none. After a failure that may have made it, it is looked for
+// CreateOnce returns the one login link with this marker, and makes it where there is none, however often it is called, in this
+// process or a later one. The API has no idempotency key, so the marker, an id of yours with letters, digits, - and _ (at most
+// 50), is put into the link's description, as " [ref:marker]": those who see that see it, and both together have 1,000
+// characters. A link that has the marker is returned as it is: look at its Status, and its LoginID, before you send it to
+// anybody. It is made only where the list of links shows none. After a failure that may have made it, it is looked for
 // for half a minute, and then made again; a surplus one that comes about after all is closed by the next call. Leave the
 // marker in the description when you update it, and use another for another link.
 //
@@ -31,8 +32,8 @@ func (s *LinksService) CreateOnce(ctx context.Context, link LinkCreate, marker s
 	op.private = []string{marker, link.DataSourceID, link.Expires, link.Description, link.RequireUsername, link.RedirectURL}
 	o.link.Description = strings.TrimLeft(link.Description+" "+o.ref, " ")
 	_, op.invalid = o.link.wire(time.Now())
-	if err := Supermetrics.checkID("marker", marker); err != nil {
-		op.invalid = err
+	if Supermetrics.checkID("marker", marker) != nil {
+		op.invalid = argumentError("marker is not 1 to 50 letters, digits, - and _")
 	}
 	if strings.Contains(link.Description, "[ref:") {
 		op.invalid = argumentError("Description has a marker already")

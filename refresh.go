@@ -12,8 +12,8 @@ import (
 
 // RefreshOptions changes how a refresh is waited for.
 type RefreshOptions struct {
-	// MaxAge makes data fresh enough that is not older, by the server's clock: then nothing is refreshed, nor billed. Without it
-	// there is a refresh each time.
+	// MaxAge: data that is no older, by the server's clock, is returned as it is, and nothing is refreshed or billed. With 0
+	// there is a refresh each time. Who comes while one is under way for another caller waits for that.
 	MaxAge time.Duration
 	// Timeout is how long to wait; default 10 minutes. The context may end the wait before.
 	Timeout time.Duration
@@ -36,12 +36,14 @@ const defaultRefreshTimeout = 10 * time.Minute
 // RefreshAndGet refreshes the identity of a link, waits until that is done, and reads it: once, whatever the wait. It looks at
 // the link meanwhile, never at the identity, compares the server's times with each other alone, and asks for the refresh
 // once. Callers who want it of the same link with the same credential at the same time share one refresh, and those who
-// want the same accounts one reading, of which each has a copy; the call options of the first one hold.
+// want the same accounts, with the same MaxAge, one reading, of which each has a copy. Timeout and Progress are each caller's
+// own; of the call options, the first one's hold.
 //
 // It ends at once where waiting is of no use: ErrDeleted, ErrForbidden, ErrRateLimited (a second refresh within a day), ErrLinkState
 // with a LinkErrorCode that does not pass by itself, ErrUnavailable where the bank cannot be asked now, and ErrRefreshFailed with the
 // ProductErrorCode; one that passes by itself has half a minute to do so. ErrRefreshPending is the end of Timeout or of the
-// context. The refresh is watched for ten minutes more then: ask again, with a MaxAge, and it is not paid for twice.
+// context. This client watches the refresh for ten minutes more then: ask it again, with a MaxAge, and it is not paid for
+// twice. Another process knows nothing of it.
 func (s *IdentityService) RefreshAndGet(ctx context.Context, linkID string, query IdentityQuery, options RefreshOptions, opts ...CallOption) (*Identity, error) {
 	op := identityGet.on(linkID)
 	op.name, op.query, op.invalid, op.private = "identity.refresh_and_get", query, checkAccountIDs(query.AccountIDs), query.AccountIDs

@@ -257,3 +257,21 @@ func TestWritesAreNotRepeatedOnTheWordOfABody(t *testing.T) {
 		}
 	}
 }
+
+// A context that has ended before anything was sent: nothing was, and a creation may be made anew without looking.
+func TestEndedContextSendsNothing(t *testing.T) {
+	inBubble(t, nil, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
+		require.NoError(t, getBankLink(t.Context(), c)) // a token, and idle connections
+		_, err := c.Links.List(t.Context())
+		require.NoError(t, err)
+		before := s.Count("")
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		for name, call := range calls {
+			err := call(ctx, c)
+			require.ErrorIs(t, err, context.Canceled, name)
+			require.Equal(t, NotSent, asError(t, err).Outcome, name)
+		}
+		require.Equal(t, before, s.Count(""))
+	})
+}

@@ -1,6 +1,6 @@
 // Command sandbox serves both APIs from memory, with sample data, for trying things out by hand:
 //
-//	go run ./examples/sandbox -addr 127.0.0.1:8080
+//	go run ./examples/sandbox -addr 127.0.0.1:8081
 package main
 
 import (
@@ -30,7 +30,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt)
 	defer stop()
 	flags := flag.NewFlagSet("sandbox", flag.ContinueOnError)
-	addr := flags.String("addr", "127.0.0.1:8080", "where to listen")
+	addr := flags.String("addr", "127.0.0.1:8081", "where to listen")
 	rate := flags.Int("rate", 0, "requests a second, beyond which they are refused with 429; 0 for no limit")
 	limits := flags.Bool("limits", false, "refuse what exceeds MoneyKit's limits per minute, hour and day")
 	var usage strings.Builder
