@@ -69,7 +69,7 @@ type Client struct {
 
 	// What callers share while it is under way.
 	creates   *flights[marked, struct{}]
-	refreshes *flights[freshness, RefreshProgress]
+	refreshes *flights[struct{}, RefreshProgress]
 	readings  *flights[[]byte, RefreshProgress]
 }
 
@@ -103,7 +103,7 @@ func New(opts ...Option) (*Client, error) {
 		state:  &limitState{latest: map[API]RateLimit{}},
 
 		creates:   newFlights[marked, struct{}](),
-		refreshes: newFlights[freshness, RefreshProgress](),
+		refreshes: newFlights[struct{}, RefreshProgress](),
 		readings:  newFlights[[]byte, RefreshProgress](),
 	}
 	if err := c.config.apply(opts); err != nil {
@@ -282,7 +282,7 @@ func WithRetry(retry Retry) Option {
 // ErrResponseTooLarge. The default is 64 MiB for Logins.ListAccounts and 8 MiB for everything else. For
 // Logins.EachAccount it bounds the largest single item, not the length. An answer with more than one JSON object in 32 bytes
 // of the limit is too large as well: decoded, they take far more than their bytes. Of the body of an error no more than 1 MiB is ever
-// read, and the status speaks for the rest.
+// read, and the status speaks for the rest. What is read from an answer may take several times as much memory as its bytes.
 func WithMaxResponseBytes(n int64) Option {
 	return func(cfg *config) error {
 		if n <= 0 {

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-faster/jx"
@@ -44,7 +45,8 @@ func BearerToken(token string) Credentials {
 }
 
 // BearerTokenFunc asks for a token before each attempt; the function does its own caching. Its error ends the call and
-// can be matched in what the call returns. For the limits that the server counts, all its tokens are one credential.
+// can be matched in what the call returns. For the limits that the server counts, all its tokens are one credential; a flow
+// is shared while the function returns the same token.
 func BearerTokenFunc(token func(context.Context) (string, error)) Credentials {
 	b := &bearer{provide: token}
 	if token == nil {
@@ -163,7 +165,7 @@ type renewal struct {
 	err      error
 	until    time.Time // its failure is the answer
 	panicked any
-	told     sync.Once // to the hooks and the log
+	told     atomic.Bool // to the hooks and the log
 }
 
 // A failed exchange is not tried again at once: it would fail again, and many callers would hammer it. It answers those
@@ -213,14 +215,11 @@ func (c *tokenCache) current(ctx context.Context) (Secret, error) {
 	case <-ctx.Done():
 		return Secret{}, ctx.Err()
 	}
-	var panicked any
-	r.told.Do(func() { // on the goroutine of a call, where hooks belong, and the panics of those in the exchange
-		if panicked = r.panicked; panicked == nil {
-			c.client.renewed(ctx, r.took, r.err)
+	if !r.told.Swap(true) { // on the goroutine of a call, where hooks belong, and the panics of those in the exchange
+		if r.panicked != nil {
+			panic(r.panicked)
 		}
-	})
-	if panicked != nil {
-		panic(panicked)
+		c.client.renewed(ctx, r.took, r.err)
 	}
 	if token := c.rest(); r.err != nil && !token.IsZero() {
 		return token, nil

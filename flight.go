@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -40,7 +41,7 @@ type flight[T, P any] struct {
 	response Response
 	err      error
 	panicked any
-	told     sync.Once // of the panic
+	told     atomic.Bool // of the panic
 }
 
 // run does the work of a flight. It tells of its progress, says before it sends what should not be sent twice, and fills
@@ -65,10 +66,8 @@ func (fs *flights[T, P]) join(ctx context.Context, key string, run run[T, P], pr
 	for {
 		select {
 		case <-f.done:
-			var panicked any
-			f.told.Do(func() { panicked = f.panicked })
-			if panicked != nil {
-				panic(panicked)
+			if f.panicked != nil && !f.told.Swap(true) {
+				panic(f.panicked)
 			}
 			return f, nil
 		case <-ctx.Done():

@@ -3,7 +3,6 @@ package duolink
 import (
 	"context"
 	"errors"
-	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -135,34 +134,44 @@ func TestRefreshIsNotShared(t *testing.T) {
 	}
 }
 
-// A caller who is content with older data than another does not get it instead of what is wanted, nor its error.
+// A caller who is content with older data has it at once, whatever is being done for others, and gets nothing older.
 func TestRefreshForTheContent(t *testing.T) {
-	for name, first := range map[string]RefreshOptions{"the content one first": {MaxAge: 72 * time.Hour}, "and last": {}} {
-		t.Run(name, func(t *testing.T) {
-			inBubble(t, nil, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
-				s.Script(sandbox.Fault{Operation: "identity.link", Delay: time.Second}, // both are there by then
-					sandbox.Fault{Operation: "identity.refresh", Status: 429, Header: http.Header{"Retry-After": {"86400"}}})
-				errs := map[time.Duration]error{}
-				var mu sync.Mutex
-				ask := func(o RefreshOptions) {
-					_, err := c.Identity.RefreshAndGet(t.Context(), sandbox.LinkID, IdentityQuery{}, o)
-					mu.Lock()
-					defer mu.Unlock()
-					errs[o.MaxAge] = err
-				}
-				var wg sync.WaitGroup
-				wg.Go(func() { ask(first) })
-				wg.Go(func() {
-					time.Sleep(time.Millisecond)
-					ask(RefreshOptions{MaxAge: 72*time.Hour - first.MaxAge})
-				})
-				wg.Wait()
-				require.NoError(t, errs[72*time.Hour])
-				require.ErrorIs(t, errs[0], ErrRateLimited)
-				require.Equal(t, []int{1, 1}, []int{s.Count("identity.refresh"), s.Count("identity.get")})
-			})
+	inBubble(t, []sandbox.Option{sandbox.WithRefreshTime(90 * time.Second)}, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
+		s.FailRefreshes(sandbox.LinkID, "no_permission")
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			_, err := c.Identity.RefreshAndGet(t.Context(), sandbox.LinkID, IdentityQuery{}, RefreshOptions{})
+			require.ErrorIs(t, err, ErrRefreshFailed)
 		})
-	}
+		for _, tc := range []struct {
+			age  time.Duration
+			took time.Duration
+			kind error
+		}{{72 * time.Hour, 0, nil}, {48*time.Hour + 10*time.Second, 27 * time.Second, ErrRefreshFailed}} {
+			wg.Go(func() {
+				time.Sleep(80 * time.Second)
+				began := time.Now()
+				_, err := c.Identity.RefreshAndGet(t.Context(), sandbox.LinkID, IdentityQuery{}, RefreshOptions{MaxAge: tc.age})
+				require.ErrorIs(t, err, tc.kind)
+				require.LessOrEqual(t, time.Since(began), tc.took)
+			})
+		}
+		wg.Wait()
+		require.Equal(t, []int{1, 1}, []int{s.Count("identity.refresh"), s.Count("identity.get")})
+	})
+}
+
+// A refresh that never ends is given up after an hour, also where callers keep coming.
+func TestRefreshThatNeverEnds(t *testing.T) {
+	inBubble(t, []sandbox.Option{sandbox.WithRefreshTime(1000 * time.Hour)}, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
+		for range 30 {
+			_, err := c.Identity.RefreshAndGet(t.Context(), sandbox.LinkID, IdentityQuery{}, RefreshOptions{Timeout: 5 * time.Minute})
+			kindIs(t, err, ErrRefreshPending)
+		}
+		require.Equal(t, 3, s.Count("identity.refresh"), "in two hours and a half")
+		time.Sleep(alone)
+		grounded(t, c.refreshes)
+	})
 }
 
 // A caller who gives up leaves the run to the others. When nobody is left, a refresh that was asked for is watched a while, so
@@ -241,6 +250,7 @@ func TestRefreshIsLeftAlone(t *testing.T) {
 		cancel()
 		_, err = c.Identity.RefreshAndGet(ctx, sandbox.LinkID, IdentityQuery{}, RefreshOptions{})
 		require.ErrorIs(t, err, context.Canceled)
+		require.Equal(t, NotSent, asError(t, err).Outcome)
 		require.Equal(t, 1, s.Count("identity.link"), "who has given up before asks for nothing")
 	})
 }
@@ -303,6 +313,7 @@ func TestPanicInASharedRun(t *testing.T) {
 // A callback that panics is its caller's affair.
 func TestPanicInProgress(t *testing.T) {
 	inBubble(t, nil, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
+		s.Script(sandbox.Fault{Operation: "identity.link", Delay: time.Second}) // until both are there
 		var wg sync.WaitGroup
 		wg.Go(func() {
 			_, err := c.Identity.RefreshAndGet(t.Context(), sandbox.LinkID, IdentityQuery{}, RefreshOptions{})

@@ -640,3 +640,20 @@ func TestEchoedRequestIDs(t *testing.T) {
 		})
 	}
 }
+
+// A hook may use the client, also the one that is told of a failed exchange.
+func TestTokenRenewalHookThatCalls(t *testing.T) {
+	var c *Client
+	calls := 0
+	hooks := Hooks{TokenRenewal: func(ctx context.Context, r TokenRenewal) {
+		if calls++; calls == 1 {
+			require.ErrorIs(t, getBankLink(ctx, c), ErrUnauthorized)
+		}
+	}}
+	inBubble(t, nil, []Option{WithHooks(hooks)}, func(t *testing.T, client *Client, s *sandbox.Sandbox) {
+		c = client
+		s.Script(sandbox.Fault{Operation: "auth.token", Status: 401, Body: nativeBody("api_error.auth.unauthorized"), Times: -1})
+		require.ErrorIs(t, getBankLink(t.Context(), c), ErrUnauthorized)
+		require.Equal(t, 1, calls)
+	})
+}

@@ -19,7 +19,8 @@ const mostListed = 1000
 // characters. A link that has the marker is returned as it is: look at its Status, and its LoginID, before you send it to
 // anybody. It is made only where the list of links shows none. After a failure that may have made it, it is looked for
 // for half a minute, and then made again; a surplus one that comes about after all is closed by the next call. Leave the
-// marker in the description when you update it, and use another for another link.
+// marker in the description when you update it, and use another for another link: of a second call, only what is named below is
+// compared.
 //
 // A marker that stands in a link of another data source, user or redirect is ErrConflict, and so is a list that is full (1,000
 // links): the link could be missing from it. Callers in one process share one run, which goes on where something was sent
@@ -76,11 +77,11 @@ func found(link *LoginLink) marked {
 	return marked{link, LinkCreate{DataSourceID: link.DataSourceID, RequireUsername: link.RequireUsername.Reveal(), RedirectURL: link.RedirectURL}}
 }
 
-// like reports whether a link does what was asked for. A server may write a redirect in its own way: the host counts.
+// like reports whether a link does what was asked for: one for anybody is not one for somebody. A server may leave the data
+// source out, and write a redirect in its own way: the host counts.
 func (l LinkCreate) like(other LinkCreate) bool {
-	same := func(asked, is string) bool { return is == "" || strings.EqualFold(asked, is) }
-	return same(l.DataSourceID, other.DataSourceID) && same(l.RequireUsername, other.RequireUsername) &&
-		same(hostOf(l.RedirectURL), hostOf(other.RedirectURL))
+	return (other.DataSourceID == "" || strings.EqualFold(l.DataSourceID, other.DataSourceID)) &&
+		strings.EqualFold(l.RequireUsername, other.RequireUsername) && strings.EqualFold(hostOf(l.RedirectURL), hostOf(other.RedirectURL))
 }
 
 // hostOf is the host of a URL, or all of what is none.
@@ -148,11 +149,16 @@ func (o *once) find(ctx context.Context, patient bool) (found *LoginLink, err er
 	until := time.Now().Add(grace)
 	w := watching{patience: o.trip.patience(), tell: func(error, time.Duration) {}}
 	w.see = func() (look, error) {
-		if found, err = o.look(ctx); err != nil {
-			return look{}, err
-		}
+		link, err := o.look(ctx)
 		left := time.Until(until)
-		return look{over: found != nil || left <= 0, most: left}, nil
+		switch {
+		case err == nil:
+			found = link
+			return look{over: link != nil || left <= 0, most: left}, nil
+		case left <= 0:
+			return look{over: true, end: err}, nil
+		}
+		return look{most: left}, err
 	}
 	w.lapsed = func(ended error, more string) *Error {
 		e := o.trip.error(nil)
@@ -160,11 +166,12 @@ func (o *once) find(ctx context.Context, patient bool) (found *LoginLink, err er
 		e.because(ended)
 		return e
 	}
-	return found, w.watch(ctx)
+	err = w.watch(ctx)
+	return found, err
 }
 
-// look returns the link that has the marker. Where several have it, it closes those that are open and not the one: nobody has
-// been told of them, or will be.
+// look returns the link that has the marker. Where several have it and are for the same, it closes those that are open and not
+// the one.
 func (o *once) look(ctx context.Context) (*LoginLink, error) {
 	links, err := o.service.List(ctx, o.with)
 	if err != nil {
@@ -181,7 +188,7 @@ func (o *once) look(ctx context.Context) (*LoginLink, error) {
 	}
 	slices.SortStableFunc(all, before)
 	for _, surplus := range all[1:] {
-		if surplus.Status == LinkOpen {
+		if surplus.Status == LinkOpen && o.link.like(found(&surplus).as) && o.link.like(found(&all[0]).as) {
 			if _, err := o.service.Close(ctx, surplus.ID, o.with); err != nil {
 				return nil, err
 			}

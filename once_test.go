@@ -280,6 +280,55 @@ func TestCreateOnceForSomebodyElse(t *testing.T) {
 	})
 }
 
+// A link for anybody is not one for somebody, also where it has just been made for another caller.
+func TestCreateOnceUnrestricted(t *testing.T) {
+	inBubble(t, nil, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
+		for _, delay := range []time.Duration{time.Minute, time.Millisecond} {
+			s.Script(sandbox.Fault{Operation: "links.create", Delay: time.Second})
+			marker := fmt.Sprintf("job-%d", delay)
+			var wg sync.WaitGroup
+			wg.Go(func() {
+				_, err := c.Links.CreateOnce(t.Context(), LinkCreate{DataSourceID: "GAWA"}, marker)
+				require.NoError(t, err)
+			})
+			time.Sleep(delay)
+			for _, other := range []LinkCreate{{DataSourceID: "GAWA", RequireUsername: "avery@example.com"}, {DataSourceID: "GAWA", RedirectURL: "https://a.example.com/"}} {
+				_, err := c.Links.CreateOnce(t.Context(), other, marker)
+				kindIs(t, err, ErrConflict)
+			}
+			wg.Wait()
+		}
+	})
+}
+
+// Links of one marker that are not for the same are nobody's surplus.
+func TestCreateOnceLeavesOthersAlone(t *testing.T) {
+	inBubble(t, nil, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
+		for _, source := range []string{"GAWA", "AW"} {
+			_, err := c.Links.Create(t.Context(), LinkCreate{DataSourceID: source, Description: "[ref:job-7]"})
+			require.NoError(t, err)
+		}
+		for _, source := range []string{"FB", "GAWA"} {
+			_, _ = c.Links.CreateOnce(t.Context(), LinkCreate{DataSourceID: source}, "job-7")
+			_, open := withMarker(s, "job-7")
+			require.Len(t, open, 2)
+		}
+	})
+}
+
+// A list that never works is asked for half a minute.
+func TestCreateOnceAndNoList(t *testing.T) {
+	inBubble(t, nil, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
+		s.Script(sandbox.Fault{Operation: "links.list"}, sandbox.Fault{Operation: "links.create", Drop: sandbox.DropAfter},
+			sandbox.Fault{Operation: "links.list", Status: 502, Times: -1})
+		began := time.Now()
+		_, err := c.Links.CreateOnce(t.Context(), LinkCreate{DataSourceID: "GAWA"}, "job-7")
+		require.Equal(t, Unknown, asError(t, err).Outcome)
+		require.Equal(t, "links.create", asError(t, err).Operation)
+		require.Less(t, time.Since(began), 2*time.Minute)
+	})
+}
+
 // What a call says of waits and repetitions holds.
 func TestCreateOnceWithoutPatience(t *testing.T) {
 	for name, opt := range map[string]CallOption{"no wait": WithMaxWait(0), "no retry": WithoutRetry()} {

@@ -13,11 +13,12 @@ import (
 // RefreshOptions changes how a refresh is waited for.
 type RefreshOptions struct {
 	// MaxAge: data that is no older, by the server's clock, is returned as it is, and nothing is refreshed or billed. With 0
-	// there is a refresh each time. Who comes while one is under way for another caller waits for that.
+	// there is a refresh each time.
 	MaxAge time.Duration
-	// Timeout is how long to wait; default 10 minutes. The context may end the wait before.
+	// Timeout is how long to wait; default 10 minutes. The context may end the wait before. No refresh is watched for longer than
+	// an hour.
 	Timeout time.Duration
-	// Progress is called after each look at the link that does not end the wait.
+	// Progress is called after the looks at the link that do not end the wait; who comes late, or is slow, misses some.
 	Progress func(RefreshProgress)
 }
 
@@ -87,11 +88,16 @@ func refreshAndRead[T any](ctx context.Context, r *fetching, answer func(*jx.Dec
 		return nil, err
 	}
 	r.trip = t
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(r.options.Timeout, defaultRefreshTimeout))
+	defer cancel()
 	if r.tenant, err = t.tenant(ctx); err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, cmp.Or(r.options.Timeout, defaultRefreshTimeout))
-	defer cancel()
+	if err := ctx.Err(); err != nil {
+		e := t.refreshPending(err, "")
+		e.Outcome = NotSent
+		return nil, e
+	}
 	f, err := r.client.readings.join(ctx, shared(r.tenant, t.url, r.options.MaxAge.String()), r.run, r.options.Progress)
 	if err != nil {
 		return nil, t.landed(&Response{}, t.refreshPending(err, ""))
@@ -111,37 +117,40 @@ func (r *fetching) run(ctx context.Context, f *flight[[]byte, RefreshProgress]) 
 	return f.response.Body(), err
 }
 
-// refresh joins the refresh of the link's product. One that found the data fresh enough for somebody else may not have found
-// it so for us.
+// refresh joins the refresh of the link's product, unless the data is fresh enough without.
 func (r *fetching) refresh(ctx context.Context, f *flight[[]byte, RefreshProgress]) error {
-	for {
-		one, err := r.client.refreshes.join(ctx, shared(r.tenant, r.op.args[0], string(r.product)), r.begin, f.tell)
-		if err != nil { // nobody waits for this run any more; the refresh may go on
-			return r.trip.refreshPending(err, "")
-		}
-		f.response = one.response
-		switch {
-		case one.err == nil && one.result.refreshed, one.result.within(r.options.MaxAge):
-			return nil
-		case one.err != nil:
-			return one.err
+	if r.options.MaxAge > 0 {
+		if fresh, err := r.fresh(ctx, &f.response); fresh || err != nil {
+			return err
 		}
 	}
+	one, err := r.client.refreshes.join(ctx, shared(r.tenant, r.op.args[0], string(r.product)), r.begin, f.tell)
+	if err != nil { // nobody waits for this run any more; the refresh may go on
+		return r.trip.refreshPending(err, "")
+	}
+	f.response = one.response
+	return one.err
 }
 
-// freshness is what a refresh has found, or brought.
-type freshness struct {
-	refreshed bool
-	known     bool          // the age is known
-	age       time.Duration // before the refresh
+// fresh compares two of the server's times. Where the answer has no Date, the age is not known, and where the link is deleted,
+// there is nothing to read.
+func (r *fetching) fresh(ctx context.Context, response *Response) (bool, error) {
+	link, err := r.client.Identity.Link(ctx, r.op.args[0], r.trip.inherit(response))
+	if err != nil {
+		return false, err
+	}
+	refreshed := link.Products[r.product].RefreshedAt
+	date, err := http.ParseTime(response.Header().Get("Date"))
+	if err != nil || refreshed.IsZero() || link.State == LinkDeleted {
+		return false, nil //nolint:nilerr // a Date that cannot be read is none
+	}
+	return date.Sub(refreshed.Time) <= r.options.MaxAge, nil
 }
-
-func (f freshness) within(age time.Duration) bool { return age > 0 && f.known && f.age <= age }
 
 // refreshing is one run of a refresh: it looks at the link, asks for the refresh, and looks until it is done.
 type refreshing struct {
 	*fetching
-	flight *flight[freshness, RefreshProgress]
+	flight *flight[struct{}, RefreshProgress]
 	with   CallOption // on each request
 
 	began    time.Time
@@ -152,33 +161,23 @@ type refreshing struct {
 	failing  time.Time // since when there is trouble that may pass
 }
 
+// longestRefresh is how long a refresh is watched at most, also for callers who keep coming.
+const longestRefresh = time.Hour
+
 // begin is the run that callers of the same link share.
-func (r *fetching) begin(ctx context.Context, f *flight[freshness, RefreshProgress]) (freshness, error) {
+func (r *fetching) begin(ctx context.Context, f *flight[struct{}, RefreshProgress]) (none struct{}, err error) {
+	ctx, cancel := context.WithTimeout(ctx, longestRefresh)
+	defer cancel()
 	run := &refreshing{fetching: r, flight: f, with: r.trip.inherit(&f.response), began: time.Now()}
 	link, err := run.look(ctx)
 	if err != nil {
-		return freshness{}, err
+		return none, err
 	}
 	run.before = link.Products[r.product]
-	found := run.age()
-	if link.State != LinkDeleted && found.within(r.options.MaxAge) { // whatever else is wrong with the link
-		return found, nil
-	}
 	if err := run.hopeless(link); err != nil {
-		return found, err
+		return none, err
 	}
-	err = run.refresh(ctx)
-	found.refreshed = err == nil
-	return found, err
-}
-
-// age is the difference of two of the server's times. Where the answer has no Date, it is not known.
-func (r *refreshing) age() freshness {
-	date, err := http.ParseTime(r.flight.response.Header().Get("Date"))
-	if err != nil || r.before.RefreshedAt.IsZero() {
-		return freshness{}
-	}
-	return freshness{known: true, age: date.Sub(r.before.RefreshedAt.Time)}
+	return none, run.refresh(ctx)
 }
 
 func (r *refreshing) look(ctx context.Context, opts ...CallOption) (*BankLink, error) {

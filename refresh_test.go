@@ -74,10 +74,10 @@ func TestRefreshEndings(t *testing.T) {
 		"fresh, and a day ahead":      {options: RefreshOptions{MaxAge: 49 * time.Hour}, skew: 24 * time.Hour, reads: 1, looks: [2]int{1, 1}},
 		"fresh, and a day behind":     {options: RefreshOptions{MaxAge: 49 * time.Hour}, skew: -24 * time.Hour, reads: 1, looks: [2]int{1, 1}},
 		"fresh, and the bank refuses": {options: RefreshOptions{MaxAge: 49 * time.Hour}, script: state("error", "user_error"), kind: ErrLinkState, link: LinkUserError, reads: 1, looks: [2]int{1, 1}},
-		"too old":                     {options: RefreshOptions{MaxAge: 47 * time.Hour}, takes: time.Second, within: 3 * time.Second, refreshes: 1, reads: 1, looks: [2]int{3, 3}},
-		"too old, and a day behind":   {options: RefreshOptions{MaxAge: 47 * time.Hour}, skew: -24 * time.Hour, takes: time.Second, within: 3 * time.Second, refreshes: 1, reads: 1, looks: [2]int{3, 3}},
+		"too old":                     {options: RefreshOptions{MaxAge: 47 * time.Hour}, takes: time.Second, within: 3 * time.Second, refreshes: 1, reads: 1, looks: [2]int{4, 4}},
+		"too old, and a day behind":   {options: RefreshOptions{MaxAge: 47 * time.Hour}, skew: -24 * time.Hour, takes: time.Second, within: 3 * time.Second, refreshes: 1, reads: 1, looks: [2]int{4, 4}},
 		"fresh, and no date": {
-			options: RefreshOptions{MaxAge: 49 * time.Hour}, takes: time.Second, within: 3 * time.Second, refreshes: 1, reads: 1, looks: [2]int{3, 3},
+			options: RefreshOptions{MaxAge: 49 * time.Hour}, takes: time.Second, within: 3 * time.Second, refreshes: 1, reads: 1, looks: [2]int{4, 4},
 			script: fault(sandbox.Fault{Operation: "identity.link", Header: http.Header{"Date": nil}}),
 		},
 
@@ -135,6 +135,13 @@ func TestRefreshEndings(t *testing.T) {
 			script: soon(func(s *sandbox.Sandbox, _ Product) { s.ExpireTokens() }),
 			after:  90 * time.Second, within: 107 * time.Second, refreshes: 1, reads: 1, looks: [2]int{13, 15},
 		},
+		"a 502, and the token has run out": {
+			script: soon(func(s *sandbox.Sandbox, _ Product) {
+				s.ExpireTokens()
+				s.Script(sandbox.Fault{Operation: "identity.link", Status: 502})
+			}), after: 90 * time.Second, within: 107 * time.Second, refreshes: 1, reads: 1, looks: [2]int{13, 15},
+		},
+		"a deleted link, and an age": {id: sandbox.DeletedLinkID, options: RefreshOptions{MaxAge: time.Hour}, kind: ErrDeleted, looks: [2]int{1, 2}},
 		"a token that is never good": {
 			script: soon(fault(sandbox.Fault{Operation: "identity.link", Status: 401, Body: nativeBody("api_error.auth.expired_access_token"), Times: -1})),
 			kind:   ErrUnauthorized, after: 20 * time.Second, within: 45 * time.Second, refreshes: 1, looks: [2]int{8, 10},

@@ -54,12 +54,22 @@ func quotesOf(private []string, words string) *regexp.Regexp {
 	if len(forms) == 0 {
 		return nil
 	}
-	quoted, err := regexp.Compile("(?i)" + strings.Join(forms, "|"))
-	if err != nil { // more of them than can be looked for: then nothing that the server said is kept
-		quoted = regexp.MustCompile("(?s).+")
+	pattern := strings.Join(forms, "|")
+	if len(pattern)*len(words) > mostLooked {
+		return anything
+	}
+	quoted, err := regexp.Compile("(?i)" + pattern)
+	if err != nil {
+		return anything
 	}
 	return quoted
 }
+
+// mostLooked bounds the work of looking for what a server quotes, to some tenths of a second. Where there would be more, nothing
+// that it said is kept.
+const mostLooked = 512 << 20
+
+var anything = regexp.MustCompile("(?s).+")
 
 // unescaped is the longest part of a text that has one form alone, in lower case: words without it do not quote the text.
 func unescaped(text string) (longest string) {

@@ -165,3 +165,15 @@ func mustJSON(v any) string {
 	}
 	return string(b)
 }
+
+// A server that quotes much of a long text in a script without spaces costs no minutes: what it said is dropped then.
+func TestScrubIsBounded(t *testing.T) {
+	text := strings.Repeat("日", 990)
+	c := replying(t, 422, `{"error":{"code":"X","message":"`+strings.Repeat("日", 300_000)+`"}}`)
+	_, err := c.Links.Create(t.Context(), LinkCreate{DataSourceID: "GAWA", Description: text})
+	kindIs(t, err, ErrValidation)
+	require.Equal(t, "[redacted]", asError(t, err).Message)
+	c = replying(t, 422, `{"error":{"code":"X","message":"`+text+` is too long"}}`)
+	_, err = c.Links.Create(t.Context(), LinkCreate{DataSourceID: "GAWA", Description: text})
+	require.Equal(t, "[redacted] is too long", asError(t, err).Message)
+}

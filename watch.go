@@ -61,7 +61,7 @@ func (w *watching) watch(ctx context.Context) error {
 		case err != nil && !w.passes(err):
 			return err
 		}
-		w.renewed = err != nil
+		w.renewed = err != nil && (w.renewed || expired(err))
 		wait, promised := w.spacing.next(), time.Duration(0)
 		if seen.most > 0 {
 			wait = min(wait, seen.most)
@@ -120,8 +120,14 @@ func (w *watching) passes(err error) bool {
 	switch {
 	case !ok:
 		return false
-	case e.kind == ErrUnauthorized && e.Code == CodeExpiredAccessToken:
+	case expired(err):
 		return !w.renewed
 	}
 	return repeatAlways.allows(e) && (e.kind != nil || e.Attempts > 0)
+}
+
+// expired reports that a credential was refused as expired.
+func expired(err error) bool {
+	e, ok := errors.AsType[*Error](err)
+	return ok && e.kind == ErrUnauthorized && e.Code == CodeExpiredAccessToken
 }
