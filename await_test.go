@@ -58,9 +58,8 @@ func TestAwaitEndings(t *testing.T) {
 				require.NoError(t, err)
 			}, kind: ErrLinkClosed, after: time.Second, within: time.Second, least: 2, most: 2,
 		},
-		"expired long ago":    {id: sandbox.ExpiredLoginLinkID, kind: ErrLinkExpired, after: grace, within: grace, least: 8, most: 9},
-		"expires in 23 hours": {id: open, kind: ErrLinkExpired, after: 23*time.Hour + grace, within: 23*time.Hour + grace + 17*time.Second, least: 5000, most: 6200},
-		"no such link":        {id: "dsll_none", kind: ErrNotFound, least: 1, most: 1},
+		"expired long ago": {id: sandbox.ExpiredLoginLinkID, kind: ErrLinkExpired, after: grace, within: grace, least: 8, most: 9},
+		"no such link":     {id: "dsll_none", kind: ErrNotFound, least: 1, most: 1},
 		"the server's 502 and 429 pass": {
 			id: open, script: func(t *testing.T, _ *Client, s *sandbox.Sandbox) {
 				s.Script(sandbox.Fault{Operation: "links.get", Status: 502, Times: 3}, sandbox.Fault{Operation: "links.get", Drop: sandbox.DropBefore},
@@ -176,6 +175,27 @@ func TestAwaitAsksSeldom(t *testing.T) {
 			t.Logf("%s: at most %d requests in an hour", name, most)
 		})
 	}
+}
+
+// A link that nobody uses lives for a day, and so does the wait.
+func TestAwaitADay(t *testing.T) {
+	if testing.Short() {
+		t.Skip("6,000 requests, none of them different")
+	}
+	inBubble(t, []sandbox.Option{sandbox.WithHourlyLimit(300)}, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
+		link, err := c.Links.Create(t.Context(), LinkCreate{DataSourceID: "GAWA"})
+		require.NoError(t, err)
+		began := time.Now()
+		_, err = c.Links.Await(t.Context(), link.ID, AwaitOptions{})
+		kindIs(t, err, ErrLinkExpired)
+		require.GreaterOrEqual(t, time.Since(began), 24*time.Hour+grace)
+		require.Less(t, time.Since(began), 24*time.Hour+grace+17*time.Second)
+		require.Greater(t, s.Count("links.get"), 5500)
+		require.LessOrEqual(t, s.Count("links.get"), 6500)
+		for _, r := range s.Requests() {
+			require.NotEqual(t, 429, r.Status, "within 300 an hour")
+		}
+	})
 }
 
 func TestAwaitIsToldAndCancelled(t *testing.T) {

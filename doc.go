@@ -12,9 +12,9 @@
 //
 // # Errors
 //
-// Every error of [New] and of a call is an [*Error]. Ask for its kind with errors.Is ([ErrNotFound], [ErrRateLimited], [ErrLinkState] and their
-// siblings) and for its details with errors.AsType. Network and context errors are kept as its cause. Arguments that
-// cannot be right are [ErrArgument], and nothing is sent.
+// Every error of [New] and of a call is an [*Error]. Ask for its kind with errors.Is ([ErrNotFound], [ErrRateLimited],
+// [ErrLinkState] and their siblings), for its details with errors.AsType, and for what to do next with [Error.Action]. Network
+// and context errors are kept as its cause. Arguments that cannot be right are [ErrArgument], and nothing is sent.
 //
 // # Retries and waits
 //
