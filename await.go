@@ -45,7 +45,7 @@ func (s *LinksService) Await(ctx context.Context, linkID string, options AwaitOp
 	if err != nil {
 		return nil, err
 	}
-	a, began := &awaiting{grace: cmp.Or(options.Grace, grace)}, time.Now()
+	a, began := &awaiting{trip: t, grace: cmp.Or(options.Grace, grace)}, time.Now()
 	w := watching{patience: t.patience(), lapsed: a.pending}
 	w.see = func() (look, error) {
 		a.requests++
@@ -68,6 +68,7 @@ func (s *LinksService) Await(ctx context.Context, linkID string, options AwaitOp
 
 // awaiting is a wait for a login.
 type awaiting struct {
+	trip     *trip // never sent: it names the flow
 	grace    time.Duration
 	link     LoginLink // as last seen
 	requests int
@@ -94,13 +95,16 @@ func (a *awaiting) judge(link *LoginLink) look {
 	}
 	left := a.grace - time.Since(a.ended)
 	if left <= 0 {
-		return look{over: true, end: &Error{API: Supermetrics, Operation: "links.await", kind: kind, Message: message}}
+		e := a.trip.error(kind)
+		e.Message = message
+		return look{over: true, end: e}
 	}
 	return look{most: left}
 }
 
 func (a *awaiting) pending(ended error, more string) *Error {
-	e := &Error{API: Supermetrics, Operation: "links.await", kind: ErrLoginPending, Message: "nobody has logged in yet" + more}
+	e := a.trip.error(ErrLoginPending)
+	e.Message = "nobody has logged in yet" + more
 	e.because(ended)
 	return e
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"net/http"
@@ -18,7 +19,7 @@ import (
 // be sent twice. Then it goes on for a while, so that who comes back finds it.
 type flights[T, P any] struct {
 	mu      sync.Mutex
-	running map[string]*flight[T, P]
+	running map[flightKey]*flight[T, P]
 }
 
 // alone is how long a run that has sent something goes on when nobody waits for it.
@@ -27,7 +28,7 @@ const alone = 10 * time.Minute
 // flight is one run. The mutex of all guards what changes.
 type flight[T, P any] struct {
 	all       *flights[T, P]
-	key       string
+	key       flightKey
 	cancel    context.CancelFunc
 	waiting   int
 	committed bool          // something was sent that should not be sent twice
@@ -52,12 +53,12 @@ type run[T, P any] func(ctx context.Context, f *flight[T, P]) (T, error)
 var errUnfinished = &Error{Outcome: Unknown, Message: "the run that the call shared did not end well"}
 
 func newFlights[T, P any]() *flights[T, P] {
-	return &flights[T, P]{running: map[string]*flight[T, P]{}}
+	return &flights[T, P]{running: map[flightKey]*flight[T, P]{}}
 }
 
 // join waits for the run under this key, and starts it where there is none. Progress reaches each caller on its own
 // goroutine, and what a hook panics with one of them. An error is the context's.
-func (fs *flights[T, P]) join(ctx context.Context, key string, run run[T, P], progress func(P)) (*flight[T, P], error) {
+func (fs *flights[T, P]) join(ctx context.Context, key flightKey, run run[T, P], progress func(P)) (*flight[T, P], error) {
 	if err := ctx.Err(); err != nil {
 		return &flight[T, P]{all: fs}, err
 	}
@@ -81,7 +82,7 @@ func (fs *flights[T, P]) join(ctx context.Context, key string, run run[T, P], pr
 	}
 }
 
-func (fs *flights[T, P]) enter(ctx context.Context, key string, run run[T, P]) (*flight[T, P], chan struct{}) {
+func (fs *flights[T, P]) enter(ctx context.Context, key flightKey, run run[T, P]) (*flight[T, P], chan struct{}) {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	f := fs.running[key]
@@ -180,21 +181,7 @@ func (f *flight[T, P]) outcome() Outcome {
 	return NotSent
 }
 
-// checked applies the options of a flow's call and checks what would go wrong with its operation, so that nothing is sent, nor
-// billed, before that is known.
-func (c *Client) checked(ctx context.Context, op operation, opts []CallOption) (*trip, error) {
-	t := newTrip(c, op)
-	if ctx == nil {
-		return nil, t.blame(argumentError("the context is nil"))
-	}
-	if err := t.prepare(opts); err != nil {
-		return nil, t.blame(err)
-	}
-	return t, nil
-}
-
-// tenant says as whom a flow is called, to everybody who would share its run. Not a hash: one tenant must not be able to make
-// another's.
+// tenant says as whom a flow is called, to everybody who would share its run.
 func (t *trip) tenant(ctx context.Context) (string, error) {
 	credential := t.auth.identity()
 	if b, ok := t.auth.(*bearer); ok && b.provide != nil { // one function may serve many tenants: ask whose call this is
@@ -208,8 +195,13 @@ func (t *trip) tenant(ctx context.Context) (string, error) {
 	return fmt.Sprintf("%q %q", credential, t.extra), nil // a map prints in the order of its keys
 }
 
-// shared names a run: what is wanted, as whom.
-func shared(tenant string, wants ...string) string { return fmt.Sprintf("%s %q", tenant, wants) }
+// flightKey names a run and tells nothing of it. It is a whole hash: one tenant must not be able to make another's.
+type flightKey [sha256.Size]byte
+
+// shared names a run by what is wanted, as whom.
+func shared(tenant string, wants ...string) flightKey {
+	return sha256.Sum256(fmt.Appendf(nil, "%s %q", tenant, wants))
+}
 
 // inherit is the call options of a flow for the calls that it is made of, with a response that is the run's own: the
 // caller's may be read by then.

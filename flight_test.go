@@ -3,6 +3,7 @@ package duolink
 import (
 	"context"
 	"errors"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -337,4 +338,22 @@ func grounded[T, P any](t *testing.T, fs *flights[T, P]) {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	require.Empty(t, fs.running)
+}
+
+// A run under way is known by what proves whose it is; no verb brings that out of the client, however it is held.
+func TestRunningFlightNeverPrints(t *testing.T) {
+	const token = "tok_canary_KJHGFDSA_zyxwvu_6789"
+	c, _ := inMemory(t, func(*http.Request) *http.Response { return reply(500, "") })
+	under := make(chan struct{})
+	c.config.hooks.AttemptStart = func(context.Context, Attempt) {
+		for name, value := range map[string]any{
+			"client": c, "hidden": struct{ c *Client }{c}, "by value": struct{ c Client }{*c}, "flights": struct{ a, b any }{c.refreshes, c.readings},
+		} {
+			discreet(t, name, value, token, "mk_canary_KJHGFDSA_zyxwvu_6789")
+		}
+		close(under)
+	}
+	_, err := c.Identity.RefreshAndGet(t.Context(), "mk_canary_KJHGFDSA_zyxwvu_6789", IdentityQuery{}, RefreshOptions{}, WithToken(token))
+	kindIs(t, err, ErrServer)
+	<-under
 }

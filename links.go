@@ -32,7 +32,7 @@ func (s *LinksService) List(ctx context.Context, opts ...CallOption) ([]LoginLin
 func (s *LinksService) Create(ctx context.Context, link LinkCreate, opts ...CallOption) (*LoginLink, error) {
 	op := linksCreate
 	op.body, op.invalid = link.wire(time.Now())
-	op.private = []string{link.DataSourceID, link.Expires, link.Description, link.RequireUsername, link.RedirectURL}
+	op.private = link.private()
 	return call(ctx, s.client, op, one[LoginLink], opts)
 }
 
@@ -67,6 +67,11 @@ type LinkCreate struct {
 	Description     string        // for you, not shown to the person; at most 1,000 characters
 	RequireUsername string        // only this user of the data source may log in; at most 255 characters
 	RedirectURL     string        // where the browser goes after success; at most 500 characters
+}
+
+// private is what errors must not quote.
+func (l LinkCreate) private() []string {
+	return []string{l.DataSourceID, l.Expires, l.Description, l.RequireUsername, l.RedirectURL}
 }
 
 // LinkUpdate is what can change in a login link.

@@ -30,7 +30,7 @@ func (s *LinksService) CreateOnce(ctx context.Context, link LinkCreate, marker s
 	op := linksCreate
 	op.name = "links.create_once"
 	o := &once{service: s, link: link, ref: "[ref:" + marker + "]"}
-	op.private = []string{marker, link.DataSourceID, link.Expires, link.Description, link.RequireUsername, link.RedirectURL}
+	op.private = append(link.private(), marker)
 	o.link.Description = strings.TrimLeft(link.Description+" "+o.ref, " ")
 	_, op.invalid = o.link.wire(time.Now())
 	if Supermetrics.checkID("marker", marker) != nil {

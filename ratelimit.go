@@ -85,6 +85,11 @@ func permanent(e *Error) bool {
 	return isCertificateError(e.Unwrap()) || strings.HasPrefix(string(e.Code), "LICENSE_")
 }
 
+// expired reports that the credential was refused as one that has run out.
+func (e *Error) expired() bool {
+	return e.StatusCode == http.StatusUnauthorized && e.Code == CodeExpiredAccessToken
+}
+
 // next decides what follows a failed attempt: another one, after a wait, or the end. A wait that cannot end in time is
 // not started.
 func (t *trip) next(ctx context.Context, e *Error) (again bool) {
@@ -93,7 +98,7 @@ func (t *trip) next(ctx context.Context, e *Error) (again bool) {
 		e.because(err)
 		return false
 	}
-	expired := e.StatusCode == http.StatusUnauthorized && e.Code == CodeExpiredAccessToken && t.auth.renew(t.header)
+	expired := e.expired() && t.auth.renew(t.header)
 	if len(t.attempts) >= t.retry.MaxAttempts {
 		return false
 	}

@@ -74,13 +74,13 @@ func call[T any](ctx context.Context, c *Client, op operation, answer func(*jx.D
 // send puts a request on the wire, again and again while the retry rules say so, and has each answer decoded, so that one
 // which cannot be used is a failed attempt. An operation that streams decodes by itself, from the trip.
 func (c *Client) send(ctx context.Context, op operation, opts []CallOption, decode func([]byte) error) (*trip, error) {
-	t := newTrip(c, op)
-	t.decode = decode
-	if ctx == nil {
-		return nil, t.blame(argumentError("the context is nil"))
+	t, err := c.checked(ctx, op, opts)
+	if err != nil {
+		return nil, err
 	}
+	t.decode = decode
 	defer t.releasePass() // for those who wait behind it, should a hook panic
-	req, err := t.request(ctx, opts)
+	req, err := t.request(ctx)
 	if err != nil {
 		return nil, t.blame(err)
 	}
@@ -140,12 +140,20 @@ func newTrip(c *Client, op operation) *trip {
 	return &trip{client: c, op: op, retry: c.config.retry, limit: cmp.Or(c.config.limit, op.limit, defaultLimit), ended: time.Now()}
 }
 
-// request checks everything that can be wrong before anything is sent, waits until the limit group is open, and builds the
-// request, which serves for repetitions too.
-func (t *trip) request(ctx context.Context, opts []CallOption) (*retryablehttp.Request, error) {
-	if err := t.prepare(opts); err != nil {
-		return nil, err
+// checked finds everything that can be wrong before anything is sent: for a call, and for a flow before the first of its calls.
+func (c *Client) checked(ctx context.Context, op operation, opts []CallOption) (*trip, error) {
+	t := newTrip(c, op)
+	if ctx == nil {
+		return nil, t.blame(argumentError("the context is nil"))
 	}
+	if err := t.prepare(opts); err != nil {
+		return nil, t.blame(err)
+	}
+	return t, nil
+}
+
+// request builds the request, which serves for repetitions too, and waits until the limit group is open.
+func (t *trip) request(ctx context.Context) (*retryablehttp.Request, error) {
 	var payload any
 	if t.payload != nil {
 		payload = t.payload

@@ -61,13 +61,14 @@ func (w *watching) watch(ctx context.Context) error {
 		case err != nil && !w.passes(err):
 			return err
 		}
-		w.renewed = err != nil && (w.renewed || expired(err))
+		failed, _ := errors.AsType[*Error](err)
+		w.renewed = failed != nil && (w.renewed || failed.expired())
 		wait, promised := w.spacing.next(), time.Duration(0)
 		if seen.most > 0 {
 			wait = min(wait, seen.most)
 		}
-		if e, ok := errors.AsType[*Error](err); ok {
-			promised = e.RetryAfter
+		if failed != nil {
+			promised = failed.RetryAfter
 		}
 		if promised > w.patience {
 			return w.tooLong(nil, err, promised)
@@ -120,14 +121,8 @@ func (w *watching) passes(err error) bool {
 	switch {
 	case !ok:
 		return false
-	case expired(err):
+	case e.expired():
 		return !w.renewed
 	}
 	return repeatAlways.allows(e) && (e.kind != nil || e.Attempts > 0)
-}
-
-// expired reports that a credential was refused as expired.
-func expired(err error) bool {
-	e, ok := errors.AsType[*Error](err)
-	return ok && e.kind == ErrUnauthorized && e.Code == CodeExpiredAccessToken
 }
