@@ -342,18 +342,26 @@ func grounded[T, P any](t *testing.T, fs *flights[T, P]) {
 
 // A run under way is known by what proves whose it is; no verb brings that out of the client, however it is held.
 func TestRunningFlightNeverPrints(t *testing.T) {
-	const token = "tok_canary_KJHGFDSA_zyxwvu_6789"
-	c, _ := inMemory(t, func(*http.Request) *http.Response { return reply(500, "") })
-	under := make(chan struct{})
-	c.config.hooks.AttemptStart = func(context.Context, Attempt) {
+	const token, link = "tok_canary_KJHGFDSA_zyxwvu_6789", "mk_canary_KJHGFDSA_zyxwvu_6789"
+	synctest.Test(t, func(t *testing.T) {
+		printed := make(chan struct{})
+		c, _ := inMemory(t, func(*http.Request) *http.Response {
+			<-printed
+			return reply(500, "")
+		})
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			_, err := c.Identity.RefreshAndGet(t.Context(), link, IdentityQuery{}, RefreshOptions{}, WithToken(token))
+			kindIs(t, err, ErrServer)
+		})
+		synctest.Wait() // fmt looks at everything, so all has to stand still
+		require.Len(t, c.refreshes.running, 1)
 		for name, value := range map[string]any{
 			"client": c, "hidden": struct{ c *Client }{c}, "by value": struct{ c Client }{*c}, "flights": struct{ a, b any }{c.refreshes, c.readings},
 		} {
-			discreet(t, name, value, token, "mk_canary_KJHGFDSA_zyxwvu_6789")
+			discreet(t, name, value, token, link)
 		}
-		close(under)
-	}
-	_, err := c.Identity.RefreshAndGet(t.Context(), "mk_canary_KJHGFDSA_zyxwvu_6789", IdentityQuery{}, RefreshOptions{}, WithToken(token))
-	kindIs(t, err, ErrServer)
-	<-under
+		close(printed)
+		wg.Wait()
+	})
 }
