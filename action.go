@@ -2,6 +2,7 @@ package duolink
 
 import (
 	"cmp"
+	"net/http"
 	"strings"
 )
 
@@ -38,7 +39,9 @@ func (e *Error) Action() Action {
 		return ActionContactSupport
 	case e.kind == ErrServer && e.RetryAfter > 0:
 		return ActionWaitUntil
-	case isCertificateError(e.Unwrap()):
+	case comesBack[e.StatusCode]:
+		return ActionRetry
+	case isIncurable(e.Unwrap()) || e.StatusCode == http.StatusNotImplemented:
 		return ActionFixRequest
 	}
 	return cmp.Or(codeActions[e.Code], linkActions[e.LinkErrorCode], productActions[e.ProductErrorCode], kindActions[e.kind], ActionRetry)

@@ -18,7 +18,7 @@ import (
 // receive is given each answer inside the retry loop, so that one which breaks off is a failed attempt like any other. It
 // leaves the body closed, except for a stream.
 func (t *trip) receive(ctx context.Context, resp *http.Response) error {
-	t.status, t.head = resp.StatusCode, resp.Header
+	t.status, t.head, t.unsized = resp.StatusCode, resp.Header, resp.ContentLength < 0
 	if t.location != "" {
 		t.head.Set("Location", t.location)
 	}
@@ -29,7 +29,7 @@ func (t *trip) receive(ctx context.Context, resp *http.Response) error {
 		}
 	}()
 	e := t.judge(resp)
-	if t.open == nil {
+	if t.stream == nil {
 		kept = true
 		_ = resp.Body.Close()
 		resp.Body = http.NoBody // retryablehttp would close it again
@@ -51,7 +51,7 @@ func (t *trip) judge(resp *http.Response) *Error {
 	}
 	body, err := decompressed(resp)
 	if err == nil && ok && t.op.stream {
-		t.open = body
+		t.stream = body
 		return nil
 	}
 	if err == nil {
@@ -161,17 +161,25 @@ func (t *trip) failure(err error) *Error {
 	if errors.Is(err, ErrResponseTooLarge) {
 		return t.malformed(ErrResponseTooLarge, "there is more of it than the client reads")
 	}
-	cause := transportCause(err)
+	cause := t.causeOf(err)
 	e := t.error(nil)
 	e.cause, e.Message, e.StatusCode = &cause, transportText(cause), t.status
 	e.Outcome = Unknown
 	switch {
-	case t.nothingSent():
+	case t.sending == nil || t.sending.nothingLeft(err):
 		e.Outcome = NotSent
 	case t.status != 0 && e.Message == connectionFailed:
 		e.Message = "the answer broke off"
 	}
 	return e
+}
+
+// causeOf is what an attempt failed of, without the URL that net/http writes into it.
+func (t *trip) causeOf(err error) error {
+	if t.sending == nil {
+		return transportCause(err)
+	}
+	return t.sending.diagnose(transportCause(t.sending.cause(err)))
 }
 
 func isCorrupt(err error) bool {
@@ -192,8 +200,8 @@ func (t *trip) refusal(status int, body []byte) *Error {
 	} else {
 		e.describe(body[:min(len(body), errorLimit)])
 		e.kind = kindOf(status, e)
-		e.RetryAfter = retryAfter(t.head, time.Now())
 	}
+	e.RetryAfter = retryAfter(t.head, time.Now())
 	e.scrub(t.confidential())
 	return e
 }
@@ -201,6 +209,8 @@ func (t *trip) refusal(status int, body []byte) *Error {
 // unreadable is a 2xx whose body is not what was asked for.
 func (t *trip) unreadable(err error) *Error {
 	switch {
+	case t.unsized && (errors.Is(err, io.ErrUnexpectedEOF) || len(bytes.TrimSpace(t.body)) == 0):
+		return t.failure(io.ErrUnexpectedEOF) // where the connection's end is the answer's, nothing else tells
 	case errors.Is(err, errErrorMember):
 		return t.refusal(t.status, t.body)
 	case errors.Is(err, errNoData):

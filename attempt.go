@@ -3,9 +3,8 @@ package duolink
 import (
 	"context"
 	"errors"
-	"io"
 	"net/http"
-	"net/http/httptrace"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/go-retryablehttp"
@@ -34,6 +33,11 @@ func retryClient(httpClient *http.Client) *retryablehttp.Client {
 
 // again decides, after a failed attempt, whether there will be another.
 func (t *trip) again(ctx context.Context, err error) (bool, error) {
+	if t.notReady != nil { // it was held back, and could not be readied anew
+		e := named(t.notReady, t.op.api, t.op.name)
+		t.settle(ctx, e)
+		return false, e
+	}
 	e := t.verdict
 	if e == nil { // no answer was received
 		e = t.failure(err)
@@ -61,59 +65,6 @@ func (t *trip) repeat(req *http.Request) error {
 	return t.last
 }
 
-// transport is what each attempt goes through: it bounds its time and notes whether bytes may have left.
-//
-// retryablehttp closes all idle connections of its http.Client whenever it gives up; the pool is shared with other calls,
-// so the method that it asks for stays hidden here.
-type transport struct{ next http.RoundTripper }
-
-func (tr transport) RoundTrip(req *http.Request) (*http.Response, error) {
-	ctx := req.Context()
-	t := tripOf(ctx)
-	t.attemptStarts(ctx)
-	t.dialing.Store(false)
-	t.connected.Store(false)
-	t.status, t.head, t.body, t.location, t.verdict = 0, nil, nil, "", nil
-	if err := ctx.Err(); err != nil { // net/http would not even ask for a connection, and that is what it would say
-		t.dialing.Store(true)
-		return nil, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, t.timeout())
-	trace := &httptrace.ClientTrace{
-		GetConn: func(string) { t.dialing.Store(true) },
-		GotConn: func(httptrace.GotConnInfo) { t.connected.Store(true) },
-	}
-	resp, err := tr.next.RoundTrip(req.WithContext(httptrace.WithClientTrace(ctx, trace)))
-	if err != nil {
-		cancel()
-		return nil, err
-	}
-	if resp.Body == nil {
-		resp.Body = http.NoBody
-	}
-	resp.Body = timedBody{resp.Body, cancel}
-	if resp.StatusCode/100 == 3 { // kept from http.Client, which reads it, and fails where it cannot
-		t.location = resp.Header.Get("Location")
-		resp.Header.Del("Location")
-	}
-	return resp, nil
-}
-
-// nothingSent reports that no byte of the latest attempt left: net/http asked for a connection and never had one. A
-// transport that tells nothing of its connections may have sent everything.
-func (t *trip) nothingSent() bool { return t.dialing.Load() && !t.connected.Load() }
-
-// timedBody ends an attempt's time with its body.
-type timedBody struct {
-	io.ReadCloser
-	cancel context.CancelFunc
-}
-
-func (b timedBody) Close() error {
-	defer b.cancel()
-	return b.ReadCloser.Close()
-}
-
 // slowTimeout is what the vendor's own client allows the query for accounts, which may ask the ad platform live.
 const slowTimeout = time.Hour
 
@@ -129,8 +80,10 @@ func (t *trip) timeout() time.Duration {
 func (t *trip) ready(req *http.Request) error {
 	ctx := req.Context()
 	if l := t.client.config.limiter; l != nil {
-		if err := l.Wait(ctx, t.group); err != nil {
-			return &Error{Outcome: NotSent, Message: "the limiter let nothing out", cause: &err}
+		for _, g := range t.groups {
+			if err := l.Wait(ctx, g.key); err != nil {
+				return &Error{Outcome: NotSent, Message: "the limiter let nothing out", cause: &err}
+			}
 		}
 	}
 	for {
@@ -140,21 +93,31 @@ func (t *trip) ready(req *http.Request) error {
 		if err := t.sign(req); err != nil {
 			return err
 		}
-		if t.client.pace.open(t.group, time.Now()) {
+		if t.open() {
 			return nil
 		}
-		t.releasePass()
+		t.releasePasses()
 	}
 }
 
-// admit waits until the limit group lets the call out.
+// admit waits until all of the call's limit groups let it out.
 func (t *trip) admit(ctx context.Context) error {
-	p, err := t.client.pace.admit(ctx, t.group, t.retry.MaxWait, func(reason WaitReason, d time.Duration) { t.waits(ctx, reason, d) })
-	if err != nil {
-		return t.notAdmitted(ctx, err)
+	for i := range t.groups {
+		g := &t.groups[i]
+		p, err := t.client.pace.admit(ctx, g.key, t.retry.MaxWait, func(reason WaitReason, d time.Duration) { t.waits(ctx, reason, d) })
+		if err != nil {
+			t.releasePasses()
+			return t.notAdmitted(ctx, err)
+		}
+		g.pass = p
 	}
-	t.pass = p
 	return nil
+}
+
+// open reports that none of the call's limit groups was closed since it was admitted.
+func (t *trip) open() bool {
+	now := time.Now()
+	return !slices.ContainsFunc(t.groups, func(g limitGroup) bool { return !t.client.pace.open(g.key, now) })
 }
 
 // notAdmitted is a call that would have to wait too long, or that was given up while it waited. After an attempt it is
@@ -178,44 +141,82 @@ func (t *trip) notAdmitted(ctx context.Context, err error) error {
 	return e
 }
 
-// settle draws the conclusions of an attempt, once: for the limit group, the retry budget, the state and the hooks.
+// settle draws the conclusions of an attempt, once: for the limit groups, the retry budget, the state and the hooks.
 func (t *trip) settle(ctx context.Context, e *Error) {
-	defer t.releasePass()
+	defer t.releasePasses()
 	c, now := t.client, time.Now()
 	if t.token == nil {
 		c.state.note(t.op.api, t.head, now)
 	}
 	switch {
-	case e != nil && e.kind == ErrRateLimited:
+	case t.status == 0:
+	case e != nil && e.closesGroup():
 		t.refused(ctx, e, now)
-	case t.status != 0:
-		c.pace.accept(t.group, t.pass, now)
+	default:
+		for _, g := range t.groups {
+			c.pace.accept(g.key, g.pass, now)
+		}
 	}
 	if e == nil {
-		c.budget.refund()
+		c.budget.refund(t.budgetKey(), now)
 	}
 	t.unclear = t.unclear || e != nil && e.Outcome == Unknown
 	t.attemptEnds(ctx, e)
 }
 
-// refused closes the limit group for as long as the server says, or a backoff where it does not.
+// closesGroup reports that an answer speaks of more than the request that it answers: too many requests, or a server that
+// names the time when it is back.
+func (e *Error) closesGroup() bool {
+	return e.kind == ErrRateLimited || e.StatusCode >= 500 && e.RetryAfter > 0
+}
+
+// refused closes the limit groups of which the refusal speaks: for as long as the server says, or, where it does not, for a
+// backoff, which grows while it keeps refusing.
 func (t *trip) refused(ctx context.Context, e *Error, now time.Time) {
 	wait := e.RetryAfter
-	if wait == 0 {
-		if permanent(e) { // a quota without a time is not a matter of pace
-			return
-		}
-		wait = backoff(t.retry, len(t.attempts))
+	if wait == 0 && permanent(e) { // a quota without a time is not a matter of pace
+		return
 	}
-	t.client.pace.refuse(t.group, t.pass, now, wait)
+	p := t.client.pace
+	groups := t.closedBy(e, now)
+	if wait == 0 {
+		tries := len(t.attempts)
+		for _, g := range groups {
+			tries = max(tries, p.refusals(g.key)+1)
+		}
+		wait = backoff(t.retry, tries)
+	}
+	for _, g := range groups {
+		closed := wait
+		if g.whole && t.op.api == MoneyKit {
+			closed = min(closed, longestWhole)
+		}
+		p.refuse(g.key, g.pass, now, closed)
+	}
+	if len(groups) == 0 {
+		return
+	}
 	if t.token == nil {
 		t.client.state.cool(t.op.api, now.Add(wait))
 	}
 	t.coolsDown(ctx, wait)
 }
 
-func (t *trip) releasePass() {
-	if t.pass != nil {
-		t.pass.release()
+// closedBy are the limit groups that a refusal closes. None is wider than the refusal shows.
+func (t *trip) closedBy(e *Error, now time.Time) []limitGroup {
+	if t.op.api == Supermetrics {
+		// The daily quota is one data source's, every other limit the credential's.
+		daily := e.Code == CodeLicenseDailyQueryLimitExceeded
+		return having(t.groups, func(g limitGroup) bool { return g.whole != daily })
+	}
+	narrow := t.groups[0].key
+	return having(t.groups, func(g limitGroup) bool { return !g.whole || t.client.pace.whole(g.key, narrow, g.pass, now) })
+}
+
+func (t *trip) releasePasses() {
+	for i := range t.groups {
+		if p := t.groups[i].pass; p != nil {
+			p.release()
+		}
 	}
 }

@@ -12,8 +12,8 @@ import (
 type AuthService struct{ client *Client }
 
 var (
-	authGet     = operation{api: PlaidCompatible, name: "auth.get", method: "POST", route: "/auth/get", repeat: repeatAlways}
-	authNumbers = operation{api: MoneyKit, name: "auth.numbers", method: "GET", route: "/links/{link_id}/accounts/numbers", repeat: repeatAlways}
+	authGet     = operation{api: PlaidCompatible, name: "auth.get", method: "POST", route: "/auth/get", repeat: repeatAlways, perApp: true}
+	authNumbers = operation{api: MoneyKit, name: "auth.numbers", method: "GET", route: "/links/{link_id}/accounts/numbers", repeat: repeatAlways, perApp: true}
 )
 
 // Get returns account numbers through MoneyKit's Plaid-compatible layer. It needs a client id and secret. An item in error
@@ -22,7 +22,7 @@ func (s *AuthService) Get(ctx context.Context, query AuthQuery, opts ...CallOpti
 	op := authGet
 	op.body, op.invalid = query.wire()
 	op.private = append([]string{strings.TrimSpace(query.AccessToken.Reveal())}, query.AccountIDs...)
-	op.item = strings.TrimSpace(query.AccessToken.Reveal())
+	op.items = []string{strings.TrimSpace(query.AccessToken.Reveal())}
 	return call(ctx, s.client, op, readAuthNumbers, opts)
 }
 

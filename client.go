@@ -62,9 +62,10 @@ type Client struct {
 
 	config config
 	retry  *retryablehttp.Client
+	noJar  *retryablehttp.Client
 	auth   map[API]authorizer
 	pace   *pace
-	budget *budget
+	budget *budgets
 	state  *limitState
 
 	// What callers share while it is under way.
@@ -99,7 +100,7 @@ func New(opts ...Option) (*Client, error) {
 		config: config{credentials: map[API]Credentials{}, base: map[API]hidden{}, userAgent: "duolink-go/" + Version, redirectParameter: redirectParameter},
 		auth:   map[API]authorizer{},
 		pace:   newPace(),
-		budget: &budget{tokens: budgetFull},
+		budget: &budgets{spent: map[shutKey]*budget{}},
 		state:  &limitState{latest: map[API]RateLimit{}},
 
 		creates:   newFlights[marked, struct{}](),
@@ -109,7 +110,8 @@ func New(opts ...Option) (*Client, error) {
 	if err := c.config.apply(opts); err != nil {
 		return nil, named(err, "", "new")
 	}
-	c.retry = retryClient(c.config.sender())
+	sender := c.config.sender()
+	c.retry, c.noJar = retryClient(sender), retryClient(withoutJar(sender))
 	for api, credentials := range c.config.credentials {
 		c.auth[api] = credentials.bind(c)
 	}
@@ -164,9 +166,17 @@ func (cfg *config) checkScheme(base string) error {
 	return argumentError("a base URL is plain http to a host that is not loopback; see WithInsecureHTTP")
 }
 
-func loopback(host string) bool {
-	ip, err := netip.ParseAddr(host)
-	return strings.EqualFold(host, "localhost") || err == nil && ip.IsLoopback()
+func loopback(host string) bool { return loopbackName(host) != "" }
+
+// loopbackName is how net/http spells a host that does not leave the machine, so that it goes past every proxy; "" for others.
+func loopbackName(host string) string {
+	if strings.ToLower(host) == "localhost" { // EqualFold would fold letters outside ASCII as well
+		return "localhost"
+	}
+	if ip, err := netip.ParseAddr(host); err == nil && ip.IsLoopback() {
+		return ip.WithZone("").Unmap().String()
+	}
+	return ""
 }
 
 // sender is the caller's http.Client, or our own, with what every attempt needs. The caller's is copied.
@@ -175,13 +185,28 @@ func (cfg *config) sender() *http.Client {
 	if cfg.httpClient != nil {
 		sender = *cfg.httpClient
 	}
-	if sender.Transport == nil {
+	if cfg.httpClient == nil {
 		sender.Transport = defaultTransport()
 	}
-	sender.Transport = transport{sender.Transport}
+	sender.Transport = &transport{next: sender.Transport}
 	// net/http would carry X-Client-Secret and PLAID-SECRET to wherever a redirect leads, and resend the body.
 	sender.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return &sender
+}
+
+// withoutJar is the same client without cookies.
+func withoutJar(sender *http.Client) *http.Client {
+	own := *sender
+	own.Jar = nil
+	return &own
+}
+
+// sender is what a call goes out by. A cookie that the server gave to one credential does not travel with another.
+func (c *Client) sender(t *trip) *retryablehttp.Client {
+	if b, ok := t.auth.(*bearer); t.token != nil || ok && b.provide != nil {
+		return c.noJar
+	}
+	return c.retry
 }
 
 // defaultTransport is net/http's with room for more idle connections to the one host there is, and bounded headers.
@@ -196,6 +221,7 @@ func defaultTransport() *http.Transport {
 		TLSHandshakeTimeout:    10 * time.Second,
 		ExpectContinueTimeout:  time.Second,
 		MaxResponseHeaderBytes: 256 << 10,
+		OnProxyConnectResponse: refuseTunnel,
 		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
 	}
 }
@@ -245,9 +271,22 @@ func WithBaseURL(api API, base string) Option {
 		case u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || strings.HasSuffix(base, "#"):
 			return argumentError("the base URL for %s has user info, a query or a fragment", api)
 		}
+		if name := loopbackName(u.Hostname()); name != "" {
+			u.Host = hostPort(name, u.Port())
+		}
 		cfg.base[api] = hide(strings.TrimRight(u.String(), "/"))
 		return nil
 	}
+}
+
+func hostPort(host, port string) string {
+	if port != "" {
+		return net.JoinHostPort(host, port)
+	}
+	if strings.Contains(host, ":") {
+		return "[" + host + "]"
+	}
+	return host
 }
 
 // WithInsecureHTTP allows plain http to any host: credentials and bank details travel readable for everybody in between.
@@ -258,8 +297,13 @@ func WithInsecureHTTP() Option {
 	}
 }
 
-// WithHTTPClient takes the transport, timeout and cookie jar of an http.Client. It is copied, never changed; its
-// CheckRedirect is not used, for redirects are never followed.
+// WithHTTPClient takes the transport, timeout and cookie jar of an http.Client. It is copied, never changed. A nil Transport
+// is http.DefaultTransport, as in net/http. CheckRedirect is not used, because redirects are never followed. The jar is
+// not used for calls with WithToken or BearerTokenFunc: it would carry the session of one tenant to another.
+//
+// An attempt is one request: a transport that sends a request again by itself is stopped before the second one goes out. A
+// transport that is not an *http.Transport may send in ways that this package does not see. Error.Outcome is NotSent
+// then only where its error says that there was no connection.
 func WithHTTPClient(client *http.Client) Option {
 	return func(cfg *config) error {
 		if client == nil {

@@ -371,7 +371,7 @@ func TestExhaustedCallKeepsConnections(t *testing.T) {
 		require.Positive(t, idle)
 		for _, fault := range []sandbox.Fault{
 			{Operation: "links.get", Status: 500, Times: 4},
-			{Operation: "links.get", Status: 503, Header: http.Header{"Retry-After": {"3600"}}},
+			{Operation: "links.get", Status: 501},
 			{Operation: "links.get", Status: 404, Body: strings.Repeat(" ", 100_000)},
 			{Operation: "links.get", Body: `{"data":`},
 		} {

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"math"
-	"slices"
 	"sync"
 	"time"
 
@@ -17,7 +16,8 @@ import (
 // ahead as a probe, and the others follow at the rate that was accepted before: it grows a little with each second of
 // acceptance and falls at each refusal (additive increase, multiplicative decrease). Where that rate is not known, or was
 // not refused for a minute, it is searched for: it grows by a request a second with each request that is accepted.
-// A group that was never refused is not held up at all.
+// A group that was never refused is not held up at all. One that is closed is never forgotten before its time, however many
+// there are.
 
 const (
 	decrease   = 0.8              // of the rate, at each refusal
@@ -29,20 +29,30 @@ const (
 
 	searchAfter = time.Minute // without a refusal
 	enough      = 20          // accepted requests tell a rate; of fewer, a refusal may be chance
-	mostGroups  = 1 << 16
+	mostGroups  = 1 << 16     // that are kept whole; of more, the closed ones are kept as a hash and a time
 	mostCounts  = 1 << 12
 	countFor    = time.Minute
 )
 
 // pace knows the limit groups of a client in which something was refused, and what was accepted lately in the others.
 type pace struct {
-	mu     sync.Mutex
-	groups map[string]*group
-	counts map[string]*tally
+	mu      sync.Mutex
+	groups  map[string]*group
+	shut    map[shutKey]time.Time // the closed groups that there was no room for, and when they open
+	sweepAt int                   // how many of them are looked through for those that have opened
+	counts  map[string]*tally
+	strikes map[string]*strikes
+	epochs  int // given out: no two groups, and no two refusals of one, have the same
 }
 
+// shutKey is a closed group in sixteen bytes.
+type shutKey [16]byte
+
 func newPace() *pace {
-	return &pace{groups: map[string]*group{}, counts: map[string]*tally{}}
+	return &pace{
+		groups: map[string]*group{}, shut: map[shutKey]time.Time{}, sweepAt: mostGroups,
+		counts: map[string]*tally{}, strikes: map[string]*strikes{},
+	}
 }
 
 // group is a limit group in which something was refused. pace.mu guards all but the turn.
@@ -51,7 +61,8 @@ type group struct {
 	queued  int           // callers that wait for it
 	openAt  time.Time     // no request before
 	proving bool          // nothing was accepted since the last refusal: the next request is a probe
-	epoch   int           // counts refusals; those of requests that were under way at the time do not count again
+	epoch   int           // another one after each refusal: requests from before it tell nothing of the time after it
+	streak  int           // refusals since the last acceptance
 	limiter *rate.Limiter
 	step    rate.Limit // by which the rate grows in a second
 	search  bool       // the rate is not known
@@ -68,8 +79,9 @@ type tally struct {
 
 // pass lets one attempt out.
 type pass struct {
-	epoch   int
-	release func() // lets the next caller decide; may be called often
+	epoch   int       // of the group, 0 where it was never refused
+	at      time.Time // when it was given
+	release func()    // lets the next caller decide; may be called often
 }
 
 // groupKey names a limit group without naming what it is made of: it is handed to the caller's Limiter.
@@ -92,7 +104,7 @@ func (tooLong) Error() string { return "the wait would be too long" }
 func (p *pace) admit(ctx context.Context, key string, patience time.Duration, waiting func(WaitReason, time.Duration)) (*pass, error) {
 	g, wait, reason := p.enter(key, time.Now())
 	if g == nil {
-		return &pass{release: func() {}}, nil
+		return &pass{at: time.Now(), release: func() {}}, nil
 	}
 	defer p.leave(g)
 	if wait > 0 {
@@ -113,25 +125,71 @@ func (p *pace) admit(ctx context.Context, key string, patience time.Duration, wa
 	}
 	if !probe {
 		release()
-		return &pass{epoch: epoch, release: release}, nil
+		return &pass{epoch: epoch, at: time.Now(), release: release}, nil
 	}
 	timer := time.AfterFunc(probeLimit, release)
-	return &pass{epoch: epoch, release: func() { timer.Stop(); release() }}, nil
+	return &pass{epoch: epoch, at: time.Now(), release: func() { timer.Stop(); release() }}, nil
 }
 
 // open reports that nothing of the group was refused since it let a request out.
 func (p *pace) open(key string, now time.Time) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	g := p.groups[key]
-	return g == nil || !g.openAt.After(now)
+	if g := p.groups[key]; g != nil {
+		return !g.openAt.After(now)
+	}
+	return !p.shutUntil(key).After(now)
+}
+
+// shutUntil is when a group opens of which nothing else is known; zero where it is not closed.
+func (p *pace) shutUntil(key string) time.Time {
+	if len(p.shut) == 0 {
+		return time.Time{}
+	}
+	return p.shut[shortened(key)]
+}
+
+func shortened(key string) shutKey {
+	sum := sha256.Sum256([]byte(key))
+	return shutKey(sum[:len(shutKey{})])
+}
+
+// find returns a group in which something was refused, or nil.
+func (p *pace) find(key string, now time.Time) *group {
+	if g := p.groups[key]; g != nil {
+		return g
+	}
+	opens := p.shutUntil(key)
+	if !opens.After(now) {
+		return nil
+	}
+	delete(p.shut, shortened(key))
+	g := p.add(key, searchRate, now)
+	g.openAt, g.boundAt, g.refused, g.proving = opens, opens, now, true
+	return g
+}
+
+// add makes a group in which something was refused. At first its rate is searched for, unless so much was accepted that
+// this tells it.
+func (p *pace) add(key string, accepted rate.Limit, now time.Time) *group {
+	p.makeRoom(now)
+	g := &group{turn: make(chan struct{}, 1), limiter: rate.NewLimiter(max(accepted, searchRate), 1), search: accepted < searchRate}
+	g.epoch = p.nextEpoch()
+	g.step = g.limiter.Limit() * increase
+	p.groups[key] = g
+	return g
+}
+
+func (p *pace) nextEpoch() int {
+	p.epochs++
+	return p.epochs
 }
 
 // enter joins the queue of a group, if it is held up, and estimates the wait.
 func (p *pace) enter(key string, now time.Time) (*group, time.Duration, WaitReason) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	g := p.groups[key]
+	g := p.find(key, now)
 	if g == nil {
 		return nil, 0, ""
 	}
@@ -222,11 +280,14 @@ func (p *pace) accept(key string, admitted *pass, now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.count(key, now).accepted++
+	if s := p.strikes[key]; s != nil && admitted.at.After(s.since) {
+		delete(p.strikes, key)
+	}
 	g := p.groups[key]
 	if g == nil || admitted.epoch != g.epoch {
 		return
 	}
-	g.proving = false
+	g.proving, g.streak = false, 0
 	g.search = g.search || now.Sub(g.refused) > searchAfter
 	r, step := g.limiter.Limit(), searchRate
 	if !g.search {
@@ -235,64 +296,108 @@ func (p *pace) accept(key string, admitted *pass, now time.Time) {
 	g.limiter.SetLimitAt(now, r+step)
 }
 
+// refusals is how often in a row the server has refused requests of a group.
+func (p *pace) refusals(key string) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if g := p.groups[key]; g != nil {
+		return g.streak
+	}
+	return 0
+}
+
 // refuse closes a group until the server's time.
 func (p *pace) refuse(key string, admitted *pass, now time.Time, wait time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	count := p.count(key, now)
 	accepted := count.rate(now, wait)
-	g := p.groups[key]
-	if g == nil {
-		g = &group{turn: make(chan struct{}, 1), limiter: rate.NewLimiter(max(accepted, searchRate), 1), search: accepted < searchRate}
-		p.room(now)
-		p.groups[key] = g
+	g := p.find(key, now)
+	first := g == nil
+	if first {
+		g = p.add(key, accepted, now)
 	}
 	probe := g.proving
 	g.proving, g.refused = true, now
 	if until := now.Add(wait); until.After(g.openAt) {
 		g.openAt, g.boundAt = until, until
 	}
-	if admitted.epoch != g.epoch { // it was under way when the group was closed
-		return
-	}
 	switch {
-	case g.epoch == 0 || probe: // nothing was learned about the rate
+	case first || admitted.epoch == g.epoch && probe: // nothing was learned about the rate
+	case admitted.epoch != g.epoch: // it was under way when the group was closed
+		return
 	case g.search && count.total() >= enough:
 		g.search = false
 		g.limiter.SetLimitAt(now, max(accepted, lowestRate))
 	default:
 		g.limiter.SetLimitAt(now, max(g.limiter.Limit()*decrease, lowestRate))
 	}
-	g.epoch++
+	g.streak++
+	g.epoch = p.nextEpoch()
 	g.step = g.limiter.Limit() * increase
 }
 
-// room keeps the number of groups bounded: those that hold nobody up go first, then the half that opens soonest.
-func (p *pace) room(now time.Time) {
+// makeRoom bounds what a group takes. Those that hold nobody up are forgotten: the next refusal makes them anew. Those that are
+// closed are a promise, so of them a hash and a time stay.
+func (p *pace) makeRoom(now time.Time) {
 	if len(p.groups) < mostGroups {
 		return
 	}
-	type shut struct {
-		key    string
-		openAt time.Time
-	}
-	var closed []shut
 	for key, g := range p.groups {
-		switch {
-		case g.queued > 0:
-		case now.After(g.openAt):
-			delete(p.groups, key)
-		default:
-			closed = append(closed, shut{key, g.openAt})
+		if g.queued > 0 {
+			continue
 		}
+		if g.openAt.After(now) {
+			p.shut[shortened(key)] = g.openAt
+		}
+		delete(p.groups, key)
 	}
-	if len(p.groups) < mostGroups/2 {
+	if len(p.shut) < p.sweepAt {
 		return
 	}
-	slices.SortFunc(closed, func(a, b shut) int { return a.openAt.Compare(b.openAt) })
-	for _, g := range closed[:len(closed)/2] {
-		delete(p.groups, g.key)
+	for key, opens := range p.shut {
+		if !opens.After(now) {
+			delete(p.shut, key)
+		}
 	}
+	p.sweepAt = max(mostGroups, 2*len(p.shut))
+}
+
+// strikes are the refusals of different links that one application has had in a row.
+type strikes struct {
+	since time.Time
+	links map[string]bool
+}
+
+const (
+	mostStrikes  = 5                // refused links in a row are no longer those links' own limits
+	strikesFor   = 10 * time.Second // from the first to the last of them
+	longestWhole = time.Minute      // an application's limits are per minute
+)
+
+// whole reports that a refusal speaks of the whole application, not of a link alone: the server counts both, and does not say
+// which of them is used up. Where it refuses several links in a row, and no request that was sent since the first of these
+// refusals is accepted, it is the application.
+func (p *pace) whole(key, link string, admitted *pass, now time.Time) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if g := p.groups[key]; g != nil && g.proving && admitted.epoch == g.epoch { // its probe
+		return true
+	}
+	s := p.strikes[key]
+	if s == nil || now.Sub(s.since) > strikesFor {
+		if len(p.strikes) >= mostCounts {
+			clear(p.strikes)
+		}
+		s = &strikes{since: now, links: map[string]bool{}}
+		p.strikes[key] = s
+	}
+	s.links[link] = true
+	if len(s.links) < mostStrikes {
+		return false
+	}
+	delete(p.strikes, key)
+	return true
 }
 
 // count returns the tally of a group. When there are too many, all start anew: they only tell where to begin.

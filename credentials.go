@@ -309,7 +309,7 @@ func (c *tokenCache) exchange(ctx context.Context) (*accessToken, error) {
 	id, secret := c.id.Reveal(), c.secret.Reveal()
 	op.form = url.Values{"grant_type": {"client_credentials"}, "client_id": {id}, "client_secret": {secret}}
 	op.private = []string{id, secret}
-	op.item = id
+	op.items = []string{id}
 	return call(ctx, c.client, op, readToken, []CallOption{func(o *callOptions) error { o.token = noCredential{}; return nil }})
 }
 

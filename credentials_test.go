@@ -576,7 +576,7 @@ func TestFailedExchangeBeforeARepetition(t *testing.T) {
 		require.NoError(t, linkOf(t.Context(), c))
 		time.Sleep(80 * time.Second)
 		const callers = 20
-		w.Script(sandbox.Fault{Operation: "identity.link", Status: 503, Header: http.Header{"Retry-After": {"15"}}, Times: callers})
+		w.Script(sandbox.Fault{Operation: "identity.link", Status: 503, Header: http.Header{"Retry-After": {"15"}}, Delay: time.Second, Times: callers})
 		w.Script(sandbox.Fault{Operation: "auth.token", Status: 401, Body: nativeBody("api_error.auth.unauthorized"), Delay: 5 * time.Second, Times: -1})
 		errs := make([]error, callers)
 		var group sync.WaitGroup

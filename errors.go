@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -258,14 +257,17 @@ func transportText(err error) string {
 		dns   *net.DNSError
 		errno syscall.Errno
 		timed net.Error
+		cured *incurable
 	)
 	switch {
 	case errors.Is(err, context.Canceled):
 		return "canceled"
 	case errors.Is(err, context.DeadlineExceeded):
 		return "deadline exceeded"
-	case isCertificateError(err):
-		return "certificate not trusted"
+	case errors.As(err, &cured):
+		return cured.what
+	case errors.Is(err, errSentAgain):
+		return "the connection ended, or the server reset the request"
 	case errors.As(err, &dns):
 		return "host not found"
 	case errors.As(err, &errno):
@@ -275,11 +277,6 @@ func transportText(err error) string {
 	default:
 		return connectionFailed
 	}
-}
-
-func isCertificateError(err error) bool {
-	_, ok := errors.AsType[*tls.CertificateVerificationError](err)
-	return ok
 }
 
 const connectionFailed = "connection failed"

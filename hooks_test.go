@@ -86,7 +86,7 @@ func TestHooksTellTheStory(t *testing.T) {
 		require.Equal(t, []string{
 			"start links.get 1", "end links.get 1: 0 connection failed", "wait links.get before 2: backoff",
 			"start links.get 2", "end links.get 2: 503 server error", "wait links.get before 3: backoff",
-			"start links.get 3", "end links.get 3: 503 server error", "wait links.get before 4: retry-after",
+			"start links.get 3", "cooldown links.get 7s", "end links.get 3: 503 server error", "wait links.get before 4: retry-after",
 			"start links.get 4", "end links.get 4: 200 the answer broke off", "wait links.get before 5: backoff",
 			"start links.get 5", "end links.get 5: 200 deadline exceeded", "wait links.get before 6: backoff",
 			"start links.get 6", "cooldown links.get 20s", "end links.get 6: 429 rate limited", "wait links.get before 7: cooldown",
@@ -120,7 +120,10 @@ func TestHooksTellTheStory(t *testing.T) {
 		}
 		require.GreaterOrEqual(t, d.waits[2].Duration, 7*time.Second)
 		require.Equal(t, 20*time.Second, d.waits[5].Duration)
-		require.Equal(t, []Cooldown{{API: Supermetrics, Operation: "links.get", Route: "/ds/login/link/{link_id}", Duration: 20 * time.Second}}, d.cooling)
+		cooldown := Cooldown{API: Supermetrics, Operation: "links.get", Route: "/ds/login/link/{link_id}", Duration: 7 * time.Second}
+		refused := cooldown
+		refused.Duration = 20 * time.Second
+		require.Equal(t, []Cooldown{cooldown, refused}, d.cooling)
 
 		require.Equal(t, d.ends, r.Attempts, "the Response tells the same")
 	})

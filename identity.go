@@ -11,8 +11,8 @@ import (
 type IdentityService struct{ client *Client }
 
 var (
-	identityGet     = operation{api: MoneyKit, name: "identity.get", method: "GET", route: "/links/{link_id}/identity", repeat: repeatAlways}
-	identityLink    = operation{api: MoneyKit, name: "identity.link", method: "GET", route: "/links/{link_id}", repeat: repeatAlways}
+	identityGet     = operation{api: MoneyKit, name: "identity.get", method: "GET", route: "/links/{link_id}/identity", repeat: repeatAlways, perApp: true}
+	identityLink    = operation{api: MoneyKit, name: "identity.link", method: "GET", route: "/links/{link_id}", repeat: repeatAlways, perApp: true}
 	identityRefresh = operation{api: MoneyKit, name: "identity.refresh", method: "POST", route: "/links/{link_id}/products", repeat: repeatRefused}
 )
 
@@ -39,6 +39,7 @@ func (s *IdentityService) Refresh(ctx context.Context, linkID string, products [
 	op := identityRefresh.on(linkID)
 	op.invalid = checkProducts(products)
 	for _, p := range products {
+		op.items = append(op.items, string(p))
 		if !slices.Contains(documentedProducts, p) { // the vendor's words are nobody's secret
 			op.private = append(op.private, string(p))
 		}

@@ -293,12 +293,13 @@ func matrixExpired(operation string) sandbox.Fault {
 // The connections belong to all callers: one that gives up, or is given up, takes no other's away.
 func TestIdleConnectionsSurvive(t *testing.T) {
 	const idle = 2 // what net/http keeps for one host
+	const tenant = "api_tenant_2" // whose refusals are not the others'
 	list := func(ctx context.Context, c *Client) error {
-		_, err := c.Logins.List(ctx)
+		_, err := c.Logins.List(ctx, WithToken(tenant))
 		return err
 	}
 	once := func(ctx context.Context, c *Client) error {
-		_, err := c.Logins.List(ctx, WithoutRetry())
+		_, err := c.Logins.List(ctx, WithToken(tenant), WithoutRetry())
 		return err
 	}
 	retryLater := http.Header{"Retry-After": {"30"}}
@@ -327,7 +328,7 @@ func TestIdleConnectionsSurvive(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s := sandbox.New()
+				s := sandbox.New(sandbox.WithAPIKey(tenant))
 				transport := s.Transport()
 				defer transport.Close()
 				c := sandboxClient(t, transport, WithRetry(Retry{MaxAttempts: 3}))

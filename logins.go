@@ -42,9 +42,18 @@ func (s *LoginsService) Get(ctx context.Context, loginID string, opts ...CallOpt
 	return call(ctx, s.client, loginsGet.on(loginID), one[Login], opts)
 }
 
-// Revoke ends a login. It reports false where the server says that there was nothing to revoke.
+// Revoke ends a login. It reports false where the server says that there was nothing to revoke. After an attempt of which no
+// answer came, that is true: the login has ended.
 func (s *LoginsService) Revoke(ctx context.Context, loginID string, opts ...CallOption) (bool, error) {
-	return call(ctx, s.client, loginsRevoke.on(loginID), readRevoked, opts)
+	var revoked bool
+	t, err := s.client.send(ctx, loginsRevoke.on(loginID), opts, func(body []byte) (err error) {
+		revoked, err = read(body, readRevoked)
+		return err
+	})
+	if err != nil {
+		return false, err
+	}
+	return revoked || t.unclear, nil // there is nothing left to revoke, because the attempt before has done it
 }
 
 // Accounts walks the accounts of a login, a page at a time, as the loop asks for them. An error is yielded once and ends
@@ -68,6 +77,7 @@ func (q AccountsQuery) operation() operation {
 	op := loginsListAccounts
 	op.invalid = q.check()
 	op.private = append([]string{q.DataSourceID}, q.Users...)
+	op.items = []string{q.DataSourceID}
 	op.query = struct {
 		JSON jsonParam `url:"json"`
 	}{jsonParam{struct {

@@ -70,6 +70,8 @@ func (r repeat) allows(e *Error) bool {
 		return e.StatusCode == http.StatusTooManyRequests || r == repeatAlways
 	case e.kind == nil: // the connection failed, before, during or after the request
 		return e.Outcome == NotSent || r >= repeatSettling
+	case comesBack[e.StatusCode]: // nothing was processed, and another connection may do
+		return r == repeatAlways
 	case e.kind != ErrServer || e.StatusCode < 500 || e.StatusCode == http.StatusNotImplemented:
 		return false
 	case e.StatusCode == http.StatusServiceUnavailable:
@@ -79,10 +81,16 @@ func (r repeat) allows(e *Error) bool {
 	}
 }
 
-// permanent names what no repetition changes: licence codes, although some come with a 500 or a 429, and a
-// certificate that does not verify.
+// comesBack are the statuses with which a server asks for the same request again, on another connection or later: 408 Request
+// Timeout, 421 Misdirected Request, 425 Too Early.
+var comesBack = map[int]bool{
+	http.StatusRequestTimeout: true, http.StatusMisdirectedRequest: true, http.StatusTooEarly: true,
+}
+
+// permanent names what no repetition changes: licence codes, although some come with a 500 or a 429, and refusals on the
+// way to the server.
 func permanent(e *Error) bool {
-	return isCertificateError(e.Unwrap()) || strings.HasPrefix(string(e.Code), "LICENSE_")
+	return isIncurable(e.Unwrap()) || strings.HasPrefix(string(e.Code), "LICENSE_")
 }
 
 // expired reports that the credential was refused as one that has run out.
@@ -113,10 +121,10 @@ func (t *trip) next(ctx context.Context, e *Error) (again bool) {
 		return t.inTime(ctx, e, e.RetryAfter)
 	}
 	t.wait, t.reason = backoff(t.retry, len(t.attempts)), WaitBackoff
-	if e.RetryAfter > 0 && e.StatusCode == http.StatusServiceUnavailable {
+	if e.RetryAfter > 0 {
 		t.wait, t.reason = e.RetryAfter, WaitRetryAfter
 	}
-	if !t.inTime(ctx, e, t.wait) || !t.client.budget.take() {
+	if !t.inTime(ctx, e, t.wait) || !t.client.budget.take(t.budgetKey(), time.Now()) {
 		return false
 	}
 	if t.reason == WaitRetryAfter { // after the promised time, and not all callers at the same instant
@@ -138,33 +146,84 @@ func (t *trip) inTime(ctx context.Context, e *Error, wait time.Duration) bool {
 	return wait <= t.retry.MaxWait
 }
 
-// budget stops retry storms: each repetition after a failure costs a token, and each success brings back a part of one, so
-// that a client whose calls all fail soon sends each of them once. A repetition after 429 costs nothing, it is paced anyway.
+// budgets stop retry storms: each repetition after a failure costs a token of its credential's, and each success brings back
+// a part of one, so that a client whose calls all fail soon sends each of them once. Time brings tokens back as well, for
+// those who call seldom. A repetition after 429 costs nothing, it is paced anyway.
+type budgets struct {
+	mu    sync.Mutex
+	spent map[shutKey]*budget // by credential; one of which nothing is spent has no entry
+}
+
 type budget struct {
-	mu     sync.Mutex
-	tokens float64
+	spent float64
+	at    time.Time // when that was so
 }
 
 const (
-	budgetFull   = 100
-	budgetRefund = 0.2
+	budgetFull    = 100
+	budgetRefund  = 0.2     // for each success
+	budgetPerHour = 360     // a token in ten seconds
+	mostBudgets   = 1 << 12 // then those that time has filled are looked for
 )
 
-func (b *budget) take() bool {
+// take reports whether a repetition may be made.
+func (b *budgets) take(key string, now time.Time) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.tokens < 1 {
+	k := shortened(key)
+	own := b.spent[k]
+	if own == nil {
+		b.makeRoom(now)
+		own = &budget{at: now}
+		b.spent[k] = own
+	}
+	if own.refill(now); own.spent+1 > budgetFull {
 		return false
 	}
-	b.tokens--
+	own.spent++
 	return true
 }
 
-func (b *budget) refund() {
+func (b *budgets) refund(key string, now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.tokens = min(b.tokens+budgetRefund, budgetFull)
+	if len(b.spent) == 0 {
+		return
+	}
+	k := shortened(key)
+	own := b.spent[k]
+	if own == nil {
+		return
+	}
+	own.refill(now)
+	if own.spent -= budgetRefund; own.spent <= 0 {
+		delete(b.spent, k)
+	}
 }
+
+func (b *budget) refill(now time.Time) {
+	b.spent = max(0, b.spent-budgetPerHour*now.Sub(b.at).Hours())
+	b.at = now
+}
+
+// makeRoom forgets the budgets that time has filled, and where that is not enough, all: a client with so many failing
+// credentials repeats a little more.
+func (b *budgets) makeRoom(now time.Time) {
+	if len(b.spent) < mostBudgets {
+		return
+	}
+	for key, own := range b.spent {
+		if own.refill(now); own.spent == 0 {
+			delete(b.spent, key)
+		}
+	}
+	if len(b.spent) >= mostBudgets {
+		clear(b.spent)
+	}
+}
+
+// budgetKey is whose budget a call draws on.
+func (t *trip) budgetKey() string { return string(t.op.api.vendor()) + " " + t.auth.identity() }
 
 // backoff is full jitter under an exponential bound.
 func backoff(r Retry, attempts int) time.Duration {

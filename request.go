@@ -11,7 +11,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -40,7 +39,8 @@ type operation struct {
 	body    any        // sent as JSON
 	form    url.Values // sent as a form
 	private []string   // what errors must not quote, besides args and credentials
-	item    string     // what the vendor counts requests by, where it is not an argument
+	items   []string   // what the vendor counts requests by, besides the arguments: a request counts for each of them
+	perApp  bool       // the vendor counts all of an application's requests together, too
 	invalid error      // what is wrong with the arguments; nothing is sent then
 }
 
@@ -79,12 +79,12 @@ func (c *Client) send(ctx context.Context, op operation, opts []CallOption, deco
 		return nil, err
 	}
 	t.decode = decode
-	defer t.releasePass() // for those who wait behind it, should a hook panic
+	defer t.releasePasses() // for those who wait behind it, should a hook panic
 	req, err := t.request(ctx)
 	if err != nil {
 		return nil, t.blame(err)
 	}
-	_, err = c.retry.Do(req) //nolint:bodyclose // receive has read and closed it, or keeps it open as t.open
+	_, err = c.sender(t).Do(req) //nolint:bodyclose // receive has read and closed it, or keeps it open as t.stream
 	return t, t.finish(ctx, err)
 }
 
@@ -94,7 +94,7 @@ type trip struct {
 	op     operation
 	callOptions
 	auth    authorizer
-	group   string // the limit group
+	groups  []limitGroup
 	retry   Retry
 	limit   int64 // bytes of answer
 	url     string
@@ -104,9 +104,8 @@ type trip struct {
 	decode  func([]byte) error // reads the answer
 
 	attempts []Attempt
-	started  time.Time // the latest attempt
-	ended    time.Time // the one before, or when the call began
-	pass     *pass
+	started  time.Time  // the latest attempt
+	ended    time.Time  // the one before, or when the call began
 	renewed  bool       // the token was replaced because it was refused as expired
 	unclear  bool       // an attempt may have been carried out, whatever became of the later ones
 	last     *Error     // what the latest attempt failed with
@@ -114,14 +113,15 @@ type trip struct {
 	wait     time.Duration
 
 	// What the latest attempt brought.
-	dialing   atomic.Bool // net/http was asked for a connection
-	connected atomic.Bool // and had one, so bytes may have left
-	status    int
-	head      http.Header
-	location  string // of a redirect
-	body      []byte
-	open      io.ReadCloser // the body of a stream
-	verdict   *Error        // what is wrong with the answer
+	sending  *sending // nil where it did not get as far as to net/http
+	notReady error    // it was held back, and this is why it does not go out any more
+	status   int
+	head     http.Header
+	location string // of a redirect
+	unsized  bool   // the answer does not say how long it is
+	body     []byte
+	stream   io.ReadCloser // the body of a stream
+	verdict  *Error        // what is wrong with the answer
 }
 
 // tripKey finds the trip in the context of its requests, as a function: a caller's hooks and transport may print the context,
@@ -191,16 +191,34 @@ func (t *trip) prepare(opts []CallOption) error {
 	if t.auth == nil {
 		return &Error{kind: ErrNotConfigured, Outcome: NotSent, Message: "the client has no credential for this API"}
 	}
-	t.group = t.op.group(t.auth.identity())
+	t.groups = t.op.groups(t.auth.identity())
 	return t.encode()
 }
 
-// group names the limit group of a call: at Supermetrics the credential's, at MoneyKit that of an operation on a link.
-func (op operation) group(credential string) string {
-	if op.api == Supermetrics {
-		return groupKey(string(op.api), credential)
+// limitGroup is what a server counts together, and a call's leave to go out within it.
+type limitGroup struct {
+	key   string
+	whole bool // all requests of a credential, or all of its requests of an operation
+	pass  *pass
+}
+
+// groups names the limit groups of a call, the narrow ones first. At Supermetrics a credential is counted, and the queries to a
+// data source; at MoneyKit an operation on a link, or what it asks for there, and the operation.
+func (op operation) groups(caller string) (all []limitGroup) {
+	own := append([]string{caller}, op.args...)
+	for _, item := range slices.Sorted(slices.Values(op.items)) { // in one order, whatever the caller's
+		all = append(all, limitGroup{key: groupKey(op.name, slices.Concat(own, []string{item})...)})
 	}
-	return groupKey(op.name, append([]string{credential, op.item}, op.args...)...)
+	switch {
+	case op.api == Supermetrics:
+		return append(all, limitGroup{key: groupKey(string(op.api), caller), whole: true})
+	case len(op.items) == 0:
+		all = append(all, limitGroup{key: groupKey(op.name, own...)})
+	}
+	if op.perApp {
+		all = append(all, limitGroup{key: groupKey(op.name+"/all", caller), whole: true})
+	}
+	return all
 }
 
 // encode turns the operation's arguments into a URL and a payload.

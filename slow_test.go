@@ -219,7 +219,7 @@ func inSlowBubble(t *testing.T, server slowServer, operation string, test func(t
 			synctest.Wait()
 			require.Zero(t, p.open.Load(), "open connections")
 		}()
-		test(t, clientOf(t, base, operation, &http.Client{Transport: p}, WithRetry(Retry{MaxAttempts: 3})))
+		test(t, clientOf(t, base, operation, &http.Client{Transport: &p.Transport}, WithRetry(Retry{MaxAttempts: 3})))
 	})
 }
 

@@ -22,8 +22,8 @@ func stream[T any](ctx context.Context, c *Client, op operation, each func(d *jx
 			yield(none, err)
 			return
 		}
-		defer func() { _ = t.open.Close() }()
-		m := newMeter(t.open, t.limit)
+		defer func() { _ = t.stream.Close() }()
+		m := newMeter(t.stream, t.limit)
 		err = each(jx.Decode(m, 64<<10), func(v T) error {
 			m.reset()
 			if !yield(v, nil) {

@@ -1,0 +1,388 @@
+package duolink
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"reflect"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// What lies beneath an attempt: net/http, with its pool of connections. One attempt is one request on the wire, and none goes out
+// that should not. net/http by itself would send a request again, without an end where an HTTP/2 server resets the stream with
+// PROTOCOL_ERROR, and once more where a kept connection has ended. It also lets a request wait for a connection, for so long
+// that its limit group may be closed by then. So the client looks at each connection before a byte is written to it.
+
+// transport is what each attempt goes through.
+//
+// retryablehttp closes all idle connections of its http.Client whenever it gives up; the pool is shared with other calls,
+// so the method that it asks for stays hidden here.
+type transport struct {
+	next http.RoundTripper // nil is http.DefaultTransport, whatever that is at the time
+	h2c  atomic.Bool       // it speaks HTTP/2 without TLS
+}
+
+var (
+	errNoAnswer     = errors.New("the transport returned neither an answer nor an error")
+	errSentAgain    = errors.New("net/http was about to send the request a second time")
+	errGroupClosed  = errors.New("the limit group was closed while the request waited for a connection")
+	errAttemptEnded = fmt.Errorf("the attempt took too long: %w", context.DeadlineExceeded)
+)
+
+func (tr *transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	ctx := req.Context()
+	t := tripOf(ctx)
+	t.attemptStarts(ctx)
+	t.status, t.head, t.body, t.location, t.verdict, t.sending = 0, nil, nil, "", nil, nil
+	if req.Body != nil {
+		_ = req.Body.Close() // each request that goes out has a body of its own
+	}
+	for {
+		if err := ctx.Err(); err != nil { // net/http would not even ask for a connection
+			return nil, err
+		}
+		t.sending = newSending(ctx, t, tr)
+		resp, err := tr.send(t, req)
+		if err == nil || !t.sending.held(err) {
+			return resp, err
+		}
+		t.releasePasses()
+		if err := t.readyAgain(req); err != nil {
+			t.notReady = err
+			return nil, err
+		}
+	}
+}
+
+// send puts the request on the wire, once.
+func (tr *transport) send(t *trip, req *http.Request) (*http.Response, error) {
+	s := t.sending
+	s.note(s.run) // until net/http tells more
+	out := req.WithContext(httptrace.WithClientTrace(s.ctx, s.trace()))
+	out.Body, out.GetBody = nil, nil // with GetBody, net/http would send the body again
+	if t.payload != nil {
+		out.Body = io.NopCloser(bytes.NewReader(t.payload))
+	}
+	resp, err := tr.roundTripper().RoundTrip(out)
+	switch {
+	case err != nil && resp != nil && resp.Body != nil:
+		_ = resp.Body.Close()
+	case err == nil && resp == nil:
+		err = errNoAnswer
+	}
+	if err != nil {
+		s.end()
+		return nil, err
+	}
+	if resp.ProtoMajor == 2 && resp.TLS == nil {
+		tr.h2c.Store(true)
+	}
+	if resp.Body == nil {
+		resp.Body = http.NoBody
+	}
+	resp.Body = timedBody{resp.Body, s}
+	if resp.StatusCode/100 == 3 { // kept from http.Client, which reads it, and fails where it cannot
+		t.location = resp.Header.Get("Location")
+		resp.Header.Del("Location")
+	}
+	return resp, nil
+}
+
+func (tr *transport) roundTripper() http.RoundTripper {
+	if tr.next == nil {
+		return http.DefaultTransport
+	}
+	return tr.next
+}
+
+// readyAgain readies a request anew that was held back. A cookie of the jar's stays: http.Client has put it there.
+func (t *trip) readyAgain(req *http.Request) error {
+	cookies := req.Header["Cookie"]
+	if err := t.ready(req); err != nil {
+		return err
+	}
+	if cookies != nil {
+		req.Header["Cookie"] = cookies
+	}
+	return nil
+}
+
+// timedBody ends an attempt's time with its body.
+type timedBody struct {
+	io.ReadCloser
+	of *sending
+}
+
+func (b timedBody) Close() error {
+	defer b.of.end()
+	return b.ReadCloser.Close()
+}
+
+// sending is one request on its way. net/http tells it how far it is, from several goroutines, and of a dial also after the
+// request has ended.
+type sending struct {
+	trip      *trip
+	transport *transport
+	ctx       context.Context //nolint:containedctx // it is this request's, and ends with it
+	cancel    context.CancelCauseFunc
+	limit     time.Duration // from the connection to the last byte of the answer, and for dialing
+	plain     bool          // nothing stands between the client and net/http, so what it tells is all there is
+	queues    bool          // a request may wait for another one's connection
+
+	mu        sync.Mutex
+	timer     *time.Timer
+	ended     bool
+	asked     bool  // net/http was asked for a connection
+	dialed    bool  // and made one, or found out that it cannot
+	encrypts  bool  // and began to encrypt it
+	connected bool  // and had one that the request may use: bytes may have left
+	stopped   error // why the client let the request go no further
+	handshake error // what a TLS handshake failed with
+}
+
+func newSending(ctx context.Context, t *trip, tr *transport) *sending {
+	s := &sending{trip: t, transport: tr, limit: t.timeout(), queues: true}
+	s.ctx, s.cancel = context.WithCancelCause(ctx)
+	if base, ok := tr.roundTripper().(*http.Transport); ok {
+		s.plain, s.queues = true, base.MaxConnsPerHost > 0
+	}
+	return s
+}
+
+func (s *sending) trace() *httptrace.ClientTrace {
+	return &httptrace.ClientTrace{
+		GetConn:           s.getConn,
+		DNSStart:          func(httptrace.DNSStartInfo) { s.note(s.run) },
+		ConnectStart:      func(_, _ string) { s.note(s.run) },
+		ConnectDone:       func(_, _ string, _ error) { s.note(func() { s.dialed = true }) },
+		TLSHandshakeStart: func() { s.note(func() { s.encrypts = true; s.run() }) },
+		TLSHandshakeDone:  func(_ tls.ConnectionState, err error) { s.note(func() { s.handshake = err }) },
+		GotConn:           s.gotConn,
+	}
+}
+
+func (s *sending) note(what func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	what()
+}
+
+// run begins the attempt's time, unless it runs. The mutex is held.
+func (s *sending) run() {
+	if s.timer == nil && !s.ended {
+		s.timer = time.AfterFunc(s.limit, func() { s.cancel(errAttemptEnded) })
+	}
+}
+
+// halt stops the attempt's time. The mutex is held.
+func (s *sending) halt() {
+	if s.timer != nil {
+		s.timer.Stop()
+		s.timer = nil
+	}
+}
+
+func (s *sending) end() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ended = true
+	s.halt()
+	s.cancel(nil)
+}
+
+// getConn is told that net/http looks for a connection. The time that the request waits for one of others is not the attempt's: the
+// context bounds it. What it takes to make a connection is, and has the same bound.
+func (s *sending) getConn(string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.asked = true
+	if s.connected { // it has lost the one that it had, and would send the request again
+		s.stop(errSentAgain)
+	} else if s.queues {
+		s.halt()
+	}
+}
+
+// gotConn is told of a connection before anything is written to it. It is the last moment to let nothing out.
+func (s *sending) gotConn(info httptrace.GotConnInfo) {
+	open := s.trip.open()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.connected:
+		s.stop(errSentAgain)
+	case s.stopped == nil && !open:
+		s.stop(errGroupClosed)
+	}
+	if s.stopped == nil {
+		s.connected = true
+		s.halt()
+		s.run() // its whole time begins here
+		return
+	}
+	// HTTP/2 looks at the context before it writes. HTTP/1 does not; its connection is this request's alone.
+	if !s.transport.speaksHTTP2(info.Conn) {
+		_ = info.Conn.Close()
+	}
+}
+
+func (tr *transport) speaksHTTP2(conn net.Conn) bool {
+	if c, ok := conn.(interface{ ConnectionState() tls.ConnectionState }); ok {
+		return c.ConnectionState().NegotiatedProtocol == "h2"
+	}
+	return tr.h2c.Load()
+}
+
+// stop lets the request go no further. The mutex is held.
+func (s *sending) stop(why error) {
+	if s.stopped == nil {
+		s.stopped = why
+		s.cancel(why)
+	}
+}
+
+// held reports that the request was held back, and nothing of it has left.
+func (s *sending) held(err error) bool {
+	return context.Cause(s.ctx) == errGroupClosed && s.nothingLeft(err)
+}
+
+// cause is why the client itself ended the request, or the error that came of it.
+func (s *sending) cause(err error) error {
+	switch own := context.Cause(s.ctx); own {
+	case errSentAgain, errGroupClosed, errAttemptEnded:
+		return own
+	}
+	return err
+}
+
+// nothingLeft reports that provably no byte of the request left. net/http tells when it has a connection. Where a transport of the
+// caller's stands before it, that one may have gone another way of which nothing is told, so the error has to say it as well.
+func (s *sending) nothingLeft(err error) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.asked && !s.connected && (s.plain || isDialError(err) || s.stopped != nil && errors.Is(err, s.stopped))
+}
+
+// isDialError reports that an error says of itself that there was no connection.
+func isDialError(err error) bool {
+	if _, ok := errors.AsType[*net.DNSError](err); ok {
+		return true
+	}
+	op, ok := errors.AsType[*net.OpError](err)
+	return ok && (op.Op == "dial" || op.Op == "proxyconnect" || op.Op == "socks connect")
+}
+
+// incurable is a failure that no repetition cures. What it is, its type says.
+type incurable struct {
+	what string
+	err  error
+}
+
+func (e *incurable) Error() string { return e.what }
+func (e *incurable) Unwrap() error { return e.err }
+
+func isIncurable(err error) bool {
+	_, ok := errors.AsType[*incurable](err)
+	return ok
+}
+
+// diagnose names what no repetition cures: a certificate, another protocol, a refusal on the way. Anything else it leaves alone.
+func (s *sending) diagnose(err error) error {
+	var (
+		op      *net.OpError
+		record  tls.RecordHeaderError
+		what    string
+		refused *tunnelError
+	)
+	switch {
+	case isCertificateError(err):
+		what = "certificate not trusted"
+	case errors.Is(err, http.ErrSchemeMismatch), errors.As(err, &record):
+		what = "the server does not speak TLS"
+	case errors.As(err, &op) && op.Op == "remote error":
+		what = "the server refused the TLS connection: " + alertText(op.Err)
+	case errors.As(err, &op) && op.Op == "local error":
+		what = "the TLS connection was refused here: " + alertText(op.Err)
+	case errors.As(err, &refused) || s != nil && s.tunnelRefused(err, &refused):
+		if refused.status >= 500 { // the way behind the proxy may be free again
+			return err
+		}
+		what = refused.Error()
+	case s != nil && s.handshakeRefused():
+		what = "the TLS handshake was refused here"
+	default:
+		return err
+	}
+	return &incurable{what, err}
+}
+
+// alertText is what a TLS alert says, by its number. A text of somebody else's is not printed.
+func alertText(err error) string {
+	if v := reflect.ValueOf(err); v.Kind() == reflect.Uint8 { // crypto/tls keeps its type to itself
+		return tls.AlertError(v.Uint()).Error()
+	}
+	return "a TLS alert"
+}
+
+func isCertificateError(err error) bool {
+	var (
+		verification *tls.CertificateVerificationError
+		authority    x509.UnknownAuthorityError
+		hostname     x509.HostnameError
+		invalid      x509.CertificateInvalidError
+	)
+	return errors.As(err, &verification) || errors.As(err, &authority) || errors.As(err, &hostname) || errors.As(err, &invalid)
+}
+
+// handshakeRefused reports that a TLS handshake failed for another reason than the network: a check of the caller's own, such as a
+// pin, said no.
+func (s *sending) handshakeRefused() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var network net.Error
+	return s.handshake != nil && !s.connected && !errors.As(s.handshake, &network) &&
+		!errors.Is(s.handshake, io.EOF) && !errors.Is(s.handshake, io.ErrUnexpectedEOF) &&
+		!errors.Is(s.handshake, net.ErrClosed) && !errors.Is(s.handshake, context.Canceled)
+}
+
+// tunnelError is a proxy's refusal to let the client through.
+type tunnelError struct{ status int }
+
+func (e *tunnelError) Error() string {
+	return fmt.Sprintf("the proxy refused the tunnel: %d %s", e.status, http.StatusText(e.status))
+}
+
+// tunnelRefused finds the refusal of a proxy that a transport of the caller's has met. net/http says it with the text of the
+// status alone, after it has reached the proxy and before it encrypts.
+func (s *sending) tunnelRefused(err error, refused **tunnelError) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.dialed || s.encrypts || s.connected {
+		return false
+	}
+	for status := 300; status < 600; status++ {
+		if text := http.StatusText(status); text != "" && transportCause(err).Error() == text {
+			*refused = &tunnelError{status}
+			return true
+		}
+	}
+	return false
+}
+
+// refuseTunnel makes a typed error of a proxy's refusal.
+func refuseTunnel(_ context.Context, _ *url.URL, _ *http.Request, answer *http.Response) error {
+	if answer.StatusCode == http.StatusOK {
+		return nil
+	}
+	return &tunnelError{answer.StatusCode}
+}
