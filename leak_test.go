@@ -292,7 +292,7 @@ func matrixExpired(operation string) sandbox.Fault {
 
 // The connections belong to all callers: one that gives up, or is given up, takes no other's away.
 func TestIdleConnectionsSurvive(t *testing.T) {
-	const idle = 2 // what net/http keeps for one host
+	const idle = 2                // what net/http keeps for one host
 	const tenant = "api_tenant_2" // whose refusals are not the others'
 	list := func(ctx context.Context, c *Client) error {
 		_, err := c.Logins.List(ctx, WithToken(tenant))

@@ -215,25 +215,41 @@ func (s *sending) getConn(string) {
 
 // gotConn is told of a connection before anything is written to it. It is the last moment to let nothing out.
 func (s *sending) gotConn(info httptrace.GotConnInfo) {
-	open := s.trip.open()
+	why := s.connect(s.trip.open())
+	if why == nil {
+		return
+	}
+	alone := !s.transport.speaksHTTP2(info.Conn)
+	if alone && info.Reused {
+		// net/http gives a connection on before the answer that came last has reached whoever waits for it. To close it at once
+		// would take that answer away: of a thousand calls in a test, one or two had lost theirs.
+		time.Sleep(handover)
+	}
+	s.note(func() { s.stop(why) })
+	if alone { // HTTP/2 looks at the context before it writes, HTTP/1 does not
+		_ = info.Conn.Close()
+	}
+}
+
+// handover is what a connection that was in use is given before it is closed.
+const handover = 10 * time.Millisecond
+
+// connect takes a connection, or says why the request must not use it.
+func (s *sending) connect(open bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
+	case s.stopped != nil:
+		return s.stopped
 	case s.connected:
-		s.stop(errSentAgain)
-	case s.stopped == nil && !open:
-		s.stop(errGroupClosed)
+		return errSentAgain
+	case !open:
+		return errGroupClosed
 	}
-	if s.stopped == nil {
-		s.connected = true
-		s.halt()
-		s.run() // its whole time begins here
-		return
-	}
-	// HTTP/2 looks at the context before it writes. HTTP/1 does not; its connection is this request's alone.
-	if !s.transport.speaksHTTP2(info.Conn) {
-		_ = info.Conn.Close()
-	}
+	s.connected = true
+	s.halt()
+	s.run() // its whole time begins here
+	return nil
 }
 
 func (tr *transport) speaksHTTP2(conn net.Conn) bool {
@@ -267,10 +283,11 @@ func (s *sending) cause(err error) error {
 
 // nothingLeft reports that provably no byte of the request left. net/http tells when it has a connection. Where a transport of the
 // caller's stands before it, that one may have gone another way of which nothing is told, so the error has to say it as well.
+// A request that was stopped at its connection had an ended context from then on.
 func (s *sending) nothingLeft(err error) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.asked && !s.connected && (s.plain || isDialError(err) || s.stopped != nil && errors.Is(err, s.stopped))
+	return s.asked && !s.connected && (s.plain || s.stopped != nil || isDialError(err))
 }
 
 // isDialError reports that an error says of itself that there was no connection.

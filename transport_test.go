@@ -1,0 +1,705 @@
+package duolink
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/cookiejar"
+	"net/http/httptest"
+	"net/http/httptrace"
+	"net/url"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// A write is NotSent only where that is proved. A transport of the caller's that tries another way after a failed dial, and
+// tells nothing of it, may have sent it.
+func TestNotSentIsProved(t *testing.T) {
+	dead := errors.New("this way is closed")
+	dialing := &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) { return nil, dead }}
+	unreachable := &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
+		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: dead}
+	}}
+	nameless := &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
+		return nil, &net.DNSError{Err: "no such host", IsNotFound: true}
+	}}
+	wrapping := func(next http.RoundTripper) http.RoundTripper { return roundTrip(next.RoundTrip) }
+	failover := func(end error) http.RoundTripper {
+		return roundTrip(func(r *http.Request) (*http.Response, error) {
+			if _, err := dialing.RoundTrip(r.Clone(r.Context())); err == nil {
+				return nil, errors.New("the dial has not failed")
+			}
+			return nil, end // the other way has sent it, and has lost the answer
+		})
+	}
+	for name, tc := range map[string]struct {
+		transport http.RoundTripper
+		proved    bool
+	}{
+		"net/http, a dial that fails":                {dialing, true},
+		"net/http, an unknown host":                  {nameless, true},
+		"behind another, the dial's error":           {wrapping(unreachable), true},
+		"behind another, the resolver's error":       {wrapping(nameless), true},
+		"behind another, an error that tells little": {wrapping(dialing), false},
+		"another way, which breaks":                  {failover(io.ErrUnexpectedEOF), false},
+		"another way, whose connection is reset":     {failover(&net.OpError{Op: "read", Err: dead}), false},
+		"a transport that tells nothing":             {roundTrip(func(*http.Request) (*http.Response, error) { return nil, dead }), false},
+	} {
+		for operation, call := range map[string]func(context.Context, *Client) error{
+			"links.create":     create(LinkCreate{DataSourceID: "GAWA"}),
+			"identity.refresh": refresh(ProductIdentity),
+		} {
+			t.Run(name+"/"+operation, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					var tries atomic.Int32
+					c := clientOf(t, "https://api.example.test", operation, &http.Client{Transport: tc.transport},
+						WithHooks(Hooks{AttemptStart: func(context.Context, Attempt) { tries.Add(1) }}))
+					e := asError(t, call(t.Context(), c))
+					if tc.proved {
+						require.Equal(t, NotSent, e.Outcome)
+						require.EqualValues(t, 4, tries.Load(), "what was not sent goes again")
+						return
+					}
+					require.Equal(t, Unknown, e.Outcome)
+					require.EqualValues(t, 1, tries.Load(), "what may have been sent does not go again")
+				})
+			})
+		}
+	}
+}
+
+// closeCounter counts how often a body is closed.
+type closeCounter struct {
+	io.Reader
+	closed *atomic.Int32
+}
+
+func (c closeCounter) Close() error { c.closed.Add(1); return nil }
+
+// Transports with a bug: what they leave out is an error, never a panic, and what they open is closed.
+func TestTransportsThatAnswerOddly(t *testing.T) {
+	for name, answer := range map[string]func(closed *atomic.Int32) (*http.Response, error){
+		"neither an answer nor an error": func(*atomic.Int32) (*http.Response, error) { return nil, nil },
+		"both": func(closed *atomic.Int32) (*http.Response, error) {
+			return &http.Response{StatusCode: 200, Body: closeCounter{strings.NewReader("{}"), closed}}, io.ErrUnexpectedEOF
+		},
+		"both, without a body": func(*atomic.Int32) (*http.Response, error) {
+			return &http.Response{StatusCode: 200}, io.ErrUnexpectedEOF
+		},
+		"a zero answer": func(*atomic.Int32) (*http.Response, error) { return &http.Response{}, nil },
+		"a 429 without a header": func(*atomic.Int32) (*http.Response, error) {
+			return &http.Response{StatusCode: 429}, nil
+		},
+		"a 302 without a header": func(*atomic.Int32) (*http.Response, error) {
+			return &http.Response{StatusCode: 302}, nil
+		},
+	} {
+		for operation, call := range callsAndExchange() {
+			t.Run(name+"/"+operation, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					var opened, closed atomic.Int32
+					c := clientOf(t, "https://api.example.test", operation, &http.Client{Transport: roundTrip(
+						func(*http.Request) (*http.Response, error) {
+							if name == "both" {
+								opened.Add(1)
+							}
+							return answer(&closed)
+						})})
+					e := asError(t, call(t.Context(), c))
+					require.NotEqual(t, NotSent, e.Outcome)
+					require.Equal(t, opened.Load(), closed.Load())
+					oneLine(t, e)
+					time.Sleep(exchangeLimit)
+				})
+			})
+		}
+	}
+}
+
+const answerTime = 10 * time.Millisecond
+
+// slowDials is a server on pipes whose connections come about one after the other, a second apart.
+type slowDials struct {
+	http.Transport
+	mu       sync.Mutex
+	dials    int
+	arrivals []time.Time
+	answer   string
+}
+
+func newSlowDials(answer string) *slowDials {
+	s := &slowDials{answer: answer}
+	s.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+		s.mu.Lock()
+		s.dials++
+		wait := time.Duration(s.dials) * time.Second
+		s.mu.Unlock()
+		if err := sleep(ctx, wait); err != nil {
+			return nil, err
+		}
+		client, server := net.Pipe()
+		go func() {
+			defer func() { _ = server.Close() }()
+			for (peer{Conn: server}).request() {
+				s.mu.Lock()
+				s.arrivals = append(s.arrivals, time.Now())
+				s.mu.Unlock()
+				time.Sleep(answerTime)
+				if _, err := io.WriteString(server, s.answer); err != nil {
+					return
+				}
+			}
+		}()
+		return client, nil
+	}
+	return s
+}
+
+// A request that gets its connection while its limit group is closed does not go out: it waits for the group's time.
+func TestGateAtTheConnection(t *testing.T) {
+	const refused = "HTTP/1.1 429 Too Many Requests\r\nRetry-After: 1000\r\nContent-Length: 0\r\n\r\n"
+	for operation, call := range callsAndExchange() {
+		for name, connections := range map[string]int{"as many connections as callers": 0, "four connections": 4} {
+			t.Run(operation+"/"+name, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					s := newSlowDials(refused)
+					s.MaxConnsPerHost = connections
+					defer s.CloseIdleConnections()
+					c := clientOf(t, "http://127.0.0.1", operation, &http.Client{Transport: &s.Transport}, WithRetry(Retry{MaxWait: time.Minute}))
+					var wg sync.WaitGroup
+					var starts, ends atomic.Int32
+					c.config.hooks.AttemptStart = func(context.Context, Attempt) { starts.Add(1) }
+					c.config.hooks.AttemptEnd = func(context.Context, Attempt) { ends.Add(1) }
+					for range 20 {
+						wg.Go(func() {
+							e := asError(t, call(t.Context(), c, WithoutRetry()))
+							require.ErrorIs(t, e, ErrRateLimited)
+							if e.StatusCode == 0 {
+								require.Equal(t, NotSent, e.Outcome)
+							}
+						})
+					}
+					wg.Wait()
+					for _, at := range s.arrivals { // at that very instant, another may have had the connection that got free
+						require.LessOrEqual(t, at.Sub(s.arrivals[0]), answerTime, "nothing goes out after the first refusal")
+					}
+					require.Equal(t, starts.Load(), ends.Load())
+				})
+			})
+		}
+	}
+}
+
+// What was held back at its connection goes out when the group opens, as the same attempt, and the wait is told.
+func TestGateAtTheConnectionOpens(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSlowDials("HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\n" + `{"data":[]}`)
+		defer s.CloseIdleConnections()
+		var waits []Wait
+		c := clientOf(t, "http://127.0.0.1", "links.list", &http.Client{Transport: &s.Transport},
+			WithHooks(Hooks{Wait: func(_ context.Context, w Wait) { waits = append(waits, w) }}))
+		began := time.Now()
+		time.AfterFunc(500*time.Millisecond, func() {
+			c.pace.refuse(linksList.groups(c.auth[Supermetrics].identity())[0].key, &pass{}, time.Now(), 10*time.Second)
+		})
+		var r Response
+		_, err := c.Links.List(t.Context(), WithoutRetry(), WithResponse(&r))
+		require.NoError(t, err)
+		require.Len(t, r.Attempts, 1)
+		require.Equal(t, []time.Time{began.Add(12500 * time.Millisecond)}, s.arrivals, "10.5 s, and a second dial of 2 s")
+		require.Len(t, waits, 1)
+		require.Equal(t, WaitCooldown, waits[0].Reason)
+		require.Equal(t, 9500*time.Millisecond, waits[0].Duration)
+	})
+}
+
+// protocols are the ways that net/http speaks over real sockets.
+var protocols = []string{"HTTP/1", "HTTP/1 over TLS", "HTTP/2", "HTTP/2 without TLS"}
+
+// speaking starts a server on loopback, and a transport to it, that speak one protocol.
+func speaking(t *testing.T, protocol string, h http.Handler) (*httptest.Server, *http.Transport) {
+	t.Helper()
+	s := httptest.NewUnstartedServer(h)
+	s.Config.ErrorLog = log.New(io.Discard, "", 0)
+	base := &http.Transport{}
+	switch protocol {
+	case "HTTP/1":
+		s.Start()
+	case "HTTP/2 without TLS":
+		s.Config.Protocols = &http.Protocols{}
+		s.Config.Protocols.SetUnencryptedHTTP2(true)
+		base.Protocols = s.Config.Protocols
+		s.Start()
+	default:
+		s.EnableHTTP2 = protocol == "HTTP/2"
+		s.StartTLS()
+		base = s.Client().Transport.(*http.Transport).Clone()
+	}
+	t.Cleanup(s.Close)
+	t.Cleanup(base.CloseIdleConnections)
+	return s, base
+}
+
+// The same over real sockets, and for each way that net/http speaks: a connection that comes too late carries nothing.
+func TestGateOverRealSockets(t *testing.T) {
+	for _, protocol := range protocols {
+		var arrived atomic.Int32
+		s, base := speaking(t, protocol, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { arrived.Add(1) }))
+		for operation, call := range callsAndExchange() {
+			t.Run(protocol+"/"+operation, func(t *testing.T) {
+				base := base.Clone()
+				defer base.CloseIdleConnections()
+				asked, release := make(chan struct{}), make(chan struct{})
+				var dials atomic.Int32
+				base.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+					if dials.Add(1) == 1 {
+						close(asked)
+						<-release
+					}
+					return (&net.Dialer{}).DialContext(ctx, network, address)
+				}
+				l := &recordingLimiter{}
+				c := clientOf(t, s.URL, operation, &http.Client{Transport: base}, WithLimiter(l))
+				result := make(chan error, 1)
+				go func() { result <- call(t.Context(), c, WithoutRetry()) }()
+				<-asked
+				for _, key := range l.groups {
+					c.pace.refuse(key, &pass{}, time.Now(), time.Hour)
+				}
+				close(release)
+				e := asError(t, <-result)
+				require.ErrorIs(t, e, ErrRateLimited)
+				require.Equal(t, NotSent, e.Outcome)
+				require.Zero(t, arrived.Load())
+			})
+		}
+	}
+}
+
+// Where many requests share a connection, one that is held back takes nothing away from the others.
+func TestGateLeavesOthersAlone(t *testing.T) {
+	for _, protocol := range []string{"HTTP/2", "HTTP/2 without TLS"} {
+		t.Run(protocol, func(t *testing.T) {
+			entered, leave := make(chan struct{}), make(chan struct{})
+			var arrived atomic.Int32
+			s, base := speaking(t, protocol, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if arrived.Add(1) == 2 {
+					close(entered)
+					<-leave
+				}
+				_, _ = io.WriteString(w, `{"link_id":"mk_1"}`)
+			}))
+			var mu sync.Mutex
+			var between func() // is called between the limit group's leave and the connection
+			through := roundTrip(func(r *http.Request) (*http.Response, error) {
+				mu.Lock()
+				do := between
+				between = nil
+				mu.Unlock()
+				if do != nil {
+					do()
+				}
+				return base.RoundTrip(r)
+			})
+			var conns atomic.Int32
+			trace := &httptrace.ClientTrace{ConnectDone: func(string, string, error) { conns.Add(1) }}
+			ctx := httptrace.WithClientTrace(t.Context(), trace)
+			l := &recordingLimiter{}
+			c := clientOf(t, s.URL, "identity.link", &http.Client{Transport: through}, WithLimiter(l))
+			_, err := c.Identity.Link(ctx, "mk_1") // and the client knows what is spoken
+			require.NoError(t, err)
+			result := make(chan error, 1)
+			go func() {
+				_, err := c.Identity.Link(ctx, "mk_1")
+				result <- err
+			}()
+			<-entered
+			between = func() {
+				for _, key := range l.groups {
+					c.pace.refuse(key, &pass{}, time.Now(), time.Hour)
+				}
+			}
+			_, err = c.Identity.Link(ctx, "mk_1")
+			require.ErrorIs(t, err, ErrRateLimited)
+			require.Equal(t, NotSent, asError(t, err).Outcome)
+			close(leave)
+			require.NoError(t, <-result, "the request that shares the connection")
+			require.EqualValues(t, 2, arrived.Load())
+			require.EqualValues(t, 1, conns.Load())
+		})
+	}
+}
+
+// Time in the queue for a connection is not an attempt's: of many callers on one connection, nobody fails by AttemptTimeout.
+func TestQueueIsNotAttemptTime(t *testing.T) {
+	for operation, call := range calls {
+		t.Run(operation, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				const callers = 300
+				head := "HTTP/1.1 200 OK\r\nContent-Length: " + fmt.Sprint(len(answers[operation])) + "\r\n\r\n"
+				base := newPipes(func(p peer) {
+					for p.request() {
+						time.Sleep(400 * time.Millisecond)
+						if _, err := io.WriteString(p, head+answers[operation]); err != nil {
+							return
+						}
+					}
+				})
+				base.MaxConnsPerHost = 1
+				defer base.CloseIdleConnections()
+				through := roundTrip(base.RoundTrip) // a transport of the caller's, which may queue as well
+				for _, transport := range []http.RoundTripper{&base.Transport, through} {
+					began := time.Now()
+					c := clientOf(t, "http://127.0.0.1", operation, &http.Client{Transport: transport},
+						WithRetry(Retry{AttemptTimeout: 500 * time.Millisecond}))
+					var wg sync.WaitGroup
+					for range callers {
+						wg.Go(func() { require.NoError(t, call(t.Context(), c)) })
+					}
+					wg.Wait()
+					require.Equal(t, callers*400*time.Millisecond, time.Since(began))
+				}
+			})
+		})
+	}
+}
+
+// The context bounds the queue, and what gives up there was not sent.
+func TestContextBoundsTheQueue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		base := newPipes(halting(""))
+		base.MaxConnsPerHost = 1
+		defer base.CloseIdleConnections()
+		c := clientOf(t, "http://127.0.0.1", "links.create", &http.Client{Transport: &base.Transport}, WithRetry(Retry{AttemptTimeout: time.Hour}))
+		ctx, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			_, err := c.Links.Get(ctx, "dsll_1")
+			require.ErrorIs(t, err, context.Canceled)
+		})
+		synctest.Wait()
+		began := time.Now()
+		waiting, giveUp := context.WithTimeout(t.Context(), 10*time.Minute)
+		defer giveUp()
+		_, err := c.Links.Create(waiting, LinkCreate{DataSourceID: "GAWA"})
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.Equal(t, NotSent, asError(t, err).Outcome)
+		require.Equal(t, 10*time.Minute, time.Since(began))
+		cancel()
+		wg.Wait()
+	})
+}
+
+// An attempt's time begins with its connection; to dial has the same bound, and does not count.
+func TestAttemptTimeBeginsWithTheConnection(t *testing.T) {
+	for name, tc := range map[string]struct {
+		dial, answer time.Duration
+		want         error
+	}{
+		"both within":            {29 * time.Second, 29 * time.Second, nil},
+		"the dial is too slow":   {31 * time.Second, 0, context.DeadlineExceeded},
+		"the answer is too slow": {29 * time.Second, 31 * time.Second, context.DeadlineExceeded},
+	} {
+		for queues, most := range map[string]int{"": 0, ", with a bounded pool": 5} {
+			t.Run(name+queues, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					base := newPipes(func(p peer) {
+						if p.request() {
+							time.Sleep(tc.answer)
+							_, _ = io.WriteString(p, "HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\n"+`{"data":[]}`)
+						}
+					})
+					connect := base.DialContext
+					base.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+						httptrace.ContextClientTrace(ctx).ConnectStart(network, address) // as a net.Dialer does
+						if err := sleep(ctx, tc.dial); err != nil {
+							return nil, err
+						}
+						return connect(ctx, network, address)
+					}
+					base.MaxConnsPerHost = most
+					defer base.CloseIdleConnections()
+					began := time.Now()
+					c := clientOf(t, "http://127.0.0.1", "links.list", &http.Client{Transport: &base.Transport})
+					_, err := c.Links.List(t.Context(), WithoutRetry())
+					require.ErrorIs(t, err, tc.want)
+					switch tc.want {
+					case nil:
+						require.Equal(t, tc.dial+tc.answer, time.Since(began))
+					default:
+						require.Equal(t, tc.dial > defaultRetry.AttemptTimeout, asError(t, err).Outcome == NotSent)
+					}
+					time.Sleep(time.Minute)
+				})
+			})
+		}
+	}
+}
+
+// What no repetition cures is tried once, is named, and asks for another set-up. Its cause is there to be looked at.
+func TestWhatNoRepetitionCures(t *testing.T) {
+	pin := errors.New("the pin of " + testSecret)
+	served := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"data":[]}`) })
+	for name, tc := range map[string]struct {
+		setUp func(t *testing.T) (base string, transport *http.Transport)
+		text  string
+		cause func(error) bool
+		sent  bool // the request may have left
+	}{
+		"a certificate that nobody knows": {
+			setUp: func(t *testing.T) (string, *http.Transport) {
+				s, _ := speaking(t, "HTTP/1 over TLS", served)
+				return s.URL, nil
+			},
+			text:  "certificate not trusted",
+			cause: func(err error) bool { return errors.As(err, new(*tls.CertificateVerificationError)) },
+		},
+		"a pin that does not fit": {
+			setUp: func(t *testing.T) (string, *http.Transport) {
+				s, base := speaking(t, "HTTP/1 over TLS", served)
+				base.TLSClientConfig.VerifyConnection = func(tls.ConnectionState) error { return pin }
+				return s.URL, base
+			},
+			text:  "the TLS handshake was refused here",
+			cause: func(err error) bool { return errors.Is(err, pin) },
+		},
+		"another host's certificate, by a check of the caller's": {
+			setUp: func(t *testing.T) (string, *http.Transport) {
+				s, base := speaking(t, "HTTP/2", served)
+				base.TLSClientConfig.VerifyPeerCertificate = func([][]byte, [][]*x509.Certificate) error {
+					return x509.HostnameError{Certificate: s.Certificate(), Host: "pinned.example"}
+				}
+				return s.URL, base
+			},
+			text:  "certificate not trusted",
+			cause: func(err error) bool { return errors.As(err, new(x509.HostnameError)) },
+		},
+		"a client certificate that is missing, TLS 1.2": {
+			setUp: func(t *testing.T) (string, *http.Transport) { return demanding(t, served, tls.VersionTLS12) },
+			text:  "the server refused the TLS connection: tls: handshake failure",
+			cause: func(err error) bool { return errors.As(err, new(*net.OpError)) },
+		},
+		"a client certificate that is missing, TLS 1.3": { // which the server says after the handshake
+			setUp: func(t *testing.T) (string, *http.Transport) { return demanding(t, served, tls.VersionTLS13) },
+			text:  "the server refused the TLS connection: tls: certificate required",
+			cause: func(err error) bool { return errors.As(err, new(*net.OpError)) },
+			sent:  true,
+		},
+		"http behind https": {
+			setUp: func(t *testing.T) (string, *http.Transport) {
+				s, base := speaking(t, "HTTP/1", served)
+				return "https" + strings.TrimPrefix(s.URL, "http"), base
+			},
+			text:  "the server does not speak TLS",
+			cause: func(err error) bool { return errors.Is(err, http.ErrSchemeMismatch) },
+		},
+		"something else behind https": {
+			setUp: func(t *testing.T) (string, *http.Transport) {
+				return "https://" + greeting(t, "220 mail.example.com ready, and other words\r\n"), nil
+			},
+			text:  "the server does not speak TLS",
+			cause: func(err error) bool { return errors.As(err, new(tls.RecordHeaderError)) },
+		},
+		"a proxy that wants another password":         tunnel(http.StatusProxyAuthRequired, false),
+		"a proxy that forbids the host":               tunnel(http.StatusForbidden, false),
+		"a proxy that forbids, and our own transport": tunnel(http.StatusForbidden, true),
+	} {
+		for operation, call := range callsAndExchange() {
+			t.Run(name+"/"+operation, func(t *testing.T) {
+				base, transport := tc.setUp(t)
+				client := &http.Client{Transport: transport}
+				if transport == nil {
+					client.Transport = defaultTransport()
+				}
+				c := clientOf(t, base, operation, client, WithRetry(Retry{MinBackoff: time.Millisecond, MaxBackoff: time.Millisecond}))
+				e := asError(t, call(t.Context(), c))
+				require.Equal(t, 1, e.Attempts, "%v", e)
+				require.Contains(t, e.Error(), tc.text)
+				require.NotContains(t, e.Error(), testSecret)
+				require.Equal(t, ActionFixRequest, e.Action())
+				require.True(t, tc.cause(e), "%v", e.Unwrap())
+				require.Equal(t, tc.sent, e.Outcome == Unknown, e.Outcome)
+			})
+		}
+	}
+}
+
+// demanding is a server that wants a certificate of the client's.
+func demanding(t *testing.T, h http.Handler, version uint16) (string, *http.Transport) {
+	t.Helper()
+	s := httptest.NewUnstartedServer(h)
+	s.Config.ErrorLog = log.New(io.Discard, "", 0)
+	s.TLS = &tls.Config{ClientAuth: tls.RequireAnyClientCert, MinVersion: version, MaxVersion: version}
+	s.StartTLS()
+	base := s.Client().Transport.(*http.Transport).Clone()
+	t.Cleanup(s.Close)
+	t.Cleanup(base.CloseIdleConnections)
+	return s.URL, base
+}
+
+// greeting is a server that speaks first, and is none of HTTP.
+func greeting(t *testing.T, text string) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = l.Close() })
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = io.WriteString(conn, text)
+			_, _ = io.Copy(io.Discard, conn)
+			_ = conn.Close()
+		}
+	}()
+	return l.Addr().String()
+}
+
+type setUp = struct {
+	setUp func(t *testing.T) (base string, transport *http.Transport)
+	text  string
+	cause func(error) bool
+	sent  bool
+}
+
+// tunnel is the way through a proxy that refuses it.
+func tunnel(status int, own bool) setUp {
+	return setUp{
+		setUp: func(t *testing.T) (string, *http.Transport) {
+			proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }))
+			t.Cleanup(proxy.Close)
+			u, err := url.Parse(proxy.URL)
+			require.NoError(t, err)
+			u.User = url.UserPassword("proxy", testSecret)
+			base := &http.Transport{}
+			if own {
+				base = defaultTransport()
+			}
+			base.Proxy = http.ProxyURL(u)
+			t.Cleanup(base.CloseIdleConnections)
+			return "https://api.example.test", base
+		},
+		text:  fmt.Sprintf("the proxy refused the tunnel: %d %s", status, http.StatusText(status)),
+		cause: func(err error) bool { return err != nil },
+	}
+}
+
+// A proxy that cannot reach the server now is another matter.
+func TestProxyThatFailsIsAskedAgain(t *testing.T) {
+	for _, own := range []bool{false, true} {
+		base, transport := tunnel(http.StatusBadGateway, own).setUp(t)
+		c := clientOf(t, base, "", &http.Client{Transport: transport}, WithRetry(Retry{MinBackoff: time.Millisecond, MaxBackoff: time.Millisecond}))
+		_, err := c.Links.Create(t.Context(), LinkCreate{DataSourceID: "GAWA"})
+		e := asError(t, err)
+		require.Equal(t, 4, e.Attempts)
+		require.Equal(t, NotSent, e.Outcome)
+		require.Equal(t, ActionRetry, e.Action())
+	}
+}
+
+// An http.Client without a transport means http.DefaultTransport, whatever that is when the request goes out.
+func TestClientWithoutTransport(t *testing.T) {
+	before := http.DefaultTransport
+	defer func() { http.DefaultTransport = before }()
+	for name, client := range map[string]*http.Client{"the default": http.DefaultClient, "an empty one": {}} {
+		http.DefaultTransport = before
+		c := clientOf(t, "https://api.example.test", "", client)
+		asked := 0
+		http.DefaultTransport = roundTrip(func(*http.Request) (*http.Response, error) {
+			asked++
+			return reply(200, `{"data":[]}`), nil
+		})
+		_, err := c.Links.List(t.Context())
+		require.NoError(t, err, name)
+		require.Equal(t, 1, asked, name)
+	}
+}
+
+// Plain http to loopback goes past the proxy of the environment, however the host is written.
+func TestLoopbackAndProxies(t *testing.T) {
+	spellings := map[string]bool{ // and whether it is one
+		"http://127.0.0.1:9": true, "http://localhost:9": true, "http://LOCALHOST:9": true, "http://LocalHost:9/v2": true, "http://127.9.9.9:9": true,
+		"http://[::1]:9": true, "http://[::ffff:127.0.0.1]:9": true, "http://[::FFFF:7f00:1]:9": true, "http://[::1%25lo]:9": true, "http://[::1]": true,
+		"http://127.0.0.1": true, "http://localho\u017ft:9": false, "http://127.0.0.1.:9": false, "http://localhost.:9": false, "http://0:9": false,
+		"http://127.1:9": false, "http://[::127.0.0.1]:9": false, "http://localhost.example.com:9": false, "http://0x7f.1:9": false,
+	}
+	const child = "DUOLINK_TEST_PROXY"
+	if os.Getenv(child) != "" { // net/http reads the environment once
+		for base := range spellings {
+			c, err := New(WithSupermetrics(BearerToken(testKey)), WithBaseURL(Supermetrics, base))
+			if err != nil {
+				continue
+			}
+			_, err = c.Links.List(t.Context(), WithoutRetry())
+			require.Error(t, err)
+		}
+		return
+	}
+	for base, is := range spellings {
+		_, err := New(WithBaseURL(Supermetrics, base))
+		require.Equal(t, is, err == nil, "%s: %v", base, err)
+	}
+	var seen atomic.Int32
+	proxy := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { seen.Add(1) }))
+	defer proxy.Close()
+	run := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestLoopbackAndProxies$")
+	run.Env = append(os.Environ(), child+"=1", "HTTP_PROXY="+proxy.URL, "http_proxy="+proxy.URL, "NO_PROXY=", "no_proxy=")
+	out, err := run.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	require.Zero(t, seen.Load(), "requests that the proxy saw")
+}
+
+// A cookie that the server gave to the client's own credential travels with that credential alone.
+func TestCookiesOfTenants(t *testing.T) {
+	var crossed, kept atomic.Int32
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		own := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
+		switch cookie, err := r.Cookie("session"); {
+		case err != nil:
+		case cookie.Value == own:
+			kept.Add(1)
+		default:
+			crossed.Add(1)
+		}
+		http.SetCookie(w, &http.Cookie{Name: "session", Value: own, Path: "/"})
+		_, _ = io.WriteString(w, `{"data":[]}`)
+	}))
+	defer server.Close()
+	tenant := 0
+	for name, credentials := range map[string]Credentials{
+		"one token": BearerToken("tenant_own"),
+		"a function": BearerTokenFunc(func(context.Context) (string, error) {
+			tenant++
+			return fmt.Sprintf("tenant_%d", tenant), nil
+		}),
+	} {
+		jar, err := cookiejar.New(nil)
+		require.NoError(t, err)
+		c, err := New(WithSupermetrics(credentials), WithBaseURL(Supermetrics, server.URL), WithHTTPClient(&http.Client{Jar: jar}))
+		require.NoError(t, err)
+		for range 3 {
+			_, err = c.Links.List(t.Context())
+			require.NoError(t, err, name)
+			_, err = c.Links.List(t.Context(), WithToken("tenant_other"))
+			require.NoError(t, err, name)
+		}
+	}
+	require.Zero(t, crossed.Load(), "sessions that came with another's token")
+	require.EqualValues(t, 2, kept.Load(), "the client's own")
+}
