@@ -266,6 +266,8 @@ func transportText(err error) string {
 		return "deadline exceeded"
 	case errors.As(err, &cured):
 		return cured.what
+	case errors.Is(err, errNoAnswer):
+		return errNoAnswer.Error()
 	case errors.Is(err, errSentAgain):
 		return "the connection ended, or the server reset the request"
 	case errors.As(err, &dns):

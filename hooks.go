@@ -16,7 +16,7 @@ type Hooks struct {
 	AttemptStart func(context.Context, Attempt) // Number, and Wait, are known
 	AttemptEnd   func(context.Context, Attempt)
 	Wait         func(context.Context, Wait)     // before it starts
-	Cooldown     func(context.Context, Cooldown) // a 429 has closed a limit group
+	Cooldown     func(context.Context, Cooldown) // a limit group was closed
 	TokenRenewal func(context.Context, TokenRenewal)
 }
 
@@ -27,7 +27,7 @@ type Attempt struct {
 	Route     string        // such as "/ds/login/link/{link_id}"
 	Number    int           // from 1
 	Wait      time.Duration // since the previous attempt ended, or the call began
-	Duration  time.Duration // until the answer was read, or, of a stream, began
+	Duration  time.Duration // until the answer was read, or, of a stream, began; the queue for a connection is in it
 	Status    int           // 0 where no answer arrived
 	Code      Code
 	RequestID string
@@ -39,8 +39,8 @@ type WaitReason string
 
 const (
 	WaitBackoff    WaitReason = "backoff"     // before a repetition, at random
-	WaitRetryAfter WaitReason = "retry-after" // before a repetition after 503, as the server asked
-	WaitCooldown   WaitReason = "cooldown"    // a call of the limit group, perhaps this one, was refused with 429
+	WaitRetryAfter WaitReason = "retry-after" // before a repetition after anything but a 429, as the server asked
+	WaitCooldown   WaitReason = "cooldown"    // the limit group is closed: see Cooldown
 	WaitPace       WaitReason = "pace"        // the limit group has just been reopened
 )
 
@@ -49,12 +49,12 @@ type Wait struct {
 	API       API
 	Operation string
 	Route     string
-	Attempt   int // the attempt that it comes before
+	Attempt   int // the attempt that it comes before, or, at its connection, belongs to
 	Reason    WaitReason
 	Duration  time.Duration // an estimate, where others wait as well
 }
 
-// Cooldown is a limit group that a 429 has closed.
+// Cooldown is a limit group that was closed: by a 429, or by a 5xx that says when to come back.
 type Cooldown struct {
 	API       API
 	Operation string
@@ -98,6 +98,7 @@ func (t *trip) attemptStarts(ctx context.Context) {
 		Number: len(t.attempts) + 1, Wait: t.started.Sub(t.ended),
 	}
 	t.attempts = append(t.attempts, a)
+	t.underWay = true
 	if h := t.client.config.hooks.AttemptStart; h != nil {
 		h(ctx, a)
 	}
@@ -105,7 +106,7 @@ func (t *trip) attemptStarts(ctx context.Context) {
 
 // attemptEnds puts the attempt into the history, the log and the hooks.
 func (t *trip) attemptEnds(ctx context.Context, e *Error) {
-	t.ended = time.Now()
+	t.ended, t.underWay = time.Now(), false
 	if len(t.attempts) == 0 { // net/http has refused the request before the transport saw it
 		return
 	}
@@ -127,6 +128,9 @@ func (t *trip) attemptEnds(ctx context.Context, e *Error) {
 
 func (t *trip) waits(ctx context.Context, reason WaitReason, d time.Duration) {
 	attempt := len(t.attempts) + 1
+	if t.underWay { // it waits at its connection
+		attempt--
+	}
 	if l := t.client.config.logger; l != nil {
 		l.LogAttrs(ctx, slog.LevelWarn, "duolink: wait", append(t.attrs(), slog.Int("attempt", attempt),
 			slog.String("reason", string(reason)), slog.Duration("wait", d))...)

@@ -24,7 +24,9 @@ type Retry struct {
 	MaxWait time.Duration
 	// AttemptTimeout bounds each attempt, from the connection to the last byte of the answer, so that one which stalls is
 	// repeated while the caller's context lives. Default 30 s. Logins.ListAccounts and Logins.EachAccount have an hour: the
-	// server may be asking the ad platform meanwhile.
+	// server may be asking the ad platform meanwhile. To make a connection has the same bound, apart. The time in the queue
+	// for a connection that others have does not count: the context bounds it. A DialContext of yours that does not dial with a
+	// net.Dialer bounds itself where MaxConnsPerHost is set, or where another transport stands before the http.Transport.
 	AttemptTimeout time.Duration
 }
 
@@ -264,7 +266,7 @@ type RateLimit struct {
 	Known bool
 	// SeenAt is when Remaining was read.
 	SeenAt time.Time
-	// CooldownUntil is when the last limit group that a 429 has closed opens again; if it is zero or past, none is closed. It
+	// CooldownUntil is when the last limit group that was closed opens again; if it is zero or past, none is closed. It
 	// is not set in Response.RateLimit.
 	CooldownUntil time.Time
 }

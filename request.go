@@ -106,6 +106,7 @@ type trip struct {
 	attempts []Attempt
 	started  time.Time  // the latest attempt
 	ended    time.Time  // the one before, or when the call began
+	underWay bool       // an attempt has begun and not ended
 	renewed  bool       // the token was replaced because it was refused as expired
 	unclear  bool       // an attempt may have been carried out, whatever became of the later ones
 	last     *Error     // what the latest attempt failed with

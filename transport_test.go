@@ -121,6 +121,9 @@ func TestTransportsThatAnswerOddly(t *testing.T) {
 						})})
 					e := asError(t, call(t.Context(), c))
 					require.NotEqual(t, NotSent, e.Outcome)
+					if strings.HasPrefix(name, "neither") {
+						require.Contains(t, e.Error(), "neither an answer nor an error")
+					}
 					require.Equal(t, opened.Load(), closed.Load())
 					oneLine(t, e)
 					time.Sleep(exchangeLimit)
@@ -223,6 +226,7 @@ func TestGateAtTheConnectionOpens(t *testing.T) {
 		require.Equal(t, []time.Time{began.Add(12500 * time.Millisecond)}, s.arrivals, "10.5 s, and a second dial of 2 s")
 		require.Len(t, waits, 1)
 		require.Equal(t, WaitCooldown, waits[0].Reason)
+		require.Equal(t, 1, waits[0].Attempt)
 		require.Equal(t, 9500*time.Millisecond, waits[0].Duration)
 	})
 }
