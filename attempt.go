@@ -75,8 +75,7 @@ func (t *trip) timeout() time.Duration {
 	return t.retry.AttemptTimeout
 }
 
-// ready is what comes before every attempt: the caller's own Limiter, the limit group's leave, and a credential. A credential
-// may take its time, so the group is asked again: it may be closed by then.
+// ready is what comes before every attempt: the caller's own Limiter, the limit groups' leave, and a credential.
 func (t *trip) ready(req *http.Request) error {
 	ctx := req.Context()
 	if l := t.client.config.limiter; l != nil {
@@ -86,6 +85,13 @@ func (t *trip) ready(req *http.Request) error {
 			}
 		}
 	}
+	return t.admitAndSign(req)
+}
+
+// admitAndSign has the limit groups' leave, and then a credential. That may take its time, so the groups are asked again: they may
+// be closed by then.
+func (t *trip) admitAndSign(req *http.Request) error {
+	ctx := req.Context()
 	for {
 		if err := t.admit(ctx); err != nil {
 			return err

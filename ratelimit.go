@@ -332,7 +332,8 @@ type Limiter interface {
 	Wait(ctx context.Context, group string) error
 }
 
-// WithLimiter asks a limiter before each attempt.
+// WithLimiter asks a limiter before each attempt, for each of the limit groups that the call belongs to: a refresh of two
+// products is counted twice.
 func WithLimiter(limiter Limiter) Option {
 	return func(cfg *config) error {
 		if limiter == nil {

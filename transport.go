@@ -108,7 +108,7 @@ func (tr *transport) roundTripper() http.RoundTripper {
 // readyAgain readies a request anew that was held back. A cookie of the jar's stays: http.Client has put it there.
 func (t *trip) readyAgain(req *http.Request) error {
 	cookies := req.Header["Cookie"]
-	if err := t.ready(req); err != nil {
+	if err := t.admitAndSign(req); err != nil {
 		return err
 	}
 	if cookies != nil {
