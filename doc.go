@@ -26,7 +26,8 @@
 //   - [LinksService.Create] and [IdentityService.Refresh], after 429 and where provably nothing was sent. Where
 //     [Error.Outcome] is [Unknown], look before you send it again.
 //
-// Retry-After, in seconds or as a date, is honoured: no request goes out earlier. A wait that would exceed [Retry.MaxWait] or
+// Retry-After, in seconds, as a date or in another form that servers write, is honoured: no request goes out earlier. It is
+// believed for a day at most; then the server is asked again. A wait that would exceed [Retry.MaxWait] or
 // the context's deadline is not started: the error comes back at once, with [Error.RetryAfter] set, and matches
 // [context.DeadlineExceeded] where the deadline was the reason. Every wait ends with its context. Codes that no
 // repetition changes, such as LICENSE_EXPIRED, are not retried, whatever their status. A token that is refused as expired

@@ -81,8 +81,9 @@ type Error struct {
 	// Description is the second, longer text of Supermetrics' envelope and of OAuth errors.
 	Description string
 	RequestID   string // what the vendor's support asks for
-	// RetryAfter is how long to wait: the server's word, or, of a call that was not sent because an earlier one was refused,
-	// what is left of it. After a failed token exchange it is at least the time for which none is tried. 0 where nobody asked
+	// RetryAfter is how long to wait: the server's word, which is believed for a day at most, or,
+	// of a call that was not sent because an earlier one was refused, what is left of it. After a
+	// failed token exchange it is at least the time for which none is tried. 0 where nobody asked
 	// for a wait.
 	RetryAfter       time.Duration
 	DocumentationURL string

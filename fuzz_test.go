@@ -13,7 +13,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 	"unicode/utf8"
 
 	"github.com/go-faster/jx"
@@ -131,27 +130,6 @@ func FuzzText(f *testing.F) {
 		require.NoError(t, text(jx.DecodeBytes(body), &got))
 		require.Equal(t, want, got)
 		require.True(t, utf8.ValidString(got))
-	})
-}
-
-// Retry-After is never negative, and digits are taken for what they are.
-func FuzzRetryAfter(f *testing.F) {
-	for _, s := range []string{"", "0", " 30 ", "-1", "1.5", "9223372037", "99999999999999999999", "soon", "Wed, 21 Oct 2099 07:28:00 GMT", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994"} {
-		f.Add(s, "Wed, 21 Oct 2026 07:28:00 GMT")
-	}
-	f.Fuzz(func(t *testing.T, value, date string) {
-		now := time.Date(2026, 10, 21, 7, 28, 0, 0, time.UTC)
-		d := retryAfter(http.Header{"Retry-After": {value}, "Date": {date}}, now)
-		require.GreaterOrEqual(t, d, time.Duration(0))
-		digits := strings.Trim(value, " \t")
-		if n, ok := new(big.Int).SetString(digits, 10); ok && digits != "" && strings.Trim(digits, "0123456789") == "" {
-			if n.Mul(n, big.NewInt(int64(time.Second))); n.IsInt64() {
-				require.Equal(t, time.Duration(n.Int64()), d)
-			} else {
-				require.Equal(t, time.Duration(1<<63-1), d)
-			}
-		}
-		_ = saturatingAdd(d, d)
 	})
 }
 

@@ -352,31 +352,6 @@ func count(s string) (int, bool) {
 	return n, true
 }
 
-// retryAfter reads Retry-After: whole seconds or an HTTP-date in any of its three forms. A date is measured
-// against the answer's own Date where it has one, so that the two clocks need not agree. What cannot be read
-// is 0, what is too large saturates.
-func retryAfter(h http.Header, now time.Time) time.Duration {
-	value := strings.Trim(h.Get("Retry-After"), " \t")
-	if value == "" {
-		return 0
-	}
-	if strings.Trim(value, "0123456789") == "" {
-		seconds, err := strconv.ParseInt(value, 10, 64)
-		if err != nil || seconds > int64(math.MaxInt64/time.Second) {
-			return math.MaxInt64
-		}
-		return time.Duration(seconds) * time.Second
-	}
-	until, err := http.ParseTime(value)
-	if err != nil {
-		return 0
-	}
-	if date, err := http.ParseTime(h.Get("Date")); err == nil {
-		now = date
-	}
-	return max(0, until.Sub(now))
-}
-
 func saturatingAdd(a, b time.Duration) time.Duration {
 	if a > math.MaxInt64-b {
 		return math.MaxInt64

@@ -3,7 +3,6 @@ package duolink
 import (
 	"context"
 	"errors"
-	"math"
 	"net/http"
 	"sync"
 	"testing"
@@ -103,20 +102,19 @@ func TestRetryAfterOf503(t *testing.T) {
 
 // A wait that is too long is not started: the typed error is there at virtual time 0, and says how long it would have been.
 func TestRetryAfterTooLong(t *testing.T) {
-	inTheYear2099 := time.Date(2099, 1, 1, 0, 0, 0, 0, time.UTC)
+	const day = 24 * time.Hour
 	for name, tc := range map[string]struct {
 		value    string
 		maxWait  time.Duration
 		deadline time.Duration
-		want     func(now time.Time) time.Duration
+		want     time.Duration
 	}{
-		"beyond the deadline":    {"3600", 2 * time.Hour, 30 * time.Second, func(time.Time) time.Duration { return time.Hour }},
-		"beyond MaxWait":         {"61", 0, 0, func(time.Time) time.Duration { return 61 * time.Second }},
-		"the year 2099":          {inTheYear2099.Format(http.TimeFormat), 0, 0, inTheYear2099.Sub},
-		"overflows nanoseconds":  {"9223372037", 0, 0, func(time.Time) time.Duration { return math.MaxInt64 }},
-		"overflows 64 bits":      {"99999999999999999999", 0, 0, func(time.Time) time.Duration { return math.MaxInt64 }},
-		"the largest that fits":  {"9223372036", 0, 0, func(time.Time) time.Duration { return 9223372036 * time.Second }},
-		"for ever, with MaxWait": {"99999999999999999999", math.MaxInt64 - 1, 0, func(time.Time) time.Duration { return math.MaxInt64 }},
+		"beyond the deadline":   {"3600", 2 * time.Hour, 30 * time.Second, time.Hour},
+		"beyond MaxWait":        {"61", 0, 0, 61 * time.Second},
+		"the year 2099":         {"Thu, 01 Jan 2099 00:00:00 GMT", 0, 0, day},
+		"overflows nanoseconds": {"9223372037", 0, 0, day},
+		"more than a day":       {"86401", 0, 0, day},
+		"without an end":        {"99999999999999999999", 0, 0, day},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, nil, []Option{WithRetry(Retry{MaxWait: tc.maxWait})}, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
@@ -131,7 +129,7 @@ func TestRetryAfterTooLong(t *testing.T) {
 				require.Zero(t, time.Since(began))
 				require.ErrorIs(t, err, ErrRateLimited)
 				e, _ := errors.AsType[*Error](err)
-				require.Equal(t, tc.want(began), e.RetryAfter)
+				require.Equal(t, tc.want, e.RetryAfter)
 				require.Equal(t, tc.deadline > 0, errors.Is(err, context.DeadlineExceeded))
 				require.Equal(t, Rejected, e.Outcome)
 
@@ -139,32 +137,13 @@ func TestRetryAfterTooLong(t *testing.T) {
 				_, err = c.Links.List(ctx)
 				require.ErrorIs(t, err, ErrRateLimited)
 				e, _ = errors.AsType[*Error](err)
-				require.Equal(t, tc.want(began), e.RetryAfter)
+				require.Equal(t, tc.want, e.RetryAfter)
 				require.Equal(t, NotSent, e.Outcome)
 				require.Zero(t, e.StatusCode)
 				require.Zero(t, time.Since(began))
 				require.Len(t, s.Requests(), 1)
 			})
 		})
-	}
-}
-
-// What cannot be read is no wait: the backoff applies.
-func TestRetryAfterUnusable(t *testing.T) {
-	for _, value := range []string{"", "-1", "1.5", "soon", "１０", "0x10", "1e3", "+5", "10 seconds", "Thu, 32 Jan 2099 00:00:00 GMT"} {
-		require.Zero(t, retryAfter(http.Header{"Retry-After": {value}}, time.Now()), "%q", value)
-	}
-	require.Zero(t, retryAfter(http.Header{"Retry-After": {"0"}}, time.Now()))
-	past := time.Now().Add(-time.Hour).UTC().Format(http.TimeFormat)
-	require.Zero(t, retryAfter(http.Header{"Retry-After": {past}}, time.Now()))
-}
-
-// A date is measured by the server's own clock, so that ours may be wrong by a day.
-func TestRetryAfterByTheServersClock(t *testing.T) {
-	server := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
-	h := http.Header{"Retry-After": {server.Add(30 * time.Second).Format(http.TimeFormat)}, "Date": {server.Format(http.TimeFormat)}}
-	for _, ours := range []time.Duration{-24 * time.Hour, 0, 24 * time.Hour} {
-		require.Equal(t, 30*time.Second, retryAfter(h, server.Add(ours)))
 	}
 }
 
