@@ -49,8 +49,9 @@ func WithHeader(name, value string) CallOption {
 	}
 }
 
-// WithMaxWait replaces Retry.MaxWait for this call; with 0 it never waits, and so is never repeated. A token exchange on the
-// way, which serves other calls too, keeps to the client's rules.
+// WithMaxWait replaces Retry.MaxWait for this call; with 0 it never waits, and is never repeated,
+// also not with a new token after a 401. A token exchange on the way, which serves other calls too,
+// keeps to the client's rules.
 func WithMaxWait(d time.Duration) CallOption {
 	return func(o *callOptions) error {
 		if d < 0 {

@@ -1,13 +1,13 @@
 package duolink
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
 	"net/url"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/go-faster/jx"
@@ -24,7 +24,8 @@ type Credentials interface {
 // authorizer signs one attempt.
 type authorizer interface {
 	authorize(ctx context.Context, api API, h http.Header) error
-	// renew reports whether another attempt would have another credential than the one in these headers.
+	// renew gives up the token in these headers, which the server has refused. It reports whether
+	// another attempt may have another one.
 	renew(h http.Header) bool
 	// secrets are what no error may quote.
 	secrets() []string
@@ -44,9 +45,11 @@ func BearerToken(token string) Credentials {
 	return &bearer{token: NewSecret(clean), err: err}
 }
 
-// BearerTokenFunc asks for a token before each attempt; the function does its own caching. Its error ends the call and
-// can be matched in what the call returns. For the limits that the server counts, all its tokens are one credential; a flow
-// is shared while the function returns the same token.
+// BearerTokenFunc asks for a token before each attempt; the function does its own caching. When the
+// server refuses a token with a 401, the function is asked once more: with another token the call
+// is repeated once, with the same it ends. Its error ends the call and can be matched in what the
+// call returns. For the limits that the server counts, all its tokens are one credential; a flow is
+// shared while the function returns the same token.
 func BearerTokenFunc(token func(context.Context) (string, error)) Credentials {
 	b := &bearer{provide: token}
 	if token == nil {
@@ -63,7 +66,7 @@ type bearer struct {
 
 func (b *bearer) check(API) error         { return b.err }
 func (b *bearer) bind(*Client) authorizer { return b }
-func (b *bearer) renew(http.Header) bool  { return false }
+func (b *bearer) renew(http.Header) bool  { return b.provide != nil }
 func (b *bearer) secrets() []string       { return []string{b.token.Reveal()} }
 
 // identity of a function is one for all of its tokens: they come and go.
@@ -90,8 +93,9 @@ func (b *bearer) authorize(ctx context.Context, api API, h http.Header) error {
 // ClientHeaders is MoneyKit's client id and secret, sent with each request as X-Client-Id and X-Client-Secret.
 func ClientHeaders(id, secret string) Credentials { return newPair(id, secret) }
 
-// ClientCredentials is MoneyKit's client id and secret, exchanged for a bearer token that is kept until shortly before it
-// expires. The Plaid-compatible layer gets id and secret themselves.
+// ClientCredentials is MoneyKit's client id and secret, exchanged for a bearer token. It is kept
+// until the server refuses it, and shortly before it expires it is renewed in the background. The
+// Plaid-compatible layer gets id and secret themselves.
 func ClientCredentials(id, secret string) Credentials { return &exchange{newPair(id, secret)} }
 
 // pair is a client id and its secret.
@@ -143,18 +147,21 @@ type exchange struct{ *pair }
 
 func (x *exchange) bind(c *Client) authorizer { return &tokenCache{pair: x.pair, client: c} }
 
-// tokenCache keeps the token of one client. One caller renews it while the others wait, each on its own context.
+// tokenCache keeps the token of one client. One caller renews it, and those who have no good one
+// wait for that, each on its own context.
 type tokenCache struct {
 	*pair
 	client *Client
 
-	mu      sync.Mutex
-	token   Secret
-	renewAt time.Time // ahead of its end
-	endsAt  time.Time
-	renewal *renewal // under way, or nil
-	failed  *renewal // the latest, if it failed
-	failing int      // how many have failed in a row
+	mu       sync.Mutex
+	token    Secret
+	renewAt  time.Time // ahead of its end
+	endsAt   time.Time
+	renewal  *renewal   // under way, or nil
+	untold   []*renewal // have ended, and the hooks and the log do not know
+	failed   *renewal   // the latest, if it failed
+	failures holdOff    // after a failed exchange no other is tried
+	refusals holdOff    // after a refused token was given up, no other one is
 }
 
 // renewal is one exchange that any number of callers wait for.
@@ -165,15 +172,28 @@ type renewal struct {
 	err      error
 	until    time.Time // its failure is the answer
 	panicked any
-	told     atomic.Bool // to the hooks and the log
 }
 
-// A failed exchange is not tried again at once: it would fail again, and many callers would hammer it. It answers those
-// who come within a second, and where it keeps failing, within twice as long each time, up to half a minute.
+// holdOff is a time for which something is not tried again: it would fail again, and many callers
+// would hammer the server. It is a second, twice as long each time in a row, and half a minute at
+// most.
+type holdOff struct {
+	until  time.Time
+	inARow int
+}
+
 const (
 	shortestHold = time.Second
 	longestHold  = 30 * time.Second
 )
+
+func (h *holdOff) begin(now time.Time) {
+	if now.Sub(h.until) > longestHold { // all was quiet since
+		h.inARow = 0
+	}
+	h.until = now.Add(min(shortestHold<<min(h.inARow, 5), longestHold))
+	h.inARow++
+}
 
 func (c *tokenCache) authorize(ctx context.Context, api API, h http.Header) error {
 	if api == PlaidCompatible {
@@ -187,15 +207,21 @@ func (c *tokenCache) authorize(ctx context.Context, api API, h http.Header) erro
 	return nil
 }
 
-// renew gives up the token that was refused, unless somebody has replaced it already.
+// renew gives up the token that was refused, unless somebody has replaced it already. Where the
+// server has refused the one before just now, it stays: the server would refuse the next one, too.
 func (c *tokenCache) renew(h http.Header) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	used := h.Get("Authorization")
-	if used == "Bearer "+c.token.Reveal() {
-		c.token = Secret{}
+	used, now := h.Get("Authorization"), time.Now()
+	if used != "Bearer "+c.token.Reveal() {
+		return used != ""
 	}
-	return used != ""
+	if now.Before(c.refusals.until) {
+		return false
+	}
+	c.token = Secret{}
+	c.refusals.begin(now)
+	return true
 }
 
 func (c *tokenCache) secrets() []string {
@@ -206,6 +232,7 @@ func (c *tokenCache) secrets() []string {
 
 // current returns a token that is good for a while, or waits for one.
 func (c *tokenCache) current(ctx context.Context) (Secret, error) {
+	c.tell(ctx) // of one that nobody has waited for
 	token, r := c.join(ctx)
 	if r == nil {
 		return token, nil
@@ -215,15 +242,7 @@ func (c *tokenCache) current(ctx context.Context) (Secret, error) {
 	case <-ctx.Done():
 		return Secret{}, ctx.Err()
 	}
-	if !r.told.Swap(true) { // on the goroutine of a call, where hooks belong, and the panics of those in the exchange
-		if r.panicked != nil {
-			panic(r.panicked)
-		}
-		c.client.renewed(ctx, r.took, r.err)
-	}
-	if token := c.rest(); r.err != nil && !token.IsZero() {
-		return token, nil
-	}
+	c.tell(ctx)
 	if e, ok := errors.AsType[*Error](r.err); ok { // each caller has its own: it is filled in on the way out
 		own := *e
 		own.RetryAfter = max(own.RetryAfter, time.Until(r.until))
@@ -232,34 +251,46 @@ func (c *tokenCache) current(ctx context.Context) (Secret, error) {
 	return r.token, r.err
 }
 
-// rest is the old token where the renewal ahead of its end has failed, or nothing.
-func (c *tokenCache) rest() Secret {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if time.Now().Before(c.endsAt) {
-		return c.token
+// tell tells the hooks and the log of each renewal once, on the goroutine of a call, where hooks
+// belong, and the panics of those in the exchange.
+func (c *tokenCache) tell(ctx context.Context) {
+	for r := c.news(); r != nil; r = c.news() {
+		if r.panicked != nil {
+			panic(r.panicked)
+		}
+		c.client.renewed(ctx, r.took, r.err)
 	}
-	return Secret{}
 }
 
-// join returns the token where it is good, and else the renewal that is under way, or a new one.
+func (c *tokenCache) news() *renewal {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.untold) == 0 {
+		return nil
+	}
+	r := c.untold[0]
+	c.untold = c.untold[1:]
+	return r
+}
+
+// join returns the token while it is good, and sees to its renewal ahead of its end. Without a good
+// one it returns the renewal that is under way, a new one, or the one that has just failed.
 func (c *tokenCache) join(ctx context.Context) (Secret, *renewal) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.renewal != nil {
-		return Secret{}, c.renewal
+	now := time.Now()
+	good := !c.token.IsZero() && now.Before(c.endsAt)
+	due := !good || !now.Before(c.renewAt)
+	if due && c.renewal == nil && !now.Before(c.failures.until) {
+		c.renewal = &renewal{done: make(chan struct{})}
+		// A caller that gives up must not fail the others: the exchange has a life of its own,
+		// bounded by its deadline.
+		go c.run(context.WithoutCancel(ctx), c.renewal)
 	}
-	if !c.token.IsZero() && time.Now().Before(c.renewAt) {
+	if good {
 		return c.token, nil
 	}
-	if c.failed != nil && time.Now().Before(c.failed.until) {
-		return Secret{}, c.failed
-	}
-	r := &renewal{done: make(chan struct{})}
-	c.renewal = r
-	// A caller that gives up must not fail the others: the exchange has a life of its own, bounded by its deadline.
-	go c.run(context.WithoutCancel(ctx), r)
-	return Secret{}, r
+	return Secret{}, cmp.Or(c.renewal, c.failed)
 }
 
 // exchangeLimit ends an exchange, with its repetitions, that nobody may be waiting for any more.
@@ -274,7 +305,6 @@ func (c *tokenCache) run(ctx context.Context, r *renewal) {
 		r.panicked, r.took = recover(), time.Since(began)
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		c.renewal = nil
 		c.settle(r)
 		close(r.done)
 	}()
@@ -289,17 +319,13 @@ func (c *tokenCache) run(ctx context.Context, r *renewal) {
 
 // settle notes how an exchange went. A hook that panics has not failed it, nor has what kept it from being sent.
 func (c *tokenCache) settle(r *renewal) {
-	last := c.failed
-	c.failed = nil
-	if last == nil || time.Since(last.until) > longestHold { // not in a row
-		c.failing = 0
-	}
+	c.renewal, c.untold = nil, append(c.untold, r)
 	if e, ok := errors.AsType[*Error](r.err); r.panicked != nil || !ok || e.Attempts == 0 {
+		c.failed, c.failures = nil, holdOff{}
 		return
 	}
-	r.until = time.Now().Add(min(shortestHold<<min(c.failing, 5), longestHold))
-	c.failed = r
-	c.failing++
+	c.failures.begin(time.Now())
+	c.failed, r.until = r, c.failures.until
 }
 
 var tokenExchange = operation{api: MoneyKit, name: "auth.token", method: http.MethodPost, route: "/auth/token", repeat: repeatAlways}

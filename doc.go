@@ -6,9 +6,10 @@
 //
 // # Credentials
 //
-// [WithSupermetrics] takes a [BearerToken] (an API key or OAuth token) or a [BearerTokenFunc]. [WithMoneyKit] takes
-// [ClientCredentials], which trades a client id and secret for a token and renews it before it expires, or [ClientHeaders],
-// which sends both with each request. [AuthService.Get] needs a client id and secret. Either API may be left out.
+// [WithSupermetrics] takes a [BearerToken] (an API key or OAuth token) or a [BearerTokenFunc].
+// [WithMoneyKit] takes [ClientCredentials], which trades a client id and secret for a token and
+// renews it before it expires, in the background, or [ClientHeaders], which sends both with each
+// request. [AuthService.Get] needs a client id and secret. Either API may be left out.
 //
 // # Errors
 //
@@ -26,13 +27,20 @@
 //   - [LinksService.Create] and [IdentityService.Refresh], after 429 and where provably nothing was sent. Where
 //     [Error.Outcome] is [Unknown], look before you send it again.
 //
-// Retry-After, in seconds, as a date or in another form that servers write, is honoured: no request goes out earlier. It is
-// believed for a day at most; then the server is asked again. A wait that would exceed [Retry.MaxWait] or
-// the context's deadline is not started: the error comes back at once, with [Error.RetryAfter] set, and matches
-// [context.DeadlineExceeded] where the deadline was the reason. Every wait ends with its context. Codes that no
-// repetition changes, such as LICENSE_EXPIRED, are not retried, whatever their status. A token that is refused as expired
-// is renewed once, and the call repeated once. A token exchange that has failed is not tried again for a second, or, where it
-// keeps failing, for up to half a minute: those who call meanwhile get its error.
+// Retry-After, in seconds, as a date or in another form that servers write, is honoured: no request
+// goes out earlier. It is believed for a day at most; then the server is asked again. A wait that
+// would exceed [Retry.MaxWait] or the context's deadline is not started: the error comes back at
+// once, with [Error.RetryAfter] set, and matches [context.DeadlineExceeded] where the deadline was
+// the reason. Every wait ends with its context. Codes that no repetition changes, such as
+// LICENSE_EXPIRED, are not retried, whatever their status.
+//
+// A token that the server refuses with a 401, whatever its code, is given up, and the call repeated
+// once with another: a new one of [ClientCredentials], or what a [BearerTokenFunc] returns then.
+// The same token is not sent again, and a code of a link (link_error...) is no matter of the token.
+// Where the server refuses the new ones too, another is asked for after a second at the earliest,
+// later after up to half a minute; until then a call ends with its 401. A token exchange that has
+// failed is not tried again for a second, or, where it keeps failing, for up to half a minute:
+// whoever has no good token gets its error meanwhile.
 //
 // A 429 closes its limit group, all of Supermetrics or one operation on one MoneyKit link, for every caller of the
 // credential until the time that the server gave. Those who cannot wait so long get [ErrRateLimited] at once, with the Outcome

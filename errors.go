@@ -103,8 +103,9 @@ type Error struct {
 	// the token exchange, the call itself was not sent.
 	Outcome Outcome
 
-	kind  error
-	cause *error // a pointer, for fmt shows the inside of what it asks no method of, such as an Error by value
+	kind      error
+	cause     *error // a pointer, for fmt shows the inside of what it asks no method of, such as an Error by value
+	renewable bool   // the token was refused and given up: the next request may have another
 }
 
 // Outcome says what is known of the server's side of a failed call.

@@ -7,11 +7,12 @@ import (
 	"time"
 )
 
-// Hooks are told what the client does. Any of them may be nil. They must be safe for concurrent use, and hold the call up
-// while they run; no lock is held meanwhile, and a panic in one is the caller's. They are called on the goroutine of the call,
-// and those of what serves many calls, a token exchange or a shared flow, on one of its own: a panic there reaches one of the
-// calls, if any is waiting, and one that calls the same flow would wait for itself. What they are told is what may be logged:
-// no id, query, header or body.
+// Hooks are told what the client does. Any of them may be nil. They must be safe for concurrent
+// use, and hold the call up while they run; no lock is held meanwhile, and a panic in one is the
+// caller's. They are called on the goroutine of the call, and those of what serves many calls, a
+// token exchange or a shared flow, on one of its own: a panic there reaches one of the calls that
+// wait, or, of an exchange, the next one that asks for a token, and one that calls the same flow
+// would wait for itself. What they are told is what may be logged: no id, query, header or body.
 type Hooks struct {
 	AttemptStart func(context.Context, Attempt) // Number, and Wait, are known
 	AttemptEnd   func(context.Context, Attempt)
@@ -62,7 +63,8 @@ type Cooldown struct {
 	Duration  time.Duration
 }
 
-// TokenRenewal is a token exchange that has ended.
+// TokenRenewal is a token exchange that has ended. One in the background, ahead of the token's end,
+// is told of by the next call that asks for a token.
 type TokenRenewal struct {
 	API      API
 	Duration time.Duration

@@ -28,20 +28,20 @@ import (
 const (
 	matrixAlways = `
                       refused before after 429 500 502 503 504 truncated stalled 502-done expired
-links.create               3-     1?   1?1  3r  1?  1?  1?  1?       1?1     1?1      1?1       .
+links.create               3-     1?   1?1  3r  1?  1?  1?  1?       1?1     1?1      1?1      1r
 identity.refresh           3-     1?   1?1  3r  1?  1?  1?  1?       1?1     1?1      1?1      2r
 
-links.update               3-     3?   3?1  3r  1?  1?  3?  1?       3?1     3?1      1?1       .
-links.close                3-     3?   3?1  3r  1?  1?  3?  1?       3?1     3?1      1?1       .
-logins.revoke              3-     3?   3?1  3r  1?  1?  3?  1?       3?1     3?1      1?1       .
+links.update               3-     3?   3?1  3r  1?  1?  3?  1?       3?1     3?1      1?1      1r
+links.close                3-     3?   3?1  3r  1?  1?  3?  1?       3?1     3?1      1?1      1r
+logins.revoke              3-     3?   3?1  3r  1?  1?  3?  1?       3?1     3?1      1?1      1r
 
-links.get                  3-     3?    3?  3r  3?  3?  3?  3?        3?      3?       3?       .
-links.list                 3-     3?    3?  3r  3?  3?  3?  3?        3?      3?       3?       .
-logins.get                 3-     3?    3?  3r  3?  3?  3?  3?        3?      3?       3?       .
-logins.list                3-     3?    3?  3r  3?  3?  3?  3?        3?      3?       3?       .
-logins.accounts            3-     3?    3?  3r  3?  3?  3?  3?        3?      3?       3?       .
-logins.list_accounts       3-     3?    3?  3r  3?  3?  3?  3?        3?      3?       3?       .
-streamed                   3-     3?    3?  3r  3?  3?  3?  3?        1?      1?       3?       .
+links.get                  3-     3?    3?  3r  3?  3?  3?  3?        3?      3?       3?      1r
+links.list                 3-     3?    3?  3r  3?  3?  3?  3?        3?      3?       3?      1r
+logins.get                 3-     3?    3?  3r  3?  3?  3?  3?        3?      3?       3?      1r
+logins.list                3-     3?    3?  3r  3?  3?  3?  3?        3?      3?       3?      1r
+logins.accounts            3-     3?    3?  3r  3?  3?  3?  3?        3?      3?       3?      1r
+logins.list_accounts       3-     3?    3?  3r  3?  3?  3?  3?        3?      3?       3?      1r
+streamed                   3-     3?    3?  3r  3?  3?  3?  3?        1?      1?       3?      1r
 identity.get               3-     3?    3?  3r  3?  3?  3?  3?        3?      3?       3?      2r
 identity.link              3-     3?    3?  3r  3?  3?  3?  3?        3?      3?       3?      2r
 auth.numbers               3-     3?    3?  3r  3?  3?  3?  3?        3?      3?       3?      2r
@@ -51,20 +51,20 @@ auth.token                 3-     3?   3?3  3r  3?  3?  3?  3?       3?3     3?3
 
 	matrixOnce = `
                       refused before after 429 500 502 503 504 truncated stalled 502-done expired
-links.create              2+1     1?   1?1 2+1  1?  1?  1?  1?       1?1     1?1      1?1       .
+links.create              2+1     1?   1?1 2+1  1?  1?  1?  1?       1?1     1?1      1?1      1r
 identity.refresh          2+1     1?   1?1 2+1  1?  1?  1?  1?       1?1     1?1      1?1     2+1
 
-links.update              2+1    2+1   2+1 2+1  1?  1? 2+1  1?       2+1     2+1      1?1       .
-links.close               2+1    2+1   2+1 2+1  1?  1? 2+1  1?       2+1     2+1      1?1       .
-logins.revoke             2+1    2+1   2+1 2+1  1?  1? 2+1  1?       2+1     2+1      1?1       .
+links.update              2+1    2+1   2+1 2+1  1?  1? 2+1  1?       2+1     2+1      1?1      1r
+links.close               2+1    2+1   2+1 2+1  1?  1? 2+1  1?       2+1     2+1      1?1      1r
+logins.revoke             2+1    2+1   2+1 2+1  1?  1? 2+1  1?       2+1     2+1      1?1      1r
 
-links.get                  2+     2+    2+  2+  2+  2+  2+  2+        2+      2+       2+       .
-links.list                 2+     2+    2+  2+  2+  2+  2+  2+        2+      2+       2+       .
-logins.get                 2+     2+    2+  2+  2+  2+  2+  2+        2+      2+       2+       .
-logins.list                2+     2+    2+  2+  2+  2+  2+  2+        2+      2+       2+       .
-logins.accounts            2+     2+    2+  2+  2+  2+  2+  2+        2+      2+       2+       .
-logins.list_accounts       2+     2+    2+  2+  2+  2+  2+  2+        2+      2+       2+       .
-streamed                   2+     2+    2+  2+  2+  2+  2+  2+        1?      1?       2+       .
+links.get                  2+     2+    2+  2+  2+  2+  2+  2+        2+      2+       2+      1r
+links.list                 2+     2+    2+  2+  2+  2+  2+  2+        2+      2+       2+      1r
+logins.get                 2+     2+    2+  2+  2+  2+  2+  2+        2+      2+       2+      1r
+logins.list                2+     2+    2+  2+  2+  2+  2+  2+        2+      2+       2+      1r
+logins.accounts            2+     2+    2+  2+  2+  2+  2+  2+        2+      2+       2+      1r
+logins.list_accounts       2+     2+    2+  2+  2+  2+  2+  2+        2+      2+       2+      1r
+streamed                   2+     2+    2+  2+  2+  2+  2+  2+        1?      1?       2+      1r
 identity.get               2+     2+    2+  2+  2+  2+  2+  2+        2+      2+       2+      2+
 identity.link              2+     2+    2+  2+  2+  2+  2+  2+        2+      2+       2+      2+
 auth.numbers               2+     2+    2+  2+  2+  2+  2+  2+        2+      2+       2+      2+

@@ -95,28 +95,29 @@ func permanent(e *Error) bool {
 	return isIncurable(e.Unwrap()) || strings.HasPrefix(string(e.Code), "LICENSE_")
 }
 
-// expired reports that the credential was refused as one that has run out.
-func (e *Error) expired() bool {
-	return e.StatusCode == http.StatusUnauthorized && e.Code == CodeExpiredAccessToken
+// refusesToken reports that the server does not take the credential, whatever it calls that. A code
+// of a link is a matter of the link.
+func (e *Error) refusesToken() bool {
+	return e.StatusCode == http.StatusUnauthorized && !strings.HasPrefix(string(e.Code), "link_error.")
 }
 
 // next decides what follows a failed attempt: another one, after a wait, or the end. A wait that cannot end in time is
 // not started.
 func (t *trip) next(ctx context.Context, e *Error) (again bool) {
 	t.wait, t.reason = 0, ""
+	e.renewable = e.refusesToken() && t.auth.renew(t.header)
 	if err := ctx.Err(); err != nil {
 		e.because(err)
 		return false
 	}
-	expired := e.expired() && t.auth.renew(t.header)
-	if len(t.attempts) >= t.retry.MaxAttempts {
+	if len(t.attempts) >= t.retry.MaxAttempts || t.retry.MaxWait == 0 {
 		return false
 	}
-	if expired && !t.renewed { // refused, so nothing happened: also a create may go again
-		t.renewed = true
+	if e.renewable && t.denied == nil { // refused, so nothing happened: also a create may go again
+		t.denied = t.header
 		return true
 	}
-	if !t.op.repeat.allows(e) || t.retry.MaxWait == 0 {
+	if !t.op.repeat.allows(e) {
 		return false
 	}
 	if e.kind == ErrRateLimited { // the limit group holds everybody up until the server's time, this call too

@@ -104,13 +104,13 @@ type trip struct {
 	decode  func([]byte) error // reads the answer
 
 	attempts []Attempt
-	started  time.Time  // the latest attempt
-	ended    time.Time  // the one before, or when the call began
-	underWay bool       // an attempt has begun and not ended
-	renewed  bool       // the token was replaced because it was refused as expired
-	unclear  bool       // an attempt may have been carried out, whatever became of the later ones
-	last     *Error     // what the latest attempt failed with
-	reason   WaitReason // of the wait before the next one
+	started  time.Time   // the latest attempt
+	ended    time.Time   // the one before, or when the call began
+	underWay bool        // an attempt has begun and not ended
+	denied   http.Header // carried the token that was refused: it is not sent again
+	unclear  bool        // an attempt may have been carried out, whatever became of the later ones
+	last     *Error      // what the latest attempt failed with
+	reason   WaitReason  // of the wait before the next one
 	wait     time.Duration
 
 	// What the latest attempt brought.
@@ -341,5 +341,9 @@ func (t *trip) sign(req *http.Request) error {
 	}
 	err := t.auth.authorize(req.Context(), t.op.api, h)
 	req.Header, t.header = h, h
+	if err == nil && t.denied != nil && h.Get("Authorization") == t.denied.Get("Authorization") {
+		t.last.renewable = false
+		return t.last // it says already what the server would say
+	}
 	return err
 }

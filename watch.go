@@ -38,7 +38,7 @@ type watching struct {
 	patience time.Duration                         // the longest wait that a server may ask for
 
 	spacing spacing
-	renewed bool // the credential was refused as expired, and nothing has been seen since
+	renewed bool // the token was refused, and nothing has been seen since
 }
 
 // look is what one look has brought.
@@ -62,7 +62,7 @@ func (w *watching) watch(ctx context.Context) error {
 			return err
 		}
 		failed, _ := errors.AsType[*Error](err)
-		w.renewed = failed != nil && (w.renewed || failed.expired())
+		w.renewed = failed != nil && (w.renewed || failed.renewable)
 		wait, promised := w.spacing.next(), time.Duration(0)
 		if seen.most > 0 {
 			wait = min(wait, seen.most)
@@ -114,14 +114,15 @@ func (w *watching) lapse(ended, err error) *Error {
 	return w.lapsed(errors.Join(ended, last.Unwrap()), "; the latest look failed: "+last.class())
 }
 
-// passes reports that a failure may be over by the next look. One of a credential's provider or a limiter, that came before any
-// attempt, is not the server's, and ends the wait. A credential that was refused as expired is renewed by the next look, once.
+// passes reports that a failure may be over by the next look. One of a credential's provider or a
+// limiter, that came before any attempt, is not the server's, and ends the wait. A token that was
+// refused is renewed by the next look, once.
 func (w *watching) passes(err error) bool {
 	e, ok := errors.AsType[*Error](err)
 	switch {
 	case !ok:
 		return false
-	case e.expired():
+	case e.renewable:
 		return !w.renewed
 	}
 	return repeatAlways.allows(e) && (e.kind != nil || e.Attempts > 0)
