@@ -72,8 +72,9 @@ type group struct {
 
 // tally counts accepted answers over a minute or two.
 type tally struct {
-	since    time.Time
-	earlier  int
+	since    time.Time // when it began to count
+	minute   time.Time // when the minute began that is under way
+	earlier  int       // those before it
 	accepted int
 }
 
@@ -408,12 +409,12 @@ func (p *pace) count(key string, now time.Time) *tally {
 		if len(p.counts) >= mostCounts {
 			clear(p.counts)
 		}
-		c = &tally{since: now}
+		c = &tally{since: now, minute: now}
 		p.counts[key] = c
-	case now.Sub(c.since) > 2*countFor:
-		*c = tally{since: now}
-	case now.Sub(c.since) > countFor:
-		*c = tally{since: now.Add(-countFor), earlier: c.accepted}
+	case now.Sub(c.minute) > 2*countFor:
+		*c = tally{since: now, minute: now}
+	case now.Sub(c.minute) > countFor:
+		*c = tally{since: c.minute, minute: c.minute.Add(countFor), earlier: c.accepted}
 	}
 	return c
 }

@@ -1,0 +1,59 @@
+package duolink
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/time/rate"
+)
+
+// The rules of the pace, as they stand on top of cooldown.go, each shown by itself and in virtual time.
+
+// free is a request's leave from a group in which nothing was refused yet.
+func free() *pass { return &pass{release: func() {}} }
+
+// acceptEvery has n answers accepted at the beginning of each second.
+func acceptEvery(p *pace, began time.Time, seconds, n int) {
+	for i := range seconds {
+		for range n {
+			p.accept("g", free(), began.Add(time.Duration(i)*time.Second))
+		}
+	}
+}
+
+// The rate that a group begins with is what was accepted in the last minute or two. The wait that the server asks for is a part
+// of that time. Where it is less than a request a second, it is searched for from there.
+func TestRateIsLearned(t *testing.T) {
+	const second = time.Second
+	for name, tc := range map[string]struct {
+		seconds, n    int // so many are accepted at the beginning of each of these seconds
+		refused, wait time.Duration
+		want          rate.Limit
+		search        bool
+	}{
+		"nothing":                 {0, 0, 10 * second, 10 * second, 1, true},
+		"an application's minute": {6, 100, 6 * second, 54 * second, 10, false},
+		"one a second":            {10, 2, 10 * second, 10 * second, 1, false},
+		"a little less":           {10, 2, 10 * second, 10*second + 1, 1, true},
+		"in less than no time":    {1, 1, 0, 0, 1000, false},
+		"for a minute":            {60, 10, 60 * second, second, 600.0 / 61, false},
+		"for a minute and more":   {61, 10, 61 * second, second, 610.0 / 62, false},
+		"for two minutes":         {120, 10, 120 * second, second, 1200.0 / 121, false},
+		"for three minutes":       {180, 10, 180 * second, second, 10, false},
+		"for an hour":             {3600, 10, 3600 * second, second, 10, false},
+		"up to a minute ago":      {60, 10, 119 * second, second, 600.0 / 120, false},
+		"up to two minutes ago":   {1, 600, 120 * second, second, 600.0 / 121, false},
+		"before that":             {1, 600, 120*second + 1, second, 1, true},
+		"for ever":                {60, 10, 60 * second, 1<<63 - 1, 1, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p, began := newPace(), time.Now()
+			acceptEvery(p, began, tc.seconds, tc.n)
+			p.refuse("g", free(), began.Add(tc.refused), tc.wait)
+			g := p.groups["g"]
+			require.InEpsilon(t, float64(tc.want), float64(g.limiter.Limit()), 0.02)
+			require.Equal(t, tc.search, g.search)
+		})
+	}
+}
