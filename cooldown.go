@@ -165,7 +165,7 @@ func (p *pace) find(key string, now time.Time) *group {
 		return nil
 	}
 	delete(p.shut, shortened(key))
-	g := p.add(key, searchRate, now)
+	g := p.add(key, 0, now)
 	g.openAt, g.boundAt, g.refused, g.proving = opens, opens, now, true
 	return g
 }

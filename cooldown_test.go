@@ -1,6 +1,7 @@
 package duolink
 
 import (
+	"strconv"
 	"testing"
 	"time"
 
@@ -56,4 +57,19 @@ func TestRateIsLearned(t *testing.T) {
 			require.Equal(t, tc.search, g.search)
 		})
 	}
+}
+
+// A closed group that was kept as a hash and a time comes back with a rate that is searched for, as one of which nothing is known.
+func TestRateOfAShutGroupIsSearchedFor(t *testing.T) {
+	p, now := newPace(), time.Now()
+	for i := range mostGroups + 1 {
+		p.refuse(strconv.Itoa(i), free(), now, time.Minute)
+	}
+	require.NotContains(t, p.groups, "0")
+	g, wait, reason := p.enter("0", now)
+	require.Equal(t, time.Minute, wait)
+	require.Equal(t, WaitCooldown, reason)
+	require.True(t, g.search)
+	require.Equal(t, searchRate, g.limiter.Limit())
+	require.True(t, g.proving)
 }
