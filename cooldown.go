@@ -318,15 +318,15 @@ func (p *pace) refuse(key string, admitted *pass, now time.Time, wait time.Durat
 	if first {
 		g = p.add(key, accepted, now)
 	}
-	probe := g.proving
-	g.proving, g.refused = true, now
+	current, probe := first || admitted.epoch == g.epoch, g.proving
+	g.proving, g.refused, g.epoch = true, now, p.nextEpoch()
 	if until := now.Add(wait); until.After(g.openAt) {
 		g.openAt, g.boundAt = until, until
 	}
 	switch {
-	case first || admitted.epoch == g.epoch && probe: // nothing was learned about the rate
-	case admitted.epoch != g.epoch: // it was under way when the group was closed
+	case !current: // it was under way when the group was closed
 		return
+	case first || probe: // nothing was learned about the rate
 	case g.search && count.total() >= enough:
 		g.search = false
 		g.limiter.SetLimitAt(now, max(accepted, lowestRate))
@@ -334,7 +334,6 @@ func (p *pace) refuse(key string, admitted *pass, now time.Time, wait time.Durat
 		g.limiter.SetLimitAt(now, max(g.limiter.Limit()*decrease, lowestRate))
 	}
 	g.streak++
-	g.epoch = p.nextEpoch()
 	g.step = g.limiter.Limit() * increase
 }
 

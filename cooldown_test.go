@@ -73,3 +73,68 @@ func TestRateOfAShutGroupIsSearchedFor(t *testing.T) {
 	require.Equal(t, searchRate, g.limiter.Limit())
 	require.True(t, g.proving)
 }
+
+// An answer to a request from before a refusal tells nothing of the time after it, whatever has become of its group: it is not
+// the probe's, and the rate and the count of refusals stay.
+func TestAnswersFromBeforeARefusal(t *testing.T) {
+	crowd := func(p *pace, now time.Time) {
+		for i := range mostGroups {
+			p.refuse(strconv.Itoa(i), free(), now, time.Minute)
+		}
+	}
+	for name, meanwhile := range map[string]func(p *pace, same *pass, now time.Time) time.Time{
+		"one of the same time is refused": func(p *pace, same *pass, now time.Time) time.Time {
+			p.refuse("g", same, now, time.Minute)
+			return now
+		},
+		"one from before is refused": func(p *pace, _ *pass, now time.Time) time.Time {
+			p.refuse("g", free(), now, time.Minute)
+			return now
+		},
+		"the group is forgotten, and made anew": func(p *pace, _ *pass, now time.Time) time.Time {
+			now = now.Add(paceEnds + 2)
+			g, _, _ := p.enter("g", now)
+			require.Nil(t, g)
+			p.refuse("g", free(), now, time.Minute)
+			return now
+		},
+		"the group is thrown out, and made anew": func(p *pace, _ *pass, now time.Time) time.Time {
+			crowd(p, now)
+			require.NotContains(t, p.groups, "g")
+			p.refuse("g", free(), now, time.Minute)
+			return now
+		},
+		"the group is kept as a hash and a time, and comes back": func(p *pace, same *pass, now time.Time) time.Time {
+			p.refuse("g", same, now, time.Minute)
+			crowd(p, now)
+			require.NotContains(t, p.groups, "g")
+			g, _, _ := p.enter("g", now)
+			p.leave(g)
+			return now
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p, now := newPace(), time.Now()
+			p.refuse("g", free(), now, time.Second)
+			now = now.Add(time.Second)
+			_, epoch, probe := p.next(p.groups["g"], now)
+			require.True(t, probe)
+			p.accept("g", &pass{epoch: epoch}, now)
+			now = now.Add(time.Second)
+			_, epoch, probe = p.next(p.groups["g"], now)
+			require.False(t, probe)
+
+			now = meanwhile(p, &pass{epoch: epoch}, now)
+			g := p.groups["g"]
+			limit, streak := g.limiter.Limit(), g.streak
+			require.True(t, g.proving)
+			p.accept("g", &pass{epoch: epoch}, now)
+			require.True(t, g.proving)
+			require.Equal(t, limit, g.limiter.Limit())
+			p.refuse("g", &pass{epoch: epoch}, now, time.Hour)
+			require.Equal(t, limit, g.limiter.Limit())
+			require.Equal(t, streak, g.streak)
+			require.Equal(t, now.Add(time.Hour), g.openAt, "but it closes the group")
+		})
+	}
+}
