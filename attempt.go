@@ -194,7 +194,7 @@ func (t *trip) refused(ctx context.Context, e *Error, now time.Time) {
 	}
 	for _, g := range groups {
 		closed := wait
-		if g.whole && t.op.api == MoneyKit {
+		if g.whole && t.op.api.vendor() == MoneyKit {
 			closed = min(closed, longestWhole)
 		}
 		p.refuse(g.key, g.pass, now, closed)

@@ -1,8 +1,12 @@
 package duolink
 
 import (
+	"context"
+	"net/http"
 	"strconv"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -137,4 +141,95 @@ func TestAnswersFromBeforeARefusal(t *testing.T) {
 			require.Equal(t, now.Add(time.Hour), g.openAt, "but it closes the group")
 		})
 	}
+}
+
+// perLink are the operations that MoneyKit counts by link and by application. At the Plaid-compatible layer the access token is
+// the link.
+var perLink = map[string]func(ctx context.Context, c *Client, link string, opts ...CallOption) error{
+	"identity.get": func(ctx context.Context, c *Client, link string, opts ...CallOption) error {
+		_, err := c.Identity.Get(ctx, link, IdentityQuery{}, opts...)
+		return err
+	},
+	"identity.link": func(ctx context.Context, c *Client, link string, opts ...CallOption) error {
+		_, err := c.Identity.Link(ctx, link, opts...)
+		return err
+	},
+	"auth.numbers": func(ctx context.Context, c *Client, link string, opts ...CallOption) error {
+		_, err := c.Auth.Numbers(ctx, link, opts...)
+		return err
+	},
+	"auth.get": func(ctx context.Context, c *Client, link string, opts ...CallOption) error {
+		_, err := c.Auth.Get(ctx, AuthQuery{AccessToken: NewSecret(link)}, opts...)
+		return err
+	},
+}
+
+// eachPerLink runs a test in virtual time for each of them, with a client whose server is a function.
+func eachPerLink(t *testing.T, test func(t *testing.T, s *answerer, call func(link string, opts ...CallOption) error), opts ...Option) {
+	t.Helper()
+	for operation, call := range perLink {
+		t.Run(operation, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := &answerer{good: answers[operation], began: time.Now()}
+				c := clientOf(t, "http://127.0.0.1", operation, &http.Client{Transport: s}, opts...)
+				test(t, s, func(link string, opts ...CallOption) error { return call(t.Context(), c, link, opts...) })
+			})
+		})
+	}
+}
+
+// answerer is a server in memory, which answers at once, or after a while. It notes when requests come.
+type answerer struct {
+	good  string // the body of an answer that is good
+	began time.Time
+
+	mu    sync.Mutex
+	next  func(r *http.Request) *http.Response // nil, or where it returns nil: a good answer
+	delay time.Duration
+	at    []time.Duration
+}
+
+func (s *answerer) RoundTrip(r *http.Request) (*http.Response, error) {
+	s.mu.Lock()
+	s.at = append(s.at, time.Since(s.began))
+	answer, delay := s.next, s.delay
+	s.mu.Unlock()
+	if err := sleep(r.Context(), delay); err != nil {
+		return nil, err
+	}
+	if answer != nil {
+		if resp := answer(r); resp != nil {
+			return resp, nil
+		}
+	}
+	return reply(http.StatusOK, s.good), nil
+}
+
+// answering has the server answer otherwise from now on.
+func (s *answerer) answering(answer func(r *http.Request) *http.Response) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.next = answer
+}
+
+// refusing is a server that refuses everything.
+func refusing(retryAfter string) func(*http.Request) *http.Response {
+	return func(*http.Request) *http.Response {
+		return reply(http.StatusTooManyRequests, "{}", "Retry-After", retryAfter)
+	}
+}
+
+// An application is held back for a minute at most, whatever its links were told: its limits are per minute.
+func TestApplicationIsHeldForAMinute(t *testing.T) {
+	eachPerLink(t, func(t *testing.T, s *answerer, call func(string, ...CallOption) error) {
+		s.answering(refusing("3600"))
+		for i := range mostStrikes {
+			require.ErrorIs(t, call(strconv.Itoa(i)), ErrRateLimited)
+		}
+		s.answering(nil)
+		require.NoError(t, call("another", WithMaxWait(time.Hour)))
+		require.Equal(t, time.Minute, time.Since(s.began))
+		require.NoError(t, call("0", WithMaxWait(time.Hour)))
+		require.Equal(t, time.Hour, time.Since(s.began), "the link itself was told an hour")
+	})
 }
