@@ -190,7 +190,7 @@ func (t *trip) refused(ctx context.Context, e *Error, now time.Time) {
 		for _, g := range groups {
 			tries = max(tries, p.refusals(g.key)+1)
 		}
-		wait = backoff(t.retry, tries)
+		wait = backoff(t.client.config.retry, tries) // the group is not this call's alone, whatever its patience
 	}
 	for _, g := range groups {
 		closed := wait

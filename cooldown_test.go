@@ -233,3 +233,36 @@ func TestApplicationIsHeldForAMinute(t *testing.T) {
 		require.Equal(t, time.Hour, time.Since(s.began), "the link itself was told an hour")
 	})
 }
+
+// A server that refuses without saying for how long is asked less and less, by whoever calls: the wait of the group doubles with
+// each refusal that follows another, up to MaxBackoff, and what one caller would wait at most does not shorten it for the others.
+// On average that is half of MaxBackoff, so in ten minutes a probe goes out some eighty times.
+func TestRefusalsWithoutRetryAfter(t *testing.T) {
+	for name, opts := range map[string][]CallOption{
+		"patient": {WithMaxWait(time.Hour)}, "by default": nil, "for a second": {WithMaxWait(time.Second)},
+		"impatient": {WithMaxWait(0)}, "once": {WithoutRetry()},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				const callers, most = 50, 50 + 150 // those of the first instant, and nearly twice the average
+				s := &answerer{began: time.Now()}
+				s.answering(refusing(""))
+				c := clientOf(t, "http://127.0.0.1", "", &http.Client{Transport: s})
+				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+				defer cancel()
+				var wg sync.WaitGroup
+				for range callers {
+					wg.Go(func() {
+						for ctx.Err() == nil {
+							require.Error(t, calls["links.list"](ctx, c, opts...))
+							_ = sleep(ctx, time.Second/2)
+						}
+					})
+				}
+				wg.Wait()
+				t.Logf("%d callers, who call again and again for ten minutes: %d requests", callers, len(s.at))
+				require.Less(t, len(s.at), most)
+			})
+		})
+	}
+}
