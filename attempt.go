@@ -123,7 +123,7 @@ func (t *trip) admit(ctx context.Context) error {
 // open reports that none of the call's limit groups was closed since it was admitted.
 func (t *trip) open() bool {
 	now := time.Now()
-	return !slices.ContainsFunc(t.groups, func(g limitGroup) bool { return !t.client.pace.open(g.key, now) })
+	return !slices.ContainsFunc(t.groups, func(g limitGroup) bool { return !t.client.pace.open(g.key, g.pass, now) })
 }
 
 // notAdmitted is a call that would have to wait too long, or that was given up while it waited. After an attempt it is

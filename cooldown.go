@@ -133,11 +133,11 @@ func (p *pace) admit(ctx context.Context, key string, patience time.Duration, wa
 }
 
 // open reports that nothing of the group was refused since it let a request out.
-func (p *pace) open(key string, now time.Time) bool {
+func (p *pace) open(key string, admitted *pass, now time.Time) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if g := p.groups[key]; g != nil {
-		return !g.openAt.After(now)
+		return admitted.epoch == g.epoch
 	}
 	return !p.shutUntil(key).After(now)
 }

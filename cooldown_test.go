@@ -2,7 +2,9 @@ package duolink
 
 import (
 	"context"
+	"net"
 	"net/http"
+	"net/http/httptrace"
 	"strconv"
 	"sync"
 	"testing"
@@ -186,10 +188,14 @@ type answerer struct {
 	mu    sync.Mutex
 	next  func(r *http.Request) *http.Response // nil, or where it returns nil: a good answer
 	delay time.Duration
+	dial  time.Duration // until a request has its connection
 	at    []time.Duration
 }
 
 func (s *answerer) RoundTrip(r *http.Request) (*http.Response, error) {
+	if err := connected(r, s.dial); err != nil {
+		return nil, err
+	}
 	s.mu.Lock()
 	s.at = append(s.at, time.Since(s.began))
 	answer, delay := s.next, s.delay
@@ -203,6 +209,18 @@ func (s *answerer) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 	}
 	return reply(http.StatusOK, s.good), nil
+}
+
+// connected is what net/http tells of a connection: that it looks for one, and then that it has one, which may be too late.
+func connected(r *http.Request, after time.Duration) error {
+	trace := httptrace.ContextClientTrace(r.Context())
+	trace.GetConn("")
+	if err := sleep(r.Context(), after); err != nil {
+		return err
+	}
+	conn, _ := net.Pipe()
+	trace.GotConn(httptrace.GotConnInfo{Conn: conn})
+	return context.Cause(r.Context())
 }
 
 // answering has the server answer otherwise from now on.
@@ -262,6 +280,39 @@ func TestRefusalsWithoutRetryAfter(t *testing.T) {
 				wg.Wait()
 				t.Logf("%d callers, who call again and again for ten minutes: %d requests", callers, len(s.at))
 				require.Less(t, len(s.at), most)
+			})
+		})
+	}
+}
+
+// The probe goes alone also where others had the group's leave before the refusal, and were held up on their way: by a credential
+// that takes its time, or at their connection. They ask again.
+func TestNobodyPassesTheProbe(t *testing.T) {
+	for name, slow := range map[string]func(s *answerer, d time.Duration) []Option{
+		"a slow credential": func(_ *answerer, d time.Duration) []Option {
+			return []Option{WithSupermetrics(BearerTokenFunc(func(ctx context.Context) (string, error) { return testKey, sleep(ctx, d) }))}
+		},
+		"a slow connection": func(s *answerer, d time.Duration) []Option {
+			s.dial = d
+			return []Option{WithSupermetrics(BearerToken(testKey))}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				const callers = 20
+				s := &answerer{good: answers["links.list"], began: time.Now()}
+				c, err := New(append(slow(s, 3*time.Second), WithHTTPClient(&http.Client{Transport: s}))...)
+				require.NoError(t, err)
+				key := linksList.groups(c.auth[Supermetrics].identity())[0].key
+				time.AfterFunc(time.Second, func() { c.pace.refuse(key, free(), time.Now(), time.Second) })
+				var wg sync.WaitGroup
+				for range callers {
+					wg.Go(func() { require.NoError(t, calls["links.list"](t.Context(), c)) })
+				}
+				wg.Wait()
+				require.Len(t, s.at, callers)
+				require.Equal(t, 6*time.Second, s.at[0], "after 3 s it was held back, and began anew")
+				require.GreaterOrEqual(t, s.at[1], 9*time.Second, "it waits for the probe's answer, and takes its time as well")
 			})
 		})
 	}
