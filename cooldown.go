@@ -38,6 +38,7 @@ const (
 type pace struct {
 	mu      sync.Mutex
 	groups  map[string]*group
+	roomAt  int                   // how many of them are looked through for those that nobody waits for
 	shut    map[shutKey]time.Time // the closed groups that there was no room for, and when they open
 	sweepAt int                   // how many of them are looked through for those that have opened
 	counts  map[string]*tally
@@ -50,7 +51,7 @@ type shutKey [16]byte
 
 func newPace() *pace {
 	return &pace{
-		groups: map[string]*group{}, shut: map[shutKey]time.Time{}, sweepAt: mostGroups,
+		groups: map[string]*group{}, roomAt: mostGroups, shut: map[shutKey]time.Time{}, sweepAt: mostGroups,
 		counts: map[string]*tally{}, strikes: map[string]*strikes{},
 	}
 }
@@ -340,7 +341,7 @@ func (p *pace) refuse(key string, admitted *pass, now time.Time, wait time.Durat
 // makeRoom bounds what a group takes. Those that hold nobody up are forgotten: the next refusal makes them anew. Those that are
 // closed are a promise, so of them a hash and a time stay.
 func (p *pace) makeRoom(now time.Time) {
-	if len(p.groups) < mostGroups {
+	if len(p.groups) < p.roomAt {
 		return
 	}
 	for key, g := range p.groups {
@@ -352,6 +353,7 @@ func (p *pace) makeRoom(now time.Time) {
 		}
 		delete(p.groups, key)
 	}
+	p.roomAt = max(mostGroups, 2*len(p.groups))
 	if len(p.shut) < p.sweepAt {
 		return
 	}

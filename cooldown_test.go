@@ -317,3 +317,31 @@ func TestNobodyPassesTheProbe(t *testing.T) {
 		})
 	}
 }
+
+// A group that somebody waits for is never thrown out. Where all are such groups, they are not looked through again before there
+// are twice as many.
+func TestGroupsWithCallersStay(t *testing.T) {
+	p, now := newPace(), time.Now()
+	var groups []*group
+	for i := range mostGroups + 1 {
+		key := strconv.Itoa(i)
+		p.refuse(key, free(), now, time.Minute)
+		g, _, _ := p.enter(key, now)
+		groups = append(groups, g)
+	}
+	require.Equal(t, 2*mostGroups, p.roomAt)
+	require.Empty(t, p.shut)
+	for i, g := range groups {
+		require.Same(t, g, p.groups[strconv.Itoa(i)])
+		if i > 0 {
+			p.leave(g)
+		}
+	}
+	for i := range mostGroups {
+		p.refuse("later "+strconv.Itoa(i), free(), now, time.Minute)
+	}
+	require.Same(t, groups[0], p.groups["0"], "its caller still waits")
+	require.Less(t, len(p.groups), mostGroups, "the others have gone")
+	require.Equal(t, 2*mostGroups+1, len(p.groups)+len(p.shut), "but are still closed")
+	require.Equal(t, mostGroups, p.roomAt)
+}
