@@ -70,10 +70,10 @@ func TestHooksTellTheStory(t *testing.T) {
 	d := &diary{}
 	inBubble(t, nil, []Option{WithHooks(d.hooks()), WithRetry(Retry{MaxAttempts: 9})}, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
 		s.Script(
-			sandbox.Fault{Drop: sandbox.DropBefore, Delay: 2 * time.Second}, // on a new connection: net/http repeats by itself on others
+			sandbox.Fault{Drop: sandbox.DropBefore, Delay: 2 * time.Second},
 			unavailable(250*time.Millisecond, http.Header{}),
 			unavailable(time.Second, http.Header{"Retry-After": {"7"}}),
-			sandbox.Fault{Truncate: 20},
+			sandbox.Fault{Truncate: 20, Delay: 2 * time.Second}, // so that the pace after the 503 asks for no wait
 			sandbox.Fault{Stall: true},
 			sandbox.Fault{Status: 429, Header: http.Header{"Retry-After": {"20"}}}, // last: it is paced from then on
 			sandbox.Fault{Delay: 3 * time.Second},
@@ -109,7 +109,7 @@ func TestHooksTellTheStory(t *testing.T) {
 		require.Equal(t, r.RequestID, d.ends[6].RequestID)
 
 		// Durations, to the nanosecond.
-		for i, want := range []time.Duration{2 * time.Second, 250 * time.Millisecond, time.Second, 0, 30 * time.Second, 0, 3 * time.Second} {
+		for i, want := range []time.Duration{2 * time.Second, 250 * time.Millisecond, time.Second, 2 * time.Second, 30 * time.Second, 0, 3 * time.Second} {
 			require.Equal(t, want, d.ends[i].Duration, "attempt %d", i+1)
 		}
 		require.Zero(t, d.ends[0].Wait)

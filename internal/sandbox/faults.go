@@ -14,8 +14,8 @@ import (
 // Drop says when the connection breaks.
 type Drop int
 
-// When a connection breaks. On a connection that has served before, net/http itself repeats a GET when the connection ends
-// before the first byte of the answer: the client then makes one more request, which takes the next fault.
+// When a connection breaks. On a connection that has served before, a plain net/http client repeats a GET by itself when the
+// connection ends before the first byte of the answer: it makes one more request, which takes the next fault.
 const (
 	// DropNone keeps the connection.
 	DropNone Drop = iota
