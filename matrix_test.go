@@ -91,14 +91,14 @@ var matrixFaults = map[string]sandbox.Fault{
 // matrixRow is one operation on the sandbox.
 type matrixRow struct {
 	operation string // where it is not the row's name
-	call      func(context.Context, *Client) error
+	call      func(context.Context, *Client, ...CallOption) error
 	done      func(*sandbox.Sandbox) int // how often the server has really done it; nil for reads
 }
 
 var matrixRows = map[string]matrixRow{
 	"links.create": {
-		call: func(ctx context.Context, c *Client) error {
-			_, err := c.Links.Create(ctx, LinkCreate{DataSourceID: "GAWA", Description: "matrix"})
+		call: func(ctx context.Context, c *Client, opts ...CallOption) error {
+			_, err := c.Links.Create(ctx, LinkCreate{DataSourceID: "GAWA", Description: "matrix"}, opts...)
 			return err
 		},
 		done: func(s *sandbox.Sandbox) (n int) {
@@ -111,81 +111,81 @@ var matrixRows = map[string]matrixRow{
 		},
 	},
 	"links.update": {
-		call: func(ctx context.Context, c *Client) error {
-			_, err := c.Links.Update(ctx, sandbox.OpenLoginLinkID, LinkUpdate{Description: "matrix"})
+		call: func(ctx context.Context, c *Client, opts ...CallOption) error {
+			_, err := c.Links.Update(ctx, sandbox.OpenLoginLinkID, LinkUpdate{Description: "matrix"}, opts...)
 			return err
 		},
 		done: func(s *sandbox.Sandbox) int { return asBit(matrixLink(s).Description == "matrix") },
 	},
 	"links.close": {
-		call: func(ctx context.Context, c *Client) error {
-			_, err := c.Links.Close(ctx, sandbox.OpenLoginLinkID)
+		call: func(ctx context.Context, c *Client, opts ...CallOption) error {
+			_, err := c.Links.Close(ctx, sandbox.OpenLoginLinkID, opts...)
 			return err
 		},
 		done: func(s *sandbox.Sandbox) int { return asBit(matrixLink(s).Status == "CLOSED") },
 	},
 	"logins.revoke": {
-		call: func(ctx context.Context, c *Client) error {
-			_, err := c.Logins.Revoke(ctx, sandbox.LoginID)
+		call: func(ctx context.Context, c *Client, opts ...CallOption) error {
+			_, err := c.Logins.Revoke(ctx, sandbox.LoginID, opts...)
 			return err
 		},
 		done: func(s *sandbox.Sandbox) int { return asBit(s.Logins()[0].Revoked) },
 	},
 	"identity.refresh": {
-		call: func(ctx context.Context, c *Client) error {
-			_, err := c.Identity.Refresh(ctx, sandbox.LinkID, []Product{ProductIdentity})
+		call: func(ctx context.Context, c *Client, opts ...CallOption) error {
+			_, err := c.Identity.Refresh(ctx, sandbox.LinkID, []Product{ProductIdentity}, opts...)
 			return err
 		},
 		done: func(s *sandbox.Sandbox) int { return s.Refreshes(sandbox.LinkID) },
 	},
 	// The exchange goes ahead of a read with which nothing is wrong.
 	"auth.token": {
-		call: func(ctx context.Context, c *Client) error {
-			_, err := c.Identity.Link(ctx, sandbox.LinkID)
+		call: func(ctx context.Context, c *Client, opts ...CallOption) error {
+			_, err := c.Identity.Link(ctx, sandbox.LinkID, opts...)
 			return err
 		},
 		done: (*sandbox.Sandbox).TokensIssued,
 	},
-	"links.get": {call: func(ctx context.Context, c *Client) error {
-		_, err := c.Links.Get(ctx, sandbox.OpenLoginLinkID)
+	"links.get": {call: func(ctx context.Context, c *Client, opts ...CallOption) error {
+		_, err := c.Links.Get(ctx, sandbox.OpenLoginLinkID, opts...)
 		return err
 	}},
-	"links.list": {call: func(ctx context.Context, c *Client) error {
-		_, err := c.Links.List(ctx)
+	"links.list": {call: func(ctx context.Context, c *Client, opts ...CallOption) error {
+		_, err := c.Links.List(ctx, opts...)
 		return err
 	}},
-	"logins.get": {call: func(ctx context.Context, c *Client) error {
-		_, err := c.Logins.Get(ctx, sandbox.LoginID)
+	"logins.get": {call: func(ctx context.Context, c *Client, opts ...CallOption) error {
+		_, err := c.Logins.Get(ctx, sandbox.LoginID, opts...)
 		return err
 	}},
-	"logins.list": {call: func(ctx context.Context, c *Client) error {
-		_, err := c.Logins.List(ctx)
+	"logins.list": {call: func(ctx context.Context, c *Client, opts ...CallOption) error {
+		_, err := c.Logins.List(ctx, opts...)
 		return err
 	}},
-	"logins.accounts": {call: func(ctx context.Context, c *Client) error {
-		return last(c.Logins.Accounts(ctx, sandbox.LoginID, PageOptions{}))
+	"logins.accounts": {call: func(ctx context.Context, c *Client, opts ...CallOption) error {
+		return last(c.Logins.Accounts(ctx, sandbox.LoginID, PageOptions{}, opts...))
 	}},
-	"logins.list_accounts": {call: func(ctx context.Context, c *Client) error {
-		_, err := c.Logins.ListAccounts(ctx, AccountsQuery{DataSourceID: "GAWA"})
+	"logins.list_accounts": {call: func(ctx context.Context, c *Client, opts ...CallOption) error {
+		_, err := c.Logins.ListAccounts(ctx, AccountsQuery{DataSourceID: "GAWA"}, opts...)
 		return err
 	}},
-	"streamed": {operation: "logins.list_accounts", call: func(ctx context.Context, c *Client) error {
-		return last(c.Logins.EachAccount(ctx, AccountsQuery{DataSourceID: "GAWA"}))
+	"streamed": {operation: "logins.list_accounts", call: func(ctx context.Context, c *Client, opts ...CallOption) error {
+		return last(c.Logins.EachAccount(ctx, AccountsQuery{DataSourceID: "GAWA"}, opts...))
 	}},
-	"identity.get": {call: func(ctx context.Context, c *Client) error {
-		_, err := c.Identity.Get(ctx, sandbox.LinkID, IdentityQuery{})
+	"identity.get": {call: func(ctx context.Context, c *Client, opts ...CallOption) error {
+		_, err := c.Identity.Get(ctx, sandbox.LinkID, IdentityQuery{}, opts...)
 		return err
 	}},
-	"identity.link": {call: func(ctx context.Context, c *Client) error {
-		_, err := c.Identity.Link(ctx, sandbox.LinkID)
+	"identity.link": {call: func(ctx context.Context, c *Client, opts ...CallOption) error {
+		_, err := c.Identity.Link(ctx, sandbox.LinkID, opts...)
 		return err
 	}},
-	"auth.numbers": {call: func(ctx context.Context, c *Client) error {
-		_, err := c.Auth.Numbers(ctx, sandbox.LinkID)
+	"auth.numbers": {call: func(ctx context.Context, c *Client, opts ...CallOption) error {
+		_, err := c.Auth.Numbers(ctx, sandbox.LinkID, opts...)
 		return err
 	}},
-	"auth.get": {call: func(ctx context.Context, c *Client) error {
-		_, err := c.Auth.Get(ctx, AuthQuery{AccessToken: NewSecret(sandbox.AccessToken)})
+	"auth.get": {call: func(ctx context.Context, c *Client, opts ...CallOption) error {
+		_, err := c.Auth.Get(ctx, AuthQuery{AccessToken: NewSecret(sandbox.AccessToken)}, opts...)
 		return err
 	}},
 }
