@@ -3,6 +3,7 @@ package duolink
 import (
 	"cmp"
 	"context"
+	"errors"
 	"math"
 	"math/rand/v2"
 	"net/http"
@@ -127,7 +128,11 @@ func (t *trip) next(ctx context.Context, e *Error) (again bool) {
 	if e.RetryAfter > 0 {
 		t.wait, t.reason = e.RetryAfter, WaitRetryAfter
 	}
-	if !t.inTime(ctx, e, t.wait) || !t.client.budget.take(t.budgetKey(), time.Now()) {
+	if !t.inTime(ctx, e, t.wait) {
+		return false
+	}
+	// What net/http would have sent again by itself is not the server's trouble: most often it had no room for the request.
+	if !errors.Is(e, errSentAgain) && !t.client.budget.take(t.budgetKey(), time.Now()) {
 		return false
 	}
 	if t.reason == WaitRetryAfter { // after the promised time, and not all callers at the same instant

@@ -146,6 +146,7 @@ type sending struct {
 	dialed    bool  // and made one, or found out that it cannot
 	encrypts  bool  // and began to encrypt it
 	connected bool  // and had one that the request may use: bytes may have left
+	wrote     bool  // the header, at least into a buffer
 	stopped   error // why the client let the request go no further
 	handshake error // what a TLS handshake failed with
 }
@@ -168,6 +169,7 @@ func (s *sending) trace() *httptrace.ClientTrace {
 		TLSHandshakeStart: func() { s.note(func() { s.encrypts = true; s.run() }) },
 		TLSHandshakeDone:  func(_ tls.ConnectionState, err error) { s.note(func() { s.handshake = err }) },
 		GotConn:           s.gotConn,
+		WroteHeaders:      func() { s.note(func() { s.wrote = true }) },
 	}
 }
 
@@ -206,7 +208,7 @@ func (s *sending) getConn(string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.asked = true
-	if s.connected { // it has lost the one that it had, and would send the request again
+	if s.wrote { // it has lost the connection that it had, and would send the request again
 		s.stop(errSentAgain)
 	} else if s.queues {
 		s.halt()
@@ -234,16 +236,17 @@ func (s *sending) gotConn(info httptrace.GotConnInfo) {
 // handover is what a connection that was in use is given before it is closed.
 const handover = 10 * time.Millisecond
 
-// connect takes a connection, or says why the request must not use it.
+// connect takes a connection, or says why the request must not use it. A second one is fine where nothing was written to the first,
+// as where HTTP/2 finds its connection full.
 func (s *sending) connect(open bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
 	case s.stopped != nil:
 		return s.stopped
-	case s.connected:
+	case s.wrote:
 		return errSentAgain
-	case !open:
+	case !open && !s.connected:
 		return errGroupClosed
 	}
 	s.connected = true
