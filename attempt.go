@@ -166,6 +166,9 @@ func (t *trip) settle(ctx context.Context, e *Error) {
 	if e == nil {
 		c.budget.refund(t.budgetKey(), now)
 	}
+	if e != nil && e.Outcome != Unknown {
+		t.nothingWritten(e.Outcome)
+	}
 	t.unclear = t.unclear || e != nil && e.Outcome == Unknown
 	t.attemptEnds(ctx, e)
 }

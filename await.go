@@ -5,7 +5,6 @@ import (
 	"context"
 	"net/http"
 	"net/url"
-	"slices"
 	"time"
 )
 
@@ -46,14 +45,20 @@ func (s *LinksService) Await(ctx context.Context, linkID string, options AwaitOp
 		return nil, err
 	}
 	a, began := &awaiting{trip: t, grace: cmp.Or(options.Grace, grace)}, time.Now()
+	if t.response == nil {
+		t.response = &Response{}
+	}
+	with := t.inherit(t.response)
 	w := watching{patience: t.patience(), lapsed: a.pending}
 	w.see = func() (look, error) {
 		a.requests++
-		link, err := s.Get(ctx, linkID, append(slices.Clone(opts), WithoutRetry())...)
+		link, err := s.Get(ctx, linkID, with, WithoutRetry())
 		if err != nil {
 			return look{}, err
 		}
-		return a.judge(link), nil
+		seen := a.judge(link)
+		seen.promised = promised(t.response)
+		return seen, nil
 	}
 	w.tell = func(err error, next time.Duration) {
 		if options.Progress != nil {

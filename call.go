@@ -15,9 +15,17 @@ type CallOption func(*callOptions) error
 type callOptions struct {
 	token    authorizer
 	extra    http.Header
+	tenants  []string // names of those that select a tenant
 	maxWait  *time.Duration
 	once     bool
 	response *Response
+	write    *sharedWrite
+}
+
+// sharedWrite is what a run that callers share wants to know of a write that should not be sent twice.
+type sharedWrite struct {
+	commit   func() bool           // before its first byte may leave; if false, it must not
+	uncommit func(nothing Outcome) // it was not sent, or was rejected: nothing has happened
 }
 
 // WithToken sends this call with another bearer token, say another tenant's, over the same connections. The
@@ -32,6 +40,9 @@ func WithToken(token string) CallOption {
 
 // WithHeader adds a header to this call. Headers that this package sets itself, those that carry credentials, and
 // Idempotency-Key are refused: neither API knows that key, and net/http would silently resend a write that has it.
+//
+// It is for what does not say who calls, such as a trace id: callers share a run of a flow whatever
+// their headers, and those of the first caller are sent. What says who calls is [WithTenantHeader].
 func WithHeader(name, value string) CallOption {
 	name = http.CanonicalHeaderKey(name)
 	return func(o *callOptions) error {
@@ -46,6 +57,16 @@ func WithHeader(name, value string) CallOption {
 		}
 		o.extra.Add(name, value)
 		return nil
+	}
+}
+
+// WithTenantHeader is WithHeader for a header that says who calls, to a gateway that serves many
+// tenants. Only callers with the same values share a run of a flow.
+func WithTenantHeader(name, value string) CallOption {
+	add := WithHeader(name, value)
+	return func(o *callOptions) error {
+		o.tenants = append(o.tenants, http.CanonicalHeaderKey(name))
+		return add(o)
 	}
 }
 

@@ -46,6 +46,7 @@ var canaryPlain = map[string]string{
 	"User":                "ID",
 
 	// What may be logged.
+	"Abandoned":    "API Operation",
 	"Attempt":      "API Code Failure Operation RequestID Route",
 	"Cooldown":     "API Operation Route",
 	"Error":        "API Code Description DisplayMessage DocumentationURL LinkErrorCode Message Operation Outcome PlaidType ProductErrorCode RequestID SuggestedAction",

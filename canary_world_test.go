@@ -81,7 +81,9 @@ func (w *canaryWorld) client(t *testing.T, s situation, opts []Option) *Client {
 }
 
 func (w *canaryWorld) callOptions(response *Response) []CallOption {
-	opts := []CallOption{WithHeader("X-Trace", w.secretAt("header", ` & "a"`))}
+	opts := []CallOption{
+		WithHeader("X-Trace", w.secretAt("header", ` & "a"`)), WithTenantHeader("X-Tenant", w.secretAt("tenant", "")),
+	}
 	if response != nil {
 		opts = append(opts, WithResponse(response))
 	}
@@ -127,6 +129,7 @@ func (w *canaryWorld) hooks(s situation) Hooks {
 		Wait:         func(ctx context.Context, v Wait) { told("Wait", ctx, v) },
 		Cooldown:     func(ctx context.Context, v Cooldown) { told("Cooldown", ctx, v) },
 		TokenRenewal: func(ctx context.Context, v TokenRenewal) { told("TokenRenewal", ctx, v) },
+		Abandoned:    func(ctx context.Context, v Abandoned) { told("Abandoned", ctx, v) },
 	}
 }
 

@@ -70,8 +70,7 @@ type Client struct {
 
 	// What callers share while it is under way.
 	creates   *flights[marked, struct{}]
-	refreshes *flights[struct{}, RefreshProgress]
-	readings  *flights[[]byte, RefreshProgress]
+	refreshes *flights[*refreshResult, RefreshProgress]
 }
 
 // config is what the options write into.
@@ -104,9 +103,9 @@ func New(opts ...Option) (*Client, error) {
 		state:  &limitState{latest: map[API]RateLimit{}},
 
 		creates:   newFlights[marked, struct{}](),
-		refreshes: newFlights[struct{}, RefreshProgress](),
-		readings:  newFlights[[]byte, RefreshProgress](),
+		refreshes: newFlights[*refreshResult, RefreshProgress](),
 	}
+	c.refreshes.unattended = c.creates.unattended // so many of both together
 	if err := c.config.apply(opts); err != nil {
 		return nil, named(err, "", "new")
 	}

@@ -303,7 +303,7 @@ func TestNobodyPassesTheProbe(t *testing.T) {
 				s := &answerer{good: answers["links.list"], began: time.Now()}
 				c, err := New(append(slow(s, 3*time.Second), WithHTTPClient(&http.Client{Transport: s}))...)
 				require.NoError(t, err)
-				key := linksList.groups(c.auth[Supermetrics].identity())[0].key
+				key := groupsOf(c, linksList)[0].key
 				time.AfterFunc(time.Second, func() { c.pace.refuse(key, free(), time.Now(), time.Second) })
 				var wg sync.WaitGroup
 				for range callers {

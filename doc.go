@@ -58,9 +58,12 @@
 // the calls above, and every request of theirs keeps to the same rules; an error of one of their requests names that request's
 // operation, one of the flow its own.
 //
-// CreateOnce and the two refreshes are runs that callers share, with the call options of the first. A run does not know
-// its callers' deadlines: a caller whose context ends leaves it, at that time. When all have left, it ends, unless it has
-// sent what should not be sent twice. Then it goes on, for ten minutes at most, so that whoever calls again finds it.
+// CreateOnce and the two refreshes are runs that callers share, with the call options and headers
+// of the first; a header that selects a tenant is [WithTenantHeader], and separates them. A run
+// does not know its callers' deadlines: a caller whose context ends leaves it, at that time. When
+// all have left, it ends, and nothing is sent that had not been sent. If a write was sent, and may
+// have been carried out, it goes on, for ten minutes at most, so that whoever calls again finds it.
+// Of such runs a client has a hundred at most; [Hooks] are told of one that is ended unfinished.
 //
 // # What is never printed
 //

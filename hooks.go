@@ -12,13 +12,15 @@ import (
 // caller's. They are called on the goroutine of the call, and those of what serves many calls, a
 // token exchange or a shared flow, on one of its own: a panic there reaches one of the calls that
 // wait, or, of an exchange, the next one that asks for a token, and one that calls the same flow
-// would wait for itself. What they are told is what may be logged: no id, query, header or body.
+// would wait for itself. Abandoned is told when nobody waits: its panic is dropped. What they are
+// told is what may be logged: no id, query, header or body.
 type Hooks struct {
 	AttemptStart func(context.Context, Attempt) // Number, and Wait, are known
 	AttemptEnd   func(context.Context, Attempt)
 	Wait         func(context.Context, Wait)     // before it starts
 	Cooldown     func(context.Context, Cooldown) // a limit group was closed
 	TokenRenewal func(context.Context, TokenRenewal)
+	Abandoned    func(context.Context, Abandoned) // a flow was ended unfinished, long after its callers had left
 }
 
 // Attempt is one time that a request was sent.
@@ -73,6 +75,15 @@ type TokenRenewal struct {
 	Failure  string // "" for success
 }
 
+// Abandoned is a flow that was ended unfinished: it has sent a write, what came of that is not
+// known, and its callers had given up. Nobody came back for ten minutes, or too many other flows
+// were given up after it, or it would have had to send another write. The next call looks anew.
+type Abandoned struct {
+	API       API
+	Operation string        // such as "links.create_once"
+	After     time.Duration // since the last caller left
+}
+
 // WithHooks registers functions that are called for what the client does.
 func WithHooks(hooks Hooks) Option {
 	return func(cfg *config) error {
@@ -81,8 +92,9 @@ func WithHooks(hooks Hooks) Option {
 	}
 }
 
-// WithLogger has the client log: each attempt and renewal at debug level, each wait and cooldown as a warning. Without it
-// the client is silent. What is logged is what [Hooks] are told, and nothing else.
+// WithLogger has the client log: each attempt and renewal at debug level, each wait, cooldown and
+// abandoned flow as a warning. Without it the client is silent. What is logged is what [Hooks] are
+// told, and nothing else.
 func WithLogger(logger *slog.Logger) Option {
 	return func(cfg *config) error {
 		if logger == nil {
@@ -148,6 +160,17 @@ func (t *trip) coolsDown(ctx context.Context, d time.Duration) {
 	}
 	if h := t.client.config.hooks.Cooldown; h != nil {
 		h(ctx, Cooldown{API: t.op.api, Operation: t.op.name, Route: t.op.route, Duration: d})
+	}
+}
+
+// abandoned tells of a run that nobody waits for.
+func (t *trip) abandoned(ctx context.Context, after time.Duration) {
+	if l := t.client.config.logger; l != nil {
+		l.LogAttrs(ctx, slog.LevelWarn, "duolink: abandoned", slog.String("api", string(t.op.api)),
+			slog.String("operation", t.op.name), slog.Duration("after", after))
+	}
+	if h := t.client.config.hooks.Abandoned; h != nil {
+		h(ctx, Abandoned{API: t.op.api, Operation: t.op.name, After: after})
 	}
 }
 

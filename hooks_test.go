@@ -30,6 +30,7 @@ type diary struct {
 	waits    []Wait
 	cooling  []Cooldown
 	renewals []TokenRenewal
+	lost     []Abandoned
 }
 
 func (d *diary) hooks() Hooks {
@@ -49,7 +50,18 @@ func (d *diary) hooks() Hooks {
 		TokenRenewal: func(_ context.Context, r TokenRenewal) {
 			d.note(func() { d.renewals = append(d.renewals, r) }, "renewal: %d %s", r.Status, r.Failure)
 		},
+		Abandoned: func(_ context.Context, a Abandoned) {
+			d.note(func() { d.lost = append(d.lost, a) }, "abandoned %s after %v", a.Operation, a.After)
+		},
 	}
+}
+
+// abandoned is what was told so far of runs that nobody waited for.
+func (d *diary) abandoned() []Abandoned {
+	synctest.Wait()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Clone(d.lost)
 }
 
 func (d *diary) note(keep func(), format string, args ...any) {

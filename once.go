@@ -22,10 +22,11 @@ const mostListed = 1000
 // marker in the description when you update it, and use another for another link: of a second call, only what is named below is
 // compared.
 //
-// A marker that stands in a link of another data source, user or redirect is ErrConflict, and so is a list that is full (1,000
-// links): the link could be missing from it. Callers in one process share one run, which goes on where something was sent
-// and they have given up; two processes that begin at the same moment may each make a link, until the next call. After any
-// other error it can be called again.
+// A marker that stands in a link of another data source, user or redirect is ErrConflict, and so is
+// a list that is full (1,000 links): the link could be missing from it. Callers in one process
+// share one run, with the call options and headers of the first; it goes on if a link may have been
+// made and they have given up. Two processes that begin at the same moment may each make a link,
+// until the next call. After any other error it can be called again.
 func (s *LinksService) CreateOnce(ctx context.Context, link LinkCreate, marker string, opts ...CallOption) (*LoginLink, error) {
 	op := linksCreate
 	op.name = "links.create_once"
@@ -99,11 +100,14 @@ type once struct {
 	ref     string
 	trip    *trip
 	with    CallOption // on each request
+
+	response *Response // of the latest
 }
 
 // run looks, makes the link where there is none, and looks again where making it did not end clearly.
 func (o *once) run(ctx context.Context, f *flight[marked, struct{}]) (marked, error) {
-	o.with = o.trip.inherit(&f.response)
+	f.lost = o.trip.abandoned
+	o.with, o.response = o.trip.inherit(&f.response), &f.response
 	var unclear error
 	for attempt := 1; ; attempt++ {
 		link, err := o.find(ctx, unclear != nil)
@@ -115,8 +119,7 @@ func (o *once) run(ctx context.Context, f *flight[marked, struct{}]) (marked, er
 		case attempt > o.trip.retry.MaxAttempts || unclear != nil && o.trip.retry.MaxWait == 0:
 			return marked{}, unclear
 		}
-		f.commit()
-		made, err := o.service.Create(ctx, o.link, o.with)
+		made, err := o.service.Create(ctx, o.link, o.with, f.write())
 		if err == nil && unclear != nil { // the one before may have come about meanwhile
 			if link, err := o.look(ctx); err == nil && link != nil {
 				return found(link), nil
@@ -154,7 +157,7 @@ func (o *once) find(ctx context.Context, patient bool) (found *LoginLink, err er
 		switch {
 		case err == nil:
 			found = link
-			return look{over: link != nil || left <= 0, most: left}, nil
+			return look{over: link != nil || left <= 0, most: left, promised: promised(o.response)}, nil
 		case left <= 0:
 			return look{over: true, end: err}, nil
 		}

@@ -231,7 +231,7 @@ func (b *budgets) makeRoom(now time.Time) {
 }
 
 // budgetKey is whose budget a call draws on.
-func (t *trip) budgetKey() string { return string(t.op.api.vendor()) + " " + t.auth.identity() }
+func (t *trip) budgetKey() string { return string(t.op.api.vendor()) + " " + t.identity() }
 
 // backoff is full jitter under an exponential bound.
 func backoff(r Retry, attempts int) time.Duration {

@@ -13,7 +13,7 @@ import (
 // RefreshOptions changes how a refresh is waited for.
 type RefreshOptions struct {
 	// MaxAge: data that is no older, by the server's clock, is returned as it is, and nothing is refreshed or billed. With 0
-	// there is a refresh each time.
+	// there is a refresh each time. One that is under way for another caller is waited for.
 	MaxAge time.Duration
 	// Timeout is how long to wait; default 10 minutes. The context may end the wait before. No refresh is watched for longer than
 	// an hour.
@@ -36,15 +36,22 @@ const defaultRefreshTimeout = 10 * time.Minute
 
 // RefreshAndGet refreshes the identity of a link, waits until that is done, and reads it: once, whatever the wait. It looks at
 // the link meanwhile, never at the identity, compares the server's times with each other alone, and asks for the refresh
-// once. Callers who want it of the same link with the same credential at the same time share one refresh, and those who
-// want the same accounts, with the same MaxAge, one reading, of which each has a copy. Timeout and Progress are each caller's
-// own; of the call options, the first one's hold.
+// once.
 //
-// It ends at once where waiting is of no use: ErrDeleted, ErrForbidden, ErrRateLimited (a second refresh within a day), ErrLinkState
-// with a LinkErrorCode that does not pass by itself, ErrUnavailable where the bank cannot be asked now, and ErrRefreshFailed with the
-// ProductErrorCode; one that passes by itself has half a minute to do so. ErrRefreshPending is the end of Timeout or of the
-// context. This client watches the refresh for ten minutes more then: ask it again, with a MaxAge, and it is not paid for
-// twice. Another process knows nothing of it.
+// Callers who want it of the same link with the same credential, as the same tenant, at the same
+// time share one refresh. Whoever joins it when it has begun waits for it, also if older data would
+// do, but has that if the refresh fails. Those who want the same accounts share one reading, of
+// which each has a copy. MaxAge, Timeout and Progress are each caller's own; of the call options,
+// the first one's hold, and its headers are sent.
+//
+// It ends at once where waiting is of no use: ErrDeleted, ErrForbidden, ErrRateLimited (a second
+// refresh within a day), ErrLinkState with a LinkErrorCode that does not pass by itself,
+// ErrUnavailable where the bank cannot be asked now, and ErrRefreshFailed with the
+// ProductErrorCode; one that passes by itself has half a minute to do so. ErrRefreshPending is the
+// end of Timeout or of the context, or a server that asks for a longer pause than WithMaxWait
+// allows. Its Outcome is NotSent or Rejected if no refresh has begun and none will. Otherwise this
+// client watches the refresh for ten minutes more: ask it again, with a MaxAge, and it is not paid
+// for twice. Another process knows nothing of it.
 func (s *IdentityService) RefreshAndGet(ctx context.Context, linkID string, query IdentityQuery, options RefreshOptions, opts ...CallOption) (*Identity, error) {
 	op := identityGet.on(linkID)
 	op.name, op.query, op.invalid, op.private = "identity.refresh_and_get", query, checkAccountIDs(query.AccountIDs), query.AccountIDs
@@ -67,7 +74,7 @@ func (s *AuthService) RefreshAndNumbers(ctx context.Context, linkID string, opti
 	return refreshAndRead(ctx, r, bare[AccountNumbers], opts)
 }
 
-// fetching is one run of a flow: it joins the refresh, and reads what has come.
+// fetching is one call of a flow.
 type fetching struct {
 	client  *Client
 	op      operation // the reading, under the flow's name
@@ -75,7 +82,19 @@ type fetching struct {
 	options RefreshOptions
 	read    func(context.Context, CallOption) error
 	trip    *trip // never sent: it knows the options
-	tenant  string
+}
+
+// refreshResult is what a run has done, or has seen before it failed.
+type refreshResult struct {
+	refreshed bool
+	known     bool          // how old the data is that was not refreshed
+	age       time.Duration // that
+	readings  *flights[[]byte, struct{}]
+}
+
+// serves reports whether that is enough for a caller.
+func (r *refreshResult) serves(maxAge time.Duration) bool {
+	return r != nil && (r.refreshed || r.known && maxAge > 0 && r.age <= maxAge)
 }
 
 // refreshAndRead is the flow: check, share a run, and decode for each caller what the run has brought.
@@ -90,72 +109,71 @@ func refreshAndRead[T any](ctx context.Context, r *fetching, answer func(*jx.Dec
 	r.trip = t
 	ctx, cancel := context.WithTimeout(ctx, cmp.Or(r.options.Timeout, defaultRefreshTimeout))
 	defer cancel()
-	if r.tenant, err = t.tenant(ctx); err != nil {
-		return nil, err
-	}
-	if err := ctx.Err(); err != nil {
-		e := t.refreshPending(err, "")
-		e.Outcome = NotSent
-		return nil, e
-	}
-	f, err := r.client.readings.join(ctx, shared(r.tenant, t.url, r.options.MaxAge.String()), r.run, r.options.Progress)
+	tenant, err := t.tenant(ctx)
 	if err != nil {
-		return nil, t.landed(&Response{}, t.refreshPending(err, ""))
-	}
-	if err := t.landed(&f.response, f.err); err != nil {
 		return nil, err
 	}
-	return read(f.result, answer)
-}
-
-// run returns the body of the answer, for each caller to decode. Who gives up leaves the reading; the refresh goes on.
-func (r *fetching) run(ctx context.Context, f *flight[[]byte, RefreshProgress]) ([]byte, error) {
-	if err := r.refresh(ctx, f); err != nil {
-		return nil, err
-	}
-	err := r.read(ctx, r.trip.inherit(&f.response))
-	return f.response.Body(), err
-}
-
-// refresh joins the refresh of the link's product, unless the data is fresh enough without.
-func (r *fetching) refresh(ctx context.Context, f *flight[[]byte, RefreshProgress]) error {
-	if r.options.MaxAge > 0 {
-		if fresh, err := r.fresh(ctx, &f.response); fresh || err != nil {
-			return err
+	for {
+		body, again, err := r.fetch(ctx, shared(tenant, r.op.args[0], string(r.product)))
+		switch {
+		case again:
+		case err != nil:
+			return nil, err
+		default:
+			return read(body, answer)
 		}
 	}
-	one, err := r.client.refreshes.join(ctx, shared(r.tenant, r.op.args[0], string(r.product)), r.begin, f.tell)
-	if err != nil { // nobody waits for this run any more; the refresh may go on
-		return r.trip.refreshPending(err, "")
-	}
-	f.response = one.response
-	return one.err
 }
 
-// fresh compares two of the server's times. Where the answer has no Date, the age is not known, and where the link is deleted,
-// there is nothing to read.
-func (r *fetching) fresh(ctx context.Context, response *Response) (bool, error) {
-	link, err := r.client.Identity.Link(ctx, r.op.args[0], r.trip.inherit(response))
+// fetch joins the run that refreshes the link's product, and then the reading of those who have
+// joined it. It is to be called again if the run was content with data that is too old for this
+// caller. Each run serves the caller who began it at least, so of a number of callers nobody waits
+// for more runs than there are callers.
+func (r *fetching) fetch(ctx context.Context, key flightKey) (body []byte, again bool, err error) {
+	f, err := r.client.refreshes.hold(ctx, key, r.run, r.options.Progress)
 	if err != nil {
-		return false, err
+		return nil, false, r.leftEarly(f, err)
 	}
-	refreshed := link.Products[r.product].RefreshedAt
-	date, err := http.ParseTime(response.Header().Get("Date"))
-	if err != nil || refreshed.IsZero() || link.State == LinkDeleted {
-		return false, nil //nolint:nilerr // a Date that cannot be read is none
+	defer f.leave()
+	switch {
+	case f.result.serves(r.options.MaxAge):
+	case f.err != nil:
+		return nil, false, r.trip.landed(&f.response, f.err)
+	default:
+		return nil, true, nil
 	}
-	return date.Sub(refreshed.Time) <= r.options.MaxAge, nil
+	// Nobody leaves a reading that has ended, so that those who are slow find it: it goes with the
+	// run.
+	g, err := f.result.readings.hold(ctx, shared("", r.trip.url), r.readOnce, nil)
+	if err != nil {
+		return nil, false, r.leftEarly(f, err)
+	}
+	return g.result, false, r.trip.landed(&g.response, g.err)
+}
+
+// leftEarly is the error of a caller who has given up.
+func (r *fetching) leftEarly(f *flight[*refreshResult, RefreshProgress], ended error) error {
+	e := r.trip.refreshPending(ended, "")
+	e.Outcome = f.outcome()
+	return r.trip.landed(&Response{}, e)
+}
+
+// readOnce returns the body of the answer, for each caller to decode.
+func (r *fetching) readOnce(ctx context.Context, f *flight[[]byte, struct{}]) ([]byte, error) {
+	err := r.read(ctx, r.trip.inherit(&f.response))
+	return f.response.Body(), err
 }
 
 // refreshing is one run of a refresh: it looks at the link, asks for the refresh, and looks until it is done.
 type refreshing struct {
 	*fetching
-	flight *flight[struct{}, RefreshProgress]
+	flight *flight[*refreshResult, RefreshProgress]
 	with   CallOption // on each request
 
 	began    time.Time
 	before   ProductStatus // of the product, before the refresh
 	now      ProductStatus // as last seen
+	next     time.Time     // no look before, as the server asks
 	requests int
 	unclear  error     // the refresh may not have reached the server
 	failing  time.Time // since when there is trouble that may pass
@@ -164,44 +182,75 @@ type refreshing struct {
 // longestRefresh is how long a refresh is watched at most, also for callers who keep coming.
 const longestRefresh = time.Hour
 
-// begin is the run that callers of the same link share.
-func (r *fetching) begin(ctx context.Context, f *flight[struct{}, RefreshProgress]) (none struct{}, err error) {
+// run is what callers share who want the same product of the same link. Its first look decides
+// whether there is a refresh: nobody else asks for one meanwhile, so the look is not behind the
+// times.
+func (r *fetching) run(ctx context.Context, f *flight[*refreshResult, RefreshProgress]) (*refreshResult, error) {
+	f.lost = r.trip.abandoned
 	ctx, cancel := context.WithTimeout(ctx, longestRefresh)
 	defer cancel()
 	run := &refreshing{fetching: r, flight: f, with: r.trip.inherit(&f.response), began: time.Now()}
 	link, err := run.look(ctx)
 	if err != nil {
-		return none, err
+		return nil, err
 	}
 	run.before = link.Products[r.product]
-	if err := run.hopeless(link); err != nil {
-		return none, err
+	run.now = run.before
+	did := &refreshResult{readings: newFlights[[]byte, struct{}]()}
+	if did.age, did.known = run.age(link); did.serves(r.options.MaxAge) {
+		return did, nil
 	}
-	return none, run.refresh(ctx)
+	if err = run.hopeless(link); err == nil {
+		err = run.refresh(ctx)
+	}
+	did.refreshed = err == nil
+	did.age += time.Since(run.began)
+	return did, err
+}
+
+// age compares two of the server's times. Where the answer has no Date, the age is not known, and
+// where the link is deleted, there is nothing to read.
+func (r *refreshing) age(link *BankLink) (age time.Duration, known bool) {
+	date, err := http.ParseTime(r.flight.response.Header().Get("Date"))
+	if err != nil || r.now.RefreshedAt.IsZero() || link.State == LinkDeleted {
+		return 0, false
+	}
+	return date.Sub(r.now.RefreshedAt.Time), true
 }
 
 func (r *refreshing) look(ctx context.Context, opts ...CallOption) (*BankLink, error) {
 	r.requests++
-	return r.client.Identity.Link(ctx, r.op.args[0], append([]CallOption{r.with}, opts...)...)
+	link, err := r.client.Identity.Link(ctx, r.op.args[0], append([]CallOption{r.with}, opts...)...)
+	r.heed()
+	return link, err
+}
+
+// heed keeps in mind how long the latest answer asks to wait before the next look.
+func (r *refreshing) heed() {
+	if next := time.Now().Add(promised(&r.flight.response)); next.After(r.next) {
+		r.next = next
+	}
 }
 
 // refresh asks for the refresh, once, and waits until it is done.
 func (r *refreshing) refresh(ctx context.Context) error {
-	r.flight.commit()
-	_, err := r.client.Identity.Refresh(ctx, r.op.args[0], []Product{r.product}, r.with)
+	_, err := r.client.Identity.Refresh(ctx, r.op.args[0], []Product{r.product}, r.with, r.flight.write())
+	r.heed()
 	if err != nil {
 		if e, ok := errors.AsType[*Error](err); !ok || e.Outcome != Unknown || e.Operation != identityRefresh.name {
 			return err
 		}
 		r.unclear, r.failing = err, time.Now() // it may be under way all the same: the link will show it
 	}
-	w := watching{patience: r.trip.patience(), lapsed: r.trip.refreshPending}
+	w := watching{patience: r.trip.patience(), pause: time.Until(r.next), lapsed: r.trip.refreshPending}
 	w.see = func() (look, error) {
 		link, err := r.look(ctx, WithoutRetry())
 		if err != nil {
 			return look{}, err
 		}
-		return r.judge(link), nil
+		seen := r.judge(link)
+		seen.promised = time.Until(r.next)
+		return seen, nil
 	}
 	w.tell = func(err error, next time.Duration) {
 		r.flight.tell(RefreshProgress{r.product, r.now, err, r.requests, time.Since(r.began), next})

@@ -192,7 +192,7 @@ func (t *trip) prepare(opts []CallOption) error {
 	if t.auth == nil {
 		return &Error{kind: ErrNotConfigured, Outcome: NotSent, Message: "the client has no credential for this API"}
 	}
-	t.groups = t.op.groups(t.auth.identity())
+	t.groups = t.op.groups(t.identity())
 	return t.encode()
 }
 

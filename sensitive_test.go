@@ -428,7 +428,9 @@ func TestClientNeverPrints(t *testing.T) {
 
 func TestCallOptionsNeverPrint(t *testing.T) {
 	var o callOptions
-	for _, opt := range []CallOption{WithToken(canaryTenant), WithHeader("X-Trace", "t"), WithResponse(&Response{}), WithoutRetry()} {
+	for _, opt := range []CallOption{
+		WithToken(canaryTenant), WithHeader("X-Trace", "t"), WithTenantHeader("X-Tenant", "t"), WithResponse(&Response{}), WithoutRetry(),
+	} {
 		require.NoError(t, opt(&o))
 	}
 	discreet(t, "call options", o, canaries...)

@@ -36,6 +36,7 @@ var (
 	errNoAnswer     = errors.New("the transport returned neither an answer nor an error")
 	errSentAgain    = errors.New("net/http was about to send the request a second time")
 	errGroupClosed  = errors.New("the limit group was closed while the request waited for a connection")
+	errNobodyWaits  = fmt.Errorf("everybody who waited has given up: %w", context.Canceled)
 	errAttemptEnded = fmt.Errorf("the attempt took too long: %w", context.DeadlineExceeded)
 )
 
@@ -56,6 +57,7 @@ func (tr *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		if err == nil || !t.sending.held(err) {
 			return resp, err
 		}
+		t.nothingWritten(NotSent)
 		t.releasePasses()
 		if err := t.readyAgain(req); err != nil {
 			t.notReady = err
@@ -67,6 +69,11 @@ func (tr *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 // send puts the request on the wire, once.
 func (tr *transport) send(t *trip, req *http.Request) (*http.Response, error) {
 	s := t.sending
+	if !s.plain && !t.mayWrite() { // of such a transport nobody knows when the first byte leaves
+		s.note(func() { s.stop(errNobodyWaits) })
+		s.end()
+		return nil, errNobodyWaits
+	}
 	s.note(s.run) // until net/http tells more
 	out := req.WithContext(httptrace.WithClientTrace(s.ctx, s.trace()))
 	out.Body, out.GetBody = nil, nil // with GetBody, net/http would send the body again
@@ -115,6 +122,16 @@ func (t *trip) readyAgain(req *http.Request) error {
 		req.Header["Cookie"] = cookies
 	}
 	return nil
+}
+
+// mayWrite asks the run that the call belongs to whether somebody still waits for what is sent now.
+func (t *trip) mayWrite() bool { return t.write == nil || t.write.commit() }
+
+// nothingWritten tells that run that nothing has come of it.
+func (t *trip) nothingWritten(outcome Outcome) {
+	if t.write != nil {
+		t.write.uncommit(outcome)
+	}
 }
 
 // timedBody ends an attempt's time with its body.
@@ -248,6 +265,8 @@ func (s *sending) connect(open bool) error {
 		return errSentAgain
 	case !open && !s.connected:
 		return errGroupClosed
+	case s.plain && !s.trip.mayWrite():
+		return errNobodyWaits
 	}
 	s.connected = true
 	s.halt()
@@ -278,7 +297,7 @@ func (s *sending) held(err error) bool {
 // cause is why the client itself ended the request, or the error that came of it.
 func (s *sending) cause(err error) error {
 	switch own := context.Cause(s.ctx); own {
-	case errSentAgain, errGroupClosed, errAttemptEnded:
+	case errSentAgain, errGroupClosed, errNobodyWaits, errAttemptEnded:
 		return own
 	}
 	return err
@@ -290,7 +309,7 @@ func (s *sending) cause(err error) error {
 func (s *sending) nothingLeft(err error) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.asked && !s.connected && (s.plain || s.stopped != nil || isDialError(err))
+	return !s.connected && (s.stopped != nil || s.asked && (s.plain || isDialError(err)))
 }
 
 // isDialError reports that an error says of itself that there was no connection.

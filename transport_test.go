@@ -135,6 +135,13 @@ func TestTransportsThatAnswerOddly(t *testing.T) {
 
 const answerTime = 10 * time.Millisecond
 
+// groupsOf are the limit groups of an operation with the client's own credential.
+func groupsOf(c *Client, op operation) []limitGroup {
+	t := newTrip(c, op)
+	t.auth = c.auth[op.api.vendor()]
+	return op.groups(t.identity())
+}
+
 // slowDials is a server on pipes whose connections come about one after the other, a second apart.
 type slowDials struct {
 	http.Transport
@@ -217,7 +224,7 @@ func TestGateAtTheConnectionOpens(t *testing.T) {
 			WithHooks(Hooks{Wait: func(_ context.Context, w Wait) { waits = append(waits, w) }}))
 		began := time.Now()
 		time.AfterFunc(500*time.Millisecond, func() {
-			c.pace.refuse(linksList.groups(c.auth[Supermetrics].identity())[0].key, &pass{}, time.Now(), 10*time.Second)
+			c.pace.refuse(groupsOf(c, linksList)[0].key, &pass{}, time.Now(), 10*time.Second)
 		})
 		var r Response
 		_, err := c.Links.List(t.Context(), WithoutRetry(), WithResponse(&r))

@@ -36,6 +36,7 @@ type watching struct {
 	tell     func(err error, next time.Duration)   // after each look that does not end the wait
 	lapsed   func(ended error, more string) *Error // the error where the wait ends before what was waited for has
 	patience time.Duration                         // the longest wait that a server may ask for
+	pause    time.Duration                         // what the answer before the first look asks for
 
 	spacing spacing
 	renewed bool // the token was refused, and nothing has been seen since
@@ -46,11 +47,26 @@ type look struct {
 	over bool          // the wait has ended
 	end  error         // and how, if not well
 	most time.Duration // how long to wait at most for the next look, if not 0
+
+	promised time.Duration // how long the server asks to wait at least, although all is well
+}
+
+// promised is what an answer that is good asks for.
+func promised(r *Response) time.Duration {
+	if r.Status/100 != 2 {
+		return 0
+	}
+	return retryAfter(r.Header(), time.Now())
 }
 
 // watch looks until it is over, or a look fails in a way that no time cures. A look that fails in a way that passes (a 502, a 429) is
 // made again later.
 func (w *watching) watch(ctx context.Context) error {
+	if w.pause > 0 {
+		if ended := w.wait(ctx, look{promised: w.pause}, nil); ended != nil {
+			return ended
+		}
+	}
 	for {
 		seen, err := w.see()
 		switch {
@@ -63,24 +79,32 @@ func (w *watching) watch(ctx context.Context) error {
 		}
 		failed, _ := errors.AsType[*Error](err)
 		w.renewed = failed != nil && (w.renewed || failed.renewable)
-		wait, promised := w.spacing.next(), time.Duration(0)
-		if seen.most > 0 {
-			wait = min(wait, seen.most)
-		}
 		if failed != nil {
-			promised = failed.RetryAfter
+			seen.promised = failed.RetryAfter
 		}
-		if promised > w.patience {
-			return w.tooLong(nil, err, promised)
-		}
-		if wait = fitted(ctx, wait, promised); wait == 0 {
-			return w.tooLong(context.DeadlineExceeded, err, promised)
-		}
-		w.tell(err, wait)
-		if ended := sleep(ctx, wait); ended != nil {
-			return w.lapse(ended, err)
+		if ended := w.wait(ctx, seen, err); ended != nil {
+			return ended
 		}
 	}
+}
+
+// wait lets the time to the next look pass, and returns an error if it cannot.
+func (w *watching) wait(ctx context.Context, seen look, err error) error {
+	wait := w.spacing.next()
+	if seen.most > 0 {
+		wait = min(wait, seen.most)
+	}
+	if seen.promised > w.patience {
+		return w.tooLong(nil, err, seen.promised)
+	}
+	if wait = fitted(ctx, wait, seen.promised); wait == 0 {
+		return w.tooLong(context.DeadlineExceeded, err, seen.promised)
+	}
+	w.tell(err, wait)
+	if ended := sleep(ctx, wait); ended != nil {
+		return w.lapse(ended, err)
+	}
+	return nil
 }
 
 // fitted fits a wait into the context's time, or returns 0 where none does: a promise to the server is kept or not started;
