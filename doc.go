@@ -42,9 +42,16 @@
 // failed is not tried again for a second, or, where it keeps failing, for up to half a minute:
 // whoever has no good token gets its error meanwhile.
 //
-// A 429 closes its limit group, all of Supermetrics or one operation on one MoneyKit link, for every caller of the
-// credential until the time that the server gave. Those who cannot wait so long get [ErrRateLimited] at once, with the Outcome
-// [NotSent]. When the time has come, one request goes ahead as a probe, and the others follow at a rate that adapts.
+// A 429, or a 5xx with Retry-After, closes its limit group for every caller of the credential until
+// the time that the server gave. A group is what the vendor counts together: at Supermetrics a
+// credential, and the queries to one data source; at MoneyKit an operation on one link, a refresh
+// per link and product, and, when it refuses link after link, the operation. Those who cannot wait
+// so long get [ErrRateLimited] at once, with the Outcome [NotSent]. When the time has come, one
+// request goes ahead as a probe, and the others follow at a rate that adapts.
+//
+// One attempt is one request on the wire: what net/http would send again by itself is stopped before
+// a byte leaves, and repeated or not by these rules. A request that waits for a connection looks
+// again when it has one, whether its group was closed meanwhile.
 //
 // [WithLogger], [WithHooks] and [Response] tell what happens meanwhile.
 //
