@@ -38,15 +38,16 @@ func (p peer) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// caller's end tells the other that it is closed, also one that does not read.
+// callersEnd tells the other end that it is closed, also one that does not read.
 type callersEnd struct {
 	net.Conn
-	close func()
+	tell func()
 }
 
 func (c callersEnd) Close() error {
-	c.close()
-	return c.Conn.Close()
+	err := c.Conn.Close()
+	c.tell()
+	return err
 }
 
 func newPipes(serve func(peer)) *pipes {
@@ -221,6 +222,21 @@ func inSlowBubble(t *testing.T, server slowServer, operation string, test func(t
 		}()
 		test(t, clientOf(t, base, operation, &http.Client{Transport: &p.Transport}, WithRetry(Retry{MaxAttempts: 3})))
 	})
+}
+
+// Whoever is told that the other end is closed finds it closed. If it were told earlier, a server could hang up on a client that
+// still reads, and what breaks off then is the answer, not the caller's patience.
+func TestPeerIsGoneWhenItIsToldSo(t *testing.T) {
+	client, server := net.Pipe()
+	defer func() { require.NoError(t, server.Close()) }()
+	require.NoError(t, client.SetReadDeadline(time.Unix(0, 0))) // reading would wait
+	told := false
+	require.NoError(t, callersEnd{client, func() {
+		told = true
+		_, err := client.Read(make([]byte, 1))
+		require.ErrorIs(t, err, io.ErrClosedPipe)
+	}}.Close())
+	require.True(t, told)
 }
 
 // Whatever a server is slow at, an attempt ends at its timeout, to the nanosecond.

@@ -129,8 +129,9 @@ type trackedConn struct {
 }
 
 func (c *trackedConn) Close() error {
+	err := c.Conn.Close()
 	c.forget()
-	return c.Conn.Close()
+	return err
 }
 
 // pipeListener hands the server's ends of the pipes to the server.

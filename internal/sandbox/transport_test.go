@@ -249,6 +249,21 @@ func TestManyGoroutines(t *testing.T) {
 	})
 }
 
+// A connection that is forgotten is closed: else Close could return while it is still open.
+func TestForgottenConnectionIsClosed(t *testing.T) {
+	client, server := net.Pipe()
+	defer func() { require.NoError(t, server.Close()) }()
+	require.NoError(t, client.SetReadDeadline(time.Unix(0, 0))) // reading would wait
+	forgotten := false
+	conn := &trackedConn{client, func() {
+		forgotten = true
+		_, err := client.Read(make([]byte, 1))
+		require.ErrorIs(t, err, io.ErrClosedPipe)
+	}}
+	require.NoError(t, conn.Close())
+	require.True(t, forgotten)
+}
+
 func TestConnectionsAreKept(t *testing.T) {
 	inBubble(t, func(t *testing.T, r rig, transport *Transport) {
 		var reused bool
