@@ -166,7 +166,7 @@ func quotations() (all []situation) {
 		// What it was asked comes back as the request's id, of an answer that is good.
 		all = append(all, situation{name: "as the request id, " + name, answer: func(a asked) (*http.Response, error) {
 			parts := slices.DeleteFunc(a.parts(), func(s string) bool { return len(s) > 128 })
-			id := form(parts[a.w.requests%len(parts)])
+			id := form(parts[a.nth%len(parts)])
 			body := `{"request_id":` + mustJSON(id) + `,"meta":{"request_id":` + mustJSON(id) + `},` + a.w.answerTo(a, false)[1:]
 			return reply(200, body, "X-Request-Id", id), nil
 		}})
@@ -240,7 +240,7 @@ func (a asked) part(place string) string {
 	if len(short) == 0 {
 		return ""
 	}
-	return short[(a.w.requests+len(place))%len(short)]
+	return short[(a.nth+len(place))%len(short)]
 }
 
 // brokenAnswers are good ones that went wrong on the way, redirects, and waits.
