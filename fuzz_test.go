@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/go-faster/jx"
@@ -32,22 +33,42 @@ func seedFiles(f *testing.F, pattern string, add func(body []byte)) {
 	}
 }
 
+// lookalikes are texts that do not have a mark in them, and look as if they had when they are printed: with a character before
+// the rest of the mark whose escape may end in its first letter, as \x1a ends in an a, or with a letter that becomes another's
+// small one. A mark is fit to be searched for if none of them is found.
+func lookalikes(mark string) (all []string) {
+	for r := range rune(0x100) {
+		if !unicode.IsPrint(r) {
+			all = append(all, string(r)+mark[1:])
+		}
+	}
+	for _, r := range "\u0130\u212a" { // a capital i with a dot, and the sign of the kelvin
+		if small := string(unicode.ToLower(r)); strings.Contains(mark, small) {
+			all = append(all, strings.ReplaceAll(mark, small, string(r)))
+		}
+	}
+	return all
+}
+
 // The body of an error, whatever it is, gives a typed error of one short line without the secret that it quotes.
 func FuzzErrorBody(f *testing.F) {
-	const secret = "api_canary_4f0c2a7e"
+	const secret, id = "secret_canary_4f0c2a7e", "link_canary_1"
+	for _, text := range slices.Concat(lookalikes(secret), lookalikes(id)) {
+		f.Add(uint16(422), []byte(mustJSON(map[string]string{"message": text})))
+	}
 	seedFiles(f, "errors/*", func(body []byte) { f.Add(uint16(404), body) })
 	f.Add(uint16(400), []byte(`{"error":{"code":"`+secret+`","message":"`+secret+`"}}`))
 	f.Add(uint16(200), []byte(`{"error_type":"ITEM_ERROR","error_code":"`+secret+`"}`))
 	c, err := New(WithSupermetrics(BearerToken(secret)))
 	require.NoError(f, err)
 	f.Fuzz(func(t *testing.T, status uint16, body []byte) {
-		tr := newTrip(c, linksGet.on("dsll_canary_1"))
+		tr := newTrip(c, linksGet.on(id))
 		tr.status, tr.body, tr.head = int(status%400)+200, body, http.Header{}
 		e := tr.refusal(tr.status, body)
 		require.NotNil(t, e.kind)
 		for _, form := range []string{e.Error(), fmt.Sprintf("%+v %#v", e, *e), e.LogValue().String()} {
 			require.NotContains(t, strings.ToLower(form), secret)
-			require.NotContains(t, form, "dsll_canary_1")
+			require.NotContains(t, form, id)
 		}
 		require.NotContains(t, e.Error(), "\n")
 		require.Less(t, len(e.Error()), 700)
@@ -181,16 +202,16 @@ func FuzzDecimal(f *testing.F) {
 
 // An id is one segment of the path, to the letter, or it is refused without being quoted.
 func FuzzPath(f *testing.F) {
-	for _, s := range []string{"dsll_1", "mk_8fQ2hV9xKd", "", ".", "..", "a/b", "a?x", "a#x", "%2e%2e", "a\x00", "a\r\nb", strings.Repeat("x", 51), "a;b", "ключ"} {
+	for _, s := range []string{"dsll_1", "mk_8fQ2hV9xKd", "", ".", "..", "a/b", "a?x", "a#x", "%2e%2e", "a\x00", "a\r\nb", strings.Repeat("x", 51), "a;b", "ключ", " has a character that no id has"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, id string) {
-		for _, op := range []operation{linksClose.on(id), identityGet.on(id)} {
-			path, err := op.path()
+		for _, op := range []operation{linksClose, identityGet} {
+			path, err := op.on(id).path()
 			if err != nil {
 				require.ErrorIs(t, err, ErrArgument)
-				if len(id) > 12 {
-					require.NotContains(t, err.Error(), id)
+				if _, other := op.on(strings.Repeat("/", len(id))).path(); id != "." && id != ".." {
+					require.EqualError(t, err, other.Error(), "another id is refused in the same words")
 				}
 				continue
 			}
@@ -207,29 +228,35 @@ func FuzzPath(f *testing.F) {
 
 // No verb prints anything of a Sensitive but four digits at its end, and of a Secret nothing.
 func FuzzSensitive(f *testing.F) {
-	const head = "QJXZKWVY"
+	const head, other = "QJXZKWVY", "MNBGTRFD"
+	printed := func(format string, s Sensitive, secret Secret) []string {
+		in := struct {
+			S Sensitive
+			s Secret
+		}{s, secret}
+		return []string{fmt.Sprintf(format, s), fmt.Sprintf(format, secret), fmt.Sprintf(format, in), fmt.Sprintf(format, &in)}
+	}
 	for _, s := range []string{"", "a", "123456789", "GB33BUKB20201555555555", "Maria Lee", "avery@example.com", "x\n1234", "\xff\xff\xff1234"} {
 		f.Add(s, "%v")
 	}
 	f.Add("a long value 0042", "%[1]*.[2]*[3]6x")
+	f.Add("a long value 0081", "%v 74 88 90") // which the mask and the format make together
+	f.Add("a", "QJXZ")
+	f.Add("a", "514a585a 514A585A")
 	f.Fuzz(func(t *testing.T, rest, format string) {
 		value := head + rest
 		s, secret := NewSensitive(value), NewSecret(value)
 		require.Equal(t, value, s.Reveal())
 		require.Equal(t, value, secret.Reveal())
-		if strings.Contains(format, head[:4]) {
-			return // it prints itself
-		}
-		in := struct {
-			S Sensitive
-			s Secret
-		}{s, secret}
-		for _, printed := range []string{fmt.Sprintf(format, s), fmt.Sprintf(format, secret), fmt.Sprintf(format, in), fmt.Sprintf(format, &in)} {
+		without := printed(format, NewSensitive(other+rest), NewSecret(other+rest))
+		for i, text := range printed(format, s, secret) {
 			for _, needle := range []string{head[:4], fmt.Sprintf("%x", head[:4]), fmt.Sprintf("%X", head[:4]), "81 74 88 90"} {
-				require.NotContains(t, printed, needle)
+				if !strings.Contains(without[i], needle) { // else the format has it, and the value need not
+					require.NotContains(t, text, needle)
+				}
 			}
 		}
-		_, err := json.Marshal(in)
+		_, err := json.Marshal([]any{s, secret})
 		require.Error(t, err)
 		require.NotContains(t, err.Error(), head[:4])
 	})
