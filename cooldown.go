@@ -166,16 +166,16 @@ func (p *pace) find(key string, now time.Time) *group {
 		return nil
 	}
 	delete(p.shut, shortened(key))
-	g := p.add(key, 0, now)
+	g := p.add(key, 0, false, now)
 	g.openAt, g.boundAt, g.refused, g.proving = opens, opens, now, true
 	return g
 }
 
-// add makes a group in which something was refused. At first its rate is searched for, unless so much was accepted that
-// this tells it.
-func (p *pace) add(key string, accepted rate.Limit, now time.Time) *group {
+// add makes a group in which something was refused. Its rate begins with what was accepted. If that is too little to tell the
+// rate, it is searched for from there.
+func (p *pace) add(key string, accepted rate.Limit, known bool, now time.Time) *group {
 	p.makeRoom(now)
-	g := &group{turn: make(chan struct{}, 1), limiter: rate.NewLimiter(max(accepted, searchRate), 1), search: accepted < searchRate}
+	g := &group{turn: make(chan struct{}, 1), limiter: rate.NewLimiter(max(accepted, searchRate), 1), search: !known}
 	g.epoch = p.nextEpoch()
 	g.step = g.limiter.Limit() * increase
 	p.groups[key] = g
@@ -317,7 +317,7 @@ func (p *pace) refuse(key string, admitted *pass, now time.Time, wait time.Durat
 	g := p.find(key, now)
 	first := g == nil
 	if first {
-		g = p.add(key, accepted, now)
+		g = p.add(key, accepted, count.total() >= enough && accepted >= searchRate, now)
 	}
 	current, probe := first || admitted.epoch == g.epoch, g.proving
 	g.proving, g.refused, g.epoch = true, now, p.nextEpoch()

@@ -171,6 +171,46 @@ func TestPacingEnds(t *testing.T) {
 	})
 }
 
+// What was accepted is counted over the last minute or two, for as long as it goes on.
+func TestTally(t *testing.T) {
+	p, free, now := newPace(), &pass{release: func() {}}, time.Now()
+	for second := range 1000 {
+		now = now.Add(time.Second)
+		for range 5 {
+			p.accept("a", free, now)
+		}
+		require.InDelta(t, 5, float64(p.count("a", now).rate(now, time.Second)), 0.1, "after %d s", second)
+	}
+	now = now.Add(time.Minute)
+	require.InDelta(t, 2, float64(p.count("a", now).rate(now, time.Second)), 0.1, "40 s of the last 100 s were not silent")
+	require.Zero(t, p.count("a", now.Add(2*time.Minute)).total(), "after three minutes of silence")
+}
+
+// The first refusal tells the rate only if enough was accepted before it, and not less than a search would begin with.
+func TestKnownRate(t *testing.T) {
+	for name, tc := range map[string]struct {
+		accepted int
+		wait     time.Duration
+		rate     float64
+		search   bool
+	}{
+		"nothing":             {0, time.Second, 1, true},
+		"a few":               {enough - 1, time.Second, enough - 1, true},
+		"enough":              {enough, time.Second, enough, false},
+		"a quota of the hour": {enough, time.Hour, 1, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p, free, now := newPace(), &pass{release: func() {}}, time.Now()
+			for range tc.accepted {
+				p.accept("a", free, now)
+			}
+			p.refuse("a", free, now, tc.wait)
+			require.InDelta(t, tc.rate, float64(p.groups["a"].limiter.Limit()), 0.001)
+			require.Equal(t, tc.search, p.groups["a"].search)
+		})
+	}
+}
+
 // Memory stays bounded under a million links that are each refused, and a million that are accepted.
 func TestPaceIsBounded(t *testing.T) {
 	p, now := newPace(), time.Now()
@@ -274,19 +314,63 @@ func (m measured) String() string {
 		m.took.Round(time.Second), m.failed, callers*each, m.requests, m.refused, m.later, 100*float64(m.refused)/float64(m.later))
 }
 
+// firstInstant decides in which order the answers to what is sent at one instant arrive: so many of the good ones, then the
+// refusals, then the rest.
+type firstInstant struct {
+	next  http.RoundTripper
+	began time.Time
+	good  atomic.Int64
+	known int64
+}
+
+func (f *firstInstant) RoundTrip(r *http.Request) (*http.Response, error) {
+	first := time.Now().Equal(f.began)
+	resp, err := f.next.RoundTrip(r)
+	switch {
+	case err != nil || !first:
+	case resp.StatusCode == http.StatusTooManyRequests:
+		time.Sleep(time.Millisecond)
+	case f.good.Add(1) > f.known:
+		time.Sleep(2 * time.Millisecond)
+	}
+	return resp, err
+}
+
+// How many answers have arrived before the first refusal is what the client knows of the rate by then. That is a matter of chance,
+// so what comes of it must not be.
 func TestPaceOfAThousand(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := sandbox.New(sandbox.WithRequestsPerSecond(perSecond), sandbox.WithHourlyLimit(0))
-		c := sandboxClient(t, handler{s}, WithRetry(Retry{MaxWait: time.Hour}))
-		m := job(s, func() error {
-			_, err := c.Links.Get(context.Background(), sandbox.OpenLoginLinkID)
-			return err
+	rows := map[string]func(http.RoundTripper) http.RoundTripper{
+		"as it comes": func(next http.RoundTripper) http.RoundTripper { return next },
+	}
+	known := []int64{0, 1, 2, 5, 10, perSecond}
+	if testing.Short() {
+		known = []int64{2}
+	}
+	for _, n := range known {
+		rows[fmt.Sprint(n, " known")] = func(next http.RoundTripper) http.RoundTripper {
+			return &firstInstant{next: next, began: time.Now(), known: n}
+		}
+	}
+	for name, transport := range rows {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				s := sandbox.New(sandbox.WithRequestsPerSecond(perSecond), sandbox.WithHourlyLimit(0))
+				c := sandboxClient(t, transport(handler{s}), WithRetry(Retry{MaxWait: time.Hour}))
+				m := job(s, func() error {
+					_, err := c.Links.Get(context.Background(), sandbox.OpenLoginLinkID)
+					return err
+				})
+				t.Log("duolink:", m)
+				require.Zero(t, m.failed)
+				// The search for the rate takes some seconds. Then the rate is the server's but for a little.
+				require.Less(t, m.took, 525*time.Second)
+				// At a refusal the rate falls by a fifth. It grows in each second by a hundredth of what it was then, so that it takes
+				// 25 s to where it was refused. The end of the search is one refusal more.
+				require.LessOrEqual(t, m.refused, int(m.took/(25*time.Second))+1)
+			})
 		})
-		t.Log("duolink:", m)
-		require.Zero(t, m.failed)
-		require.Less(t, m.took, 625*time.Second)
-		require.LessOrEqual(t, float64(m.refused), 0.03*float64(m.later))
-	})
+	}
 }
 
 // The same job by go-retryablehttp as it comes, but for its log: what the README compares with.
