@@ -209,7 +209,7 @@ func (t *trip) refusal(status int, body []byte) *Error {
 // unreadable is a 2xx whose body is not what was asked for.
 func (t *trip) unreadable(err error) *Error {
 	switch {
-	case t.unsized && (errors.Is(err, io.ErrUnexpectedEOF) || len(bytes.TrimSpace(t.body)) == 0):
+	case t.unsized && (brokenOff(err) || len(bytes.TrimSpace(t.body)) == 0):
 		return t.failure(io.ErrUnexpectedEOF) // where the connection's end is the answer's, nothing else tells
 	case errors.Is(err, errErrorMember):
 		return t.refusal(t.status, t.body)

@@ -202,8 +202,8 @@ func (l *LoginLink) decode(d *jx.Decoder) error {
 	})
 }
 
-// readClosed takes any 2xx for success: with the link, with {"result": true}, with something else, or with nothing. Only
-// an error in it is one.
+// readClosed takes any 2xx for success: with the link, with {"result": true}, with something else,
+// or with nothing. An error in it is one, and what breaks off may have been one.
 func readClosed(d *jx.Decoder, linkID string) (*LoginLink, error) {
 	link := &LoginLink{}
 	err := envelope(d, func(key []byte) error {
@@ -212,7 +212,7 @@ func readClosed(d *jx.Decoder, linkID string) (*LoginLink, error) {
 		}
 		return d.Skip()
 	})
-	if errors.Is(err, errErrorMember) {
+	if errors.Is(err, errErrorMember) || brokenOff(err) {
 		return nil, err
 	}
 	d.ResetBytes(nil) // whatever follows, the link is closed

@@ -304,6 +304,12 @@ func atEnd(d *jx.Decoder) error {
 	return nil
 }
 
+// brokenOff reports that JSON ended before it was complete. Of an end between two of its tokens, jx
+// says EOF.
+func brokenOff(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+}
+
 // byteOrderMark may stand before the JSON of an answer.
 var byteOrderMark = []byte("\xef\xbb\xbf")
 
