@@ -1,6 +1,8 @@
 package duolink
 
 import (
+	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"slices"
@@ -10,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/duolink/duolink/internal/sandbox"
 	"github.com/stretchr/testify/require"
 )
 
@@ -65,6 +68,42 @@ func replies(status int, body string, header ...string) turn {
 func unsized(status int, body string) turn {
 	return func() (*http.Response, error) {
 		return unlimited(status, io.NopCloser(strings.NewReader(body))), nil
+	}
+}
+
+// A 401 that is cured by another token is repeated, and then its Retry-After is kept as well.
+func TestRetryAfterOfAnExpiredToken(t *testing.T) {
+	expired := sandbox.Fault{
+		Status: 401, Body: `{"error_code":"api_error.auth.expired_access_token"}`, Header: http.Header{"Retry-After": {"30"}},
+	}
+	for operation, call := range map[string]func(context.Context, *Client) error{
+		"identity.link": dropped(func(ctx context.Context, c *Client) (*BankLink, error) {
+			return c.Identity.Link(ctx, sandbox.LinkID)
+		}),
+		"identity.refresh": dropped(func(ctx context.Context, c *Client) (*BankLink, error) {
+			return c.Identity.Refresh(ctx, sandbox.LinkID, []Product{ProductIdentity})
+		}),
+	} {
+		for patience, sent := range map[time.Duration]int{time.Minute: 2, 30 * time.Second: 2, 29 * time.Second: 1} {
+			t.Run(fmt.Sprintf("%s/%s", operation, patience), func(t *testing.T) {
+				opts := []Option{WithRetry(Retry{MaxWait: patience})}
+				inBubble(t, nil, opts, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
+					expired.Operation = operation
+					s.Script(expired)
+					began := time.Now()
+					err := call(t.Context(), c)
+					require.Equal(t, sent, s.Count(operation))
+					if sent == 1 {
+						require.ErrorIs(t, err, ErrUnauthorized)
+						require.Equal(t, 30*time.Second, asError(t, err).RetryAfter)
+						require.Zero(t, time.Since(began))
+						return
+					}
+					require.NoError(t, err)
+					require.Equal(t, 30*time.Second, time.Since(began))
+				})
+			})
+		}
 	}
 }
 

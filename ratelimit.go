@@ -116,7 +116,8 @@ func (t *trip) next(ctx context.Context, e *Error) (again bool) {
 	}
 	if e.renewable && t.denied == nil { // refused, so nothing happened: also a create may go again
 		t.denied = t.header
-		return true
+		t.wait, t.reason = e.RetryAfter, WaitRetryAfter
+		return t.inTime(ctx, e, t.wait)
 	}
 	if !t.op.repeat.allows(e) {
 		return false
