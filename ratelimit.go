@@ -237,7 +237,7 @@ func (t *trip) budgetKey() string { return string(t.op.api.vendor()) + " " + t.i
 // backoff is full jitter under an exponential bound.
 func backoff(r Retry, attempts int) time.Duration {
 	bound := r.MaxBackoff
-	if shift := attempts - 1; shift < 32 && r.MinBackoff<<shift>>shift == r.MinBackoff {
+	if shift := attempts - 1; r.MinBackoff<<shift>>shift == r.MinBackoff { // it does not overflow
 		bound = min(bound, r.MinBackoff<<shift)
 	}
 	return jitter(min(bound, r.MaxWait))

@@ -3,6 +3,7 @@ package duolink
 import (
 	"context"
 	"errors"
+	"math"
 	"net/http"
 	"sync"
 	"testing"
@@ -47,18 +48,35 @@ func TestBackoff(t *testing.T) {
 	})
 }
 
-// The bounds of the random wait double, up to the largest, and no number of attempts makes them overflow.
+// The bounds of the random wait double, up to the largest and to the caller's patience, and no
+// number of attempts makes them overflow.
 func TestBackoffBounds(t *testing.T) {
-	r := Retry{MinBackoff: 500 * time.Millisecond, MaxBackoff: 15 * time.Second, MaxWait: time.Minute}
-	for attempts, bound := range map[int]time.Duration{1: r.MinBackoff, 2: time.Second, 5: 8 * time.Second, 6: r.MaxBackoff, 40: r.MaxBackoff, 1 << 40: r.MaxBackoff} {
+	usual := Retry{MinBackoff: 500 * time.Millisecond, MaxBackoff: 15 * time.Second, MaxWait: time.Minute}
+	least := Retry{MinBackoff: 1, MaxBackoff: time.Hour, MaxWait: time.Hour}
+	most := Retry{MinBackoff: time.Hour, MaxBackoff: math.MaxInt64, MaxWait: math.MaxInt64}
+	hurried := Retry{MinBackoff: time.Second, MaxBackoff: time.Minute, MaxWait: 3 * time.Second}
+	for _, tc := range []struct {
+		retry    Retry
+		attempts int
+		bound    time.Duration
+	}{
+		{usual, 1, usual.MinBackoff}, {usual, 2, time.Second}, {usual, 5, 8 * time.Second},
+		{usual, 6, usual.MaxBackoff}, {usual, 40, usual.MaxBackoff}, {usual, 1 << 40, usual.MaxBackoff},
+		{least, 11, 1 << 10}, {least, 32, 1 << 31}, {least, 33, 1 << 32}, {least, 42, 1 << 41},
+		{least, 43, least.MaxBackoff}, {least, 63, least.MaxBackoff},
+		{least, 64, least.MaxBackoff}, {least, 65, least.MaxBackoff},
+		{most, 21, time.Hour << 20}, {most, 22, time.Hour << 21},
+		{most, 23, most.MaxBackoff}, {most, 32, most.MaxBackoff}, {most, 64, most.MaxBackoff},
+		{hurried, 2, 2 * time.Second}, {hurried, 3, 3 * time.Second}, {hurried, 30, 3 * time.Second},
+	} {
 		largest := time.Duration(0)
 		for range 2000 {
-			wait := backoff(r, attempts)
+			wait := backoff(tc.retry, tc.attempts)
 			require.GreaterOrEqual(t, wait, time.Duration(0))
-			require.Less(t, wait, bound)
+			require.Less(t, wait, tc.bound)
 			largest = max(largest, wait)
 		}
-		require.Greater(t, largest, bound*9/10, "%d attempts: the whole range is used", attempts)
+		require.Greater(t, largest, tc.bound/10*9, "%v, %d: the whole range is used", tc.retry, tc.attempts)
 	}
 }
 
