@@ -2,12 +2,16 @@ package duolink
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -20,10 +24,30 @@ import (
 // apart from the code.
 
 var (
-	costlyWrites = []string{"links.create", "identity.refresh"}
+	costlyWrites   = []string{"links.create", "identity.refresh"}
+	settlingWrites = []string{"links.update", "links.close", "logins.revoke"}
 	// wordless are those that need no answer: an empty one means that it is done.
 	wordless = []string{"links.close", "logins.revoke", "identity.refresh"}
 )
+
+func isRead(operation string) bool {
+	return !slices.Contains(costlyWrites, operation) && !slices.Contains(settlingWrites, operation)
+}
+
+// sentAgainAfter says whether an operation is sent again after a status.
+func sentAgainAfter(status int, operation string) bool {
+	switch {
+	case status == 429:
+		return true
+	case slices.Contains(costlyWrites, operation):
+		return false
+	case slices.Contains(settlingWrites, operation):
+		return status == 503
+	case status >= 500:
+		return status != 501
+	}
+	return slices.Contains([]int{408, 421, 425}, status)
+}
 
 // turn is what becomes of one request.
 type turn = func() (*http.Response, error)
@@ -71,6 +95,54 @@ func unsized(status int, body string) turn {
 	}
 }
 
+// lost is a request that was carried out, and whose answer did not come.
+func lost() (*http.Response, error) { return nil, io.ErrUnexpectedEOF }
+
+// Retry-After is a promise on every status. Where the request is repeated, that is not before the
+// time, and else the error names it. A 429 and a 5xx speak of the whole limit group: nothing of
+// another caller goes out before the time either.
+func TestRetryAfterOnEveryStatus(t *testing.T) {
+	statuses := []int{
+		300, 302, 400, 401, 403, 404, 408, 409, 410, 421, 422, 425, 429, 500, 501, 502, 503, 504, 520, 529, 599,
+	}
+	const pause, otherComes = 30 * time.Second, 10 * time.Second
+	for operation, call := range callsAndExchange() {
+		for _, status := range statuses {
+			t.Run(fmt.Sprintf("%s/%d", operation, status), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					c, s := inTurns(t, operation, nil, replies(status, "", "Retry-After", "30"))
+					other := make(chan error, 1)
+					time.AfterFunc(otherComes, func() { other <- call(t.Context(), c, WithoutRetry()) })
+					err := call(t.Context(), c)
+					again := sentAgainAfter(status, operation)
+					if again {
+						require.NoError(t, err)
+					} else {
+						e := asError(t, err)
+						require.Equal(t, status, e.StatusCode)
+						require.Equal(t, pause, e.RetryAfter)
+						require.Zero(t, time.Since(s.began))
+					}
+					require.NoError(t, <-other)
+
+					closed := status == 429 || status >= 500
+					joined := again && operation == "auth.token" // callers share an exchange, with its waits
+					later := slices.Clone(s.at[1:])
+					require.Len(t, later, asBit(again)+asBit(!joined))
+					if !closed && !joined {
+						require.Equal(t, otherComes, later[0], "another caller is not held up")
+						later = later[1:]
+					}
+					for _, at := range later {
+						require.GreaterOrEqual(t, at, pause)
+						require.Less(t, at, pause+5*time.Second)
+					}
+				})
+			})
+		}
+	}
+}
+
 // A 401 that is cured by another token is repeated, and then its Retry-After is kept as well.
 func TestRetryAfterOfAnExpiredToken(t *testing.T) {
 	expired := sandbox.Fault{
@@ -102,6 +174,94 @@ func TestRetryAfterOfAnExpiredToken(t *testing.T) {
 					require.NoError(t, err)
 					require.Equal(t, 30*time.Second, time.Since(began))
 				})
+			})
+		}
+	}
+}
+
+// 408, 421 and 425 ask for the same request again. A read is repeated; of a write that is left to
+// the caller, and Action says so. What the server does not implement, it will not implement in a
+// moment.
+func TestStatusesThatAskForTheRequestAgain(t *testing.T) {
+	for name, tc := range map[string]struct {
+		status  int
+		header  []string
+		retry   bool
+		outcome Outcome
+	}{
+		"408":                     {408, nil, true, Rejected},
+		"408, with its last word": {408, []string{"Connection", "close"}, true, Rejected},
+		"421":                     {421, nil, true, Rejected},
+		"425":                     {425, nil, true, Rejected},
+		"501":                     {501, nil, false, Unknown},
+	} {
+		for operation, call := range callsAndExchange() {
+			t.Run(name+"/"+operation, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					answer := func() (*http.Response, error) {
+						r := reply(tc.status, "", tc.header...)
+						r.Close = tc.header != nil
+						return r, nil
+					}
+					c, s := inTurns(t, operation, []Option{WithRetry(Retry{MaxAttempts: 3})}, answer, answer, answer)
+					e := asError(t, call(t.Context(), c))
+					require.Equal(t, tc.status, e.StatusCode)
+					require.Equal(t, operationOf(operation), e.Operation)
+					require.Equal(t, tc.outcome, e.Outcome)
+					require.Equal(t, tc.retry, e.Action() == ActionRetry, "%s", e.Action())
+					require.Len(t, s.at, 1+2*asBit(tc.retry && isRead(operation)))
+				})
+			})
+		}
+	}
+}
+
+// net/http treats a 408 apart from other answers: one on a connection that rests means that the
+// server has closed it.
+func TestRequestTimeoutOverRealSockets(t *testing.T) {
+	const (
+		timeout = "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+		usable  = `{"data":{"link_id":"dsll_1","login_id":"dsl_1"},"link_id":"mk_1","accounts":[],"numbers":{},` +
+			`"access_token":"otok_1"}`
+	)
+	good := ok200 + "Content-Length: " + strconv.Itoa(len(usable)) + "\r\n\r\n" + usable
+	for name, first := range map[string]string{"as the answer": timeout, "after an answer": good + timeout} {
+		for operation, call := range callsAndExchange() {
+			if !isRead(operation) {
+				continue
+			}
+			t.Run(name+"/"+operation, func(t *testing.T) {
+				l, err := net.Listen("tcp", "127.0.0.1:0")
+				require.NoError(t, err)
+				defer func() { _ = l.Close() }()
+				var seen atomic.Int32
+				go func() {
+					for {
+						conn, err := l.Accept()
+						if err != nil {
+							return
+						}
+						go func() {
+							defer func() { _ = conn.Close() }()
+							for (peer{Conn: conn, of: &pipes{}}).request() {
+								if seen.Add(1) == 1 {
+									_, _ = io.WriteString(conn, first)
+									return
+								}
+								_, _ = io.WriteString(conn, good)
+							}
+						}()
+					}
+				}()
+				transport := &http.Transport{}
+				defer transport.CloseIdleConnections()
+				c := clientOf(t, "http://"+l.Addr().String(), operation, &http.Client{Transport: transport},
+					WithRetry(Retry{MinBackoff: time.Millisecond, MaxBackoff: time.Millisecond}))
+				for range 2 {
+					require.NoError(t, call(t.Context(), c))
+				}
+				want := 2 + asBit(name == "as the answer") + asBit(operation == "auth.token")
+				require.EqualValues(t, want, seen.Load())
 			})
 		}
 	}
@@ -169,6 +329,90 @@ func TestAnswersThatBreakOff(t *testing.T) {
 					return
 				}
 				kindIs(t, err, ErrMalformedResponse)
+			})
+		})
+	}
+}
+
+// After a settling write whose answer was lost, the server says that there is nothing to do:
+// because it is done. That is success, or an error that says that it may be done; never a no.
+func TestSettlingWriteIsDoneAlready(t *testing.T) {
+	settled := map[string]func(context.Context, *Client) error{
+		"logins.revoke": func(ctx context.Context, c *Client) error {
+			revoked, err := c.Logins.Revoke(ctx, "dsl_1")
+			if err == nil && !revoked {
+				return errors.New("reported as not revoked")
+			}
+			return err
+		},
+		"links.close": func(ctx context.Context, c *Client) error {
+			link, err := c.Links.Close(ctx, "dsll_1")
+			if err == nil && link.ID != "dsll_1" {
+				return errors.New("another link")
+			}
+			return err
+		},
+		"links.update": update("Q4"),
+	}
+	for loss, first := range map[string]turn{
+		"no answer": lost, "503": replies(503, ""), "an answer that breaks off": unsized(200, `{"data":`),
+	} {
+		for operation, call := range settled {
+			for name, tc := range map[string]struct {
+				status  int
+				body    string
+				success []string
+			}{
+				"nothing to do": {200, `{"data":{"result":false}}`, []string{"logins.revoke", "links.close"}},
+				"not found":     {404, flatBody("LINK_NOT_FOUND"), nil},
+				"conflict":      {409, envelopeBody("CONFLICT_ERROR"), nil},
+				"deleted":       {410, "", nil},
+			} {
+				t.Run(loss+"/"+operation+"/"+name, func(t *testing.T) {
+					synctest.Test(t, func(t *testing.T) {
+						c, s := inTurns(t, operation, nil, first, replies(tc.status, tc.body))
+						err := call(t.Context(), c)
+						require.Len(t, s.at, 2)
+						if slices.Contains(tc.success, operation) {
+							require.NoError(t, err)
+							return
+						}
+						require.Equal(t, tc.status, asError(t, err).StatusCode)
+						require.Equal(t, Unknown, asError(t, err).Outcome)
+					})
+				})
+			}
+		}
+	}
+}
+
+// Where nothing was lost, the server's "nothing to revoke" is what Revoke reports.
+func TestRevokeOfNothing(t *testing.T) {
+	const nothing = `{"data":{"result":false}}`
+	for name, tc := range map[string]struct {
+		first  *sandbox.Fault
+		refuse int // dials
+	}{
+		"at once":                              {},
+		"after a refusal":                      {first: &sandbox.Fault{Status: 429}},
+		"after a connection that did not come": {refuse: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := sandbox.New()
+				transport := s.Transport()
+				defer transport.Close()
+				c := sandboxClient(t, transport)
+				if tc.first != nil {
+					s.Script(*tc.first)
+				}
+				s.Script(sandbox.Fault{Status: 200, Body: nothing})
+				transport.RefuseDials(tc.refuse)
+				var r Response
+				revoked, err := c.Logins.Revoke(t.Context(), sandbox.LoginID, WithResponse(&r))
+				require.NoError(t, err)
+				require.False(t, revoked)
+				require.Len(t, r.Attempts, 1+asBit(tc.first != nil)+tc.refuse)
 			})
 		})
 	}

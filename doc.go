@@ -21,14 +21,15 @@
 //
 // What may be repeated depends on the operation:
 //
-//   - reads, [AuthService.Get] and the token exchange, after any transient failure: 429, 5xx, a broken connection;
+//   - reads, [AuthService.Get] and the token exchange, after any transient failure: 408, 421, 425, 429, 5xx but 501, and a
+//     connection or answer that breaks off;
 //   - [LinksService.Update], [LinksService.Close] and [LoginsService.Revoke], which end in the same state however often
-//     they are done, after 429, 503 and a broken connection;
+//     they are done, after 429, 503, and a connection or answer that breaks off;
 //   - [LinksService.Create] and [IdentityService.Refresh], after 429 and where provably nothing was sent. Where
 //     [Error.Outcome] is [Unknown], look before you send it again.
 //
-// Retry-After, in seconds, as a date or in another form that servers write, is honoured: no request
-// goes out earlier. It is believed for a day at most; then the server is asked again. A wait that
+// Retry-After, in seconds, as a date or in another form that servers write, is honoured on every
+// status: the call is not repeated earlier. It is believed for a day at most; then the server is asked again. A wait that
 // would exceed [Retry.MaxWait] or the context's deadline is not started: the error comes back at
 // once, with [Error.RetryAfter] set, and matches [context.DeadlineExceeded] where the deadline was
 // the reason. Every wait ends with its context. Codes that no repetition changes, such as

@@ -652,3 +652,138 @@ func TestTransportError(t *testing.T) {
 type roundTrip func(*http.Request) (*http.Response, error)
 
 func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// The text says how often the request was sent, if that is more than once.
+func TestErrorTextOfAttempts(t *testing.T) {
+	for attempts, more := range map[int]string{0: "", 1: "", 2: " after 2 attempts", 120: " after 120 attempts"} {
+		e := &Error{Operation: "links.get", StatusCode: 404, RequestID: "req-1", Attempts: attempts}
+		require.EqualError(t, e, "duolink: links.get: 404: Not Found (request req-1)"+more)
+	}
+}
+
+// Every verb prints the text of the error, and %q quotes it.
+func TestErrorUnderEveryVerb(t *testing.T) {
+	e := &Error{Operation: "links.get", StatusCode: 404, Code: CodeLinkNotFound, Message: `no "such" link`}
+	const text = `duolink: links.get: 404 LINK_NOT_FOUND: no "such" link`
+	require.EqualError(t, e, text)
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%x", "%X", "%d", "%t", "%e"} {
+		require.Equal(t, text, fmt.Sprintf(verb, e), verb)
+	}
+	require.Equal(t, `"duolink: links.get: 404 LINK_NOT_FOUND: no \"such\" link"`, fmt.Sprintf("%q", e))
+}
+
+// A message of 200 bytes is whole. A longer one is cut there, or before the character that stands
+// there.
+func TestBriefIsCutBetweenCharacters(t *testing.T) {
+	for length := range 200 {
+		s := strings.Repeat("a", length)
+		require.Equal(t, s, brief(s))
+	}
+	long := strings.Repeat("a", 200)
+	for _, whole := range []string{long, strings.Repeat("é", 100), long[:196] + "😀"} {
+		require.Len(t, whole, 200)
+		require.Equal(t, whole, brief(whole))
+		require.Equal(t, whole+"...", brief(whole+"a"))
+	}
+	for _, character := range []string{"a", "é", "€", "😀"} {
+		for before := range len(character) {
+			whole := long[:200-before]
+			require.Equal(t, whole+"...", brief(whole+character+"b"), "%d bytes of %s fit", before, character)
+		}
+	}
+}
+
+// What stands where a code may stand is one if it looks like one, and a message otherwise.
+func TestWhatLooksLikeACode(t *testing.T) {
+	codes := []string{
+		"NOT_FOUND", "N", "N1", "OAUTH2_ERROR", "A_", "A__B", "invalid_token", "n1",
+		"link_error.not_found", "a.", "a.b.c", "42", "0", strings.Repeat("A", 100),
+	}
+	messages := []string{
+		"_NOT_FOUND", "_", "_a", ".not_found", ".", "1_A", "4XX", "4xx", "1.5", "1_000", "Not_Found", "A.B", "A-B",
+		"not found", "é", "-1", strings.Repeat("A", 101), strings.Repeat("1", 101),
+	}
+	for _, text := range slices.Concat(codes, messages) {
+		for _, member := range []string{"error", "code", "error_code"} {
+			body, err := json.Marshal(map[string]string{member: text})
+			require.NoError(t, err)
+			e := asError(t, calls["links.get"](t.Context(), replying(t, 400, string(body))))
+			if slices.Contains(codes, text) {
+				require.Equal(t, Code(text), e.Code, member)
+				require.Empty(t, e.Message, member)
+			} else {
+				require.Empty(t, e.Code, "%s: %q", member, text)
+				require.Equal(t, text, e.Message, member)
+			}
+		}
+	}
+}
+
+// A code that is empty, null or no text takes nothing away from the one that another member has
+// brought.
+func TestAnEmptyCodeErasesNone(t *testing.T) {
+	for _, empty := range []string{`""`, `null`, `{}`, `[]`, `true`} {
+		for _, body := range []string{
+			`{"error_code":"NOT_FOUND","code":` + empty + `}`, `{"code":` + empty + `,"error_code":"NOT_FOUND"}`,
+			`{"error":{"code":"NOT_FOUND","error_code":` + empty + `}}`,
+		} {
+			e := asError(t, calls["links.get"](t.Context(), replying(t, 400, body)))
+			require.Equal(t, CodeNotFound, e.Code, body)
+		}
+	}
+}
+
+// The request id is the first of the body that says something and can be printed, else the
+// header's.
+func TestWhichRequestID(t *testing.T) {
+	const header = "req-header-0001"
+	of := func(id string) string { return fmt.Sprintf(`{"meta":{"request_id":%q}}`, id) }
+	for body, want := range map[string]string{
+		`{"meta":{"request_id":"a1"},"request_id":"b2"}`: "a1",
+		`{"request_id":"b2","meta":{"request_id":"a1"}}`: "b2",
+		`{"request_id":"b2","request_id":"c3"}`:          "b2",
+		`{"meta":{"request_id":""},"request_id":"b2"}`:   "b2",
+		`{"meta":{"request_id":null},"request_id":"b2"}`: "b2",
+		`{"request_id":[],"meta":{"request_id":"a1"}}`:   "a1",
+		`{"meta":{"request_id":"a1"},"rest":`:            "a1",
+		`{"meta":{"request_id":"a1"},}`:                  "a1",
+		`{"request_id":42}`:                              "42",
+		`{"request_id":"b`:                               header,
+		`{"data":{"request_id":"d4"}}`:                   header,
+		`[]`:                                             header,
+		of("a~1!#"):                                      "a~1!#",
+		of("a 1"):                                        header,
+		of("a\t1"):                                       header,
+		of("a\x7f1"):                                     header,
+		of("a%31"):                                       header,
+		of("a&1"):                                        header,
+		of("a'1"):                                        header,
+		of("a<1"):                                        header,
+		of("a>1"):                                        header,
+		`{"request_id":"a\\1"}`:                          header,
+		`{"request_id":"a\"1"}`:                          header,
+		of(strings.Repeat("x", 128)):                     strings.Repeat("x", 128),
+		of(strings.Repeat("x", 129)):                     header,
+		`{"pad":"` + strings.Repeat("x", 64<<10) + `",` + of("a1"): header, // too far from the beginning
+	} {
+		for _, status := range []int{200, 404} {
+			e := asError(t, calls["auth.get"](t.Context(), replying(t, status, body, "X-Request-Id", header)))
+			require.Equal(t, want, e.RequestID, "%.60s", body)
+		}
+	}
+	for id, want := range map[string]string{"a~1": "a~1", "a 1": "", "": "", strings.Repeat("x", 129): ""} {
+		e := asError(t, calls["auth.get"](t.Context(), replying(t, 404, `{}`, "X-Request-Id", id)))
+		require.Equal(t, want, e.RequestID)
+	}
+}
+
+// Of an error in a 2xx the code decides, whichever 2xx it is. From 400 on the status does.
+func TestCodeDecidesBelow300(t *testing.T) {
+	for status, kind := range map[int]error{
+		200: ErrForbidden, 201: ErrForbidden, 202: ErrForbidden, 206: ErrForbidden, 299: ErrForbidden,
+		300: ErrMalformedResponse, 399: ErrMalformedResponse, // no answer of the API
+		400: ErrBadRequest, 403: ErrForbidden, 499: ErrBadRequest, 500: ErrServer, 599: ErrServer,
+	} {
+		kindIs(t, calls["links.get"](t.Context(), replying(t, status, envelopeBody("FORBIDDEN"))), kind)
+	}
+}

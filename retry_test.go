@@ -3,10 +3,13 @@ package duolink
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"net/http"
+	"slices"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/duolink/duolink/internal/sandbox"
@@ -104,7 +107,8 @@ func TestRetryAfterIsWaitedFor(t *testing.T) {
 	}
 }
 
-// A 503 concerns the call alone: it waits as long as the server says, and a little longer, so that not all come back at once.
+// A 503 that names a time closes the limit group until then. The call itself comes back a little
+// later, so that not all come at once.
 func TestRetryAfterOf503(t *testing.T) {
 	inBubble(t, nil, []Option{WithRetry(Retry{MaxWait: 2 * time.Hour, MinBackoff: time.Second})}, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
 		began := time.Now()
@@ -352,4 +356,140 @@ func TestRateLimitState(t *testing.T) {
 		require.Equal(t, began.Add(30*time.Second), c.RateLimit(Supermetrics).CooldownUntil)
 		require.Zero(t, c.RateLimit(MoneyKit))
 	})
+}
+
+// After the time that a 5xx names, callers do not come back all at once: each within MinBackoff,
+// and within its patience and its context's deadline. Where there is no room for that, it comes at
+// the very time.
+func TestJitterAfterRetryAfter(t *testing.T) {
+	const named = 30 * time.Second
+	for name, tc := range map[string]struct {
+		minBackoff, maxWait, deadline time.Duration
+		within                        time.Duration
+	}{
+		"MinBackoff":       {4 * time.Second, time.Hour, 0, 4 * time.Second},
+		"MaxWait":          {10 * time.Second, named + 3*time.Second, 0, 3 * time.Second},
+		"MaxWait, no room": {10 * time.Second, named, 0, 0},
+		"the deadline":     {10 * time.Second, time.Hour, named + 2*time.Second, 2 * time.Second},
+		"a later deadline": {4 * time.Second, time.Hour, time.Hour, 4 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var later []time.Duration
+				for range 100 {
+					retry := WithRetry(Retry{MinBackoff: tc.minBackoff, MaxBackoff: time.Minute, MaxWait: tc.maxWait})
+					c, s := inTurns(t, "links.get", []Option{retry}, replies(503, "", "Retry-After", "30"))
+					ctx, cancel := t.Context(), context.CancelFunc(func() {})
+					if tc.deadline > 0 {
+						ctx, cancel = context.WithTimeout(ctx, tc.deadline)
+					}
+					_, err := c.Links.Get(ctx, "dsll_1")
+					cancel()
+					require.NoError(t, err)
+					require.Len(t, s.at, 2)
+					later = append(later, s.at[1]-named)
+				}
+				require.GreaterOrEqual(t, slices.Min(later), time.Duration(0))
+				if tc.within == 0 {
+					require.Zero(t, slices.Max(later))
+					return
+				}
+				require.Less(t, slices.Max(later), tc.within)
+				require.Greater(t, slices.Max(later), tc.within/2, "the room is used")
+				require.Less(t, slices.Min(later), tc.within/2)
+			})
+		})
+	}
+}
+
+// A wait may be as long as MaxWait. One that ends when the context does is of no use, and is not
+// started.
+func TestWaitsAtTheBound(t *testing.T) {
+	const named = 30 * time.Second
+	for name, tc := range map[string]struct {
+		maxWait, deadline time.Duration
+		sent              int
+		inTime            bool // for the context
+	}{
+		"as long as MaxWait":           {named, 0, 2, true},
+		"longer than MaxWait":          {named - 1, 0, 1, true},
+		"until the deadline":           {time.Hour, named, 1, false},
+		"beyond the deadline":          {time.Hour, named - 1, 1, false},
+		"until before the deadline":    {time.Hour, named + 1, 2, true},
+		"too long for both":            {named - 1, named, 1, false},
+		"MaxWait, before the deadline": {named, named + 1, 2, true},
+	} {
+		for _, status := range []int{429, 500, 503, 408} {
+			t.Run(fmt.Sprintf("%s/%d", name, status), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					opts := []Option{WithRetry(Retry{MaxWait: tc.maxWait})}
+					c, s := inTurns(t, "links.get", opts, replies(status, "", "Retry-After", "30"))
+					ctx := t.Context()
+					if tc.deadline > 0 {
+						var cancel context.CancelFunc
+						ctx, cancel = context.WithTimeout(ctx, tc.deadline)
+						defer cancel()
+					}
+					_, err := c.Links.Get(ctx, "dsll_1")
+					require.Len(t, s.at, tc.sent)
+					if tc.sent == 2 {
+						require.NoError(t, err)
+						require.GreaterOrEqual(t, s.at[1], named)
+						return
+					}
+					require.Equal(t, status, asError(t, err).StatusCode)
+					require.Equal(t, named, asError(t, err).RetryAfter)
+					require.Equal(t, !tc.inTime, errors.Is(err, context.DeadlineExceeded))
+					require.Zero(t, time.Since(s.began), "at once")
+				})
+			})
+		}
+	}
+}
+
+// Of the errors of a server, a read is repeated after a 5xx that says no more. What comes with
+// another status, or is of another kind by its code, is the API's own word, and the same the next
+// time.
+func TestAnswersThatAreFinal(t *testing.T) {
+	for name, tc := range map[string]struct {
+		operation string
+		status    int
+		body      string
+		kind      error
+		repeated  bool
+	}{
+		"a server's error in a 200": {
+			"links.get", 200, envelopeBody("INTERNAL_SERVER_ERROR"), ErrServer, false,
+		},
+		"an error without a code": {
+			"links.get", 200, `{"error":{}}`, ErrServer, false,
+		},
+		"a code of a 4xx in a 500": {
+			"links.get", 500, envelopeBody("FORBIDDEN"), ErrServer, true,
+		},
+		"a bank that is down, with a 400": {
+			"auth.get", 400, plaidBody("INSTITUTION_ERROR", "INSTITUTION_DOWN"), ErrServer, false,
+		},
+		"an API error with a 499": {
+			"auth.get", 499, plaidBody("API_ERROR", "PLANNED_MAINTENANCE"), ErrServer, false,
+		},
+		"an API error with a 500": {
+			"auth.get", 500, plaidBody("API_ERROR", "PLANNED_MAINTENANCE"), ErrServer, true,
+		},
+		"a login that is over, in a 500": {
+			"auth.get", 500, plaidBody("ITEM_ERROR", "ITEM_LOGIN_REQUIRED"), ErrLinkState, false,
+		},
+		"a wrong secret, in a 503": {
+			"auth.get", 503, plaidBody("INVALID_INPUT", "INVALID_API_KEYS"), ErrUnauthorized, false,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				answer := replies(tc.status, tc.body)
+				c, s := inTurns(t, tc.operation, []Option{WithRetry(Retry{MaxAttempts: 2})}, answer, answer)
+				kindIs(t, calls[tc.operation](t.Context(), c), tc.kind)
+				require.Len(t, s.at, 1+asBit(tc.repeated))
+			})
+		})
+	}
 }
