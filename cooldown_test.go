@@ -345,3 +345,24 @@ func TestGroupsWithCallersStay(t *testing.T) {
 	require.Equal(t, 2*mostGroups+1, len(p.groups)+len(p.shut), "but are still closed")
 	require.Equal(t, mostGroups, p.roomAt)
 }
+
+// A closed group lets nothing out by a second connection either, as net/http looks for one where
+// the first has no room for the request.
+func TestSecondConnectionOfAClosedGroup(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &answerer{good: answers["links.list"], began: time.Now(), dial: time.Second}
+		twice := roundTrip(func(r *http.Request) (*http.Response, error) {
+			if err := connected(r, s.dial); err != nil {
+				return nil, err
+			}
+			return s.RoundTrip(r)
+		})
+		c := clientOf(t, "http://127.0.0.1", "", &http.Client{Transport: twice})
+		key := groupsOf(c, linksList)[0].key
+		time.AfterFunc(1500*time.Millisecond, func() { c.pace.refuse(key, free(), time.Now(), 30*time.Second) })
+		var r Response
+		require.NoError(t, calls["links.list"](t.Context(), c, WithResponse(&r)))
+		require.Equal(t, []time.Duration{33500 * time.Millisecond}, s.at, "two seconds after it has opened")
+		require.Len(t, r.Attempts, 1)
+	})
+}

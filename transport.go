@@ -263,7 +263,8 @@ func (s *sending) connect(open bool) error {
 		return s.stopped
 	case s.wrote:
 		return errSentAgain
-	case !open && !s.connected:
+	case !open:
+		s.connected = false // if it had another one, nothing was written to that
 		return errGroupClosed
 	case s.plain && !s.trip.mayWrite():
 		return errNobodyWaits
