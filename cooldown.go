@@ -68,7 +68,7 @@ type group struct {
 	step    rate.Limit // by which the rate grows in a second
 	search  bool       // the rate is not known
 	refused time.Time  // for the last time
-	boundAt time.Time  // when somebody last had to wait
+	boundAt time.Time  // when somebody last had to wait; never before it opens
 }
 
 // tally counts accepted answers over a minute or two.
@@ -167,7 +167,7 @@ func (p *pace) find(key string, now time.Time) *group {
 	}
 	delete(p.shut, shortened(key))
 	g := p.add(key, 0, false, now)
-	g.openAt, g.boundAt, g.refused, g.proving = opens, opens, now, true
+	g.openAt, g.boundAt, g.proving = opens, opens, true
 	return g
 }
 
@@ -195,7 +195,7 @@ func (p *pace) enter(key string, now time.Time) (*group, time.Duration, WaitReas
 	if g == nil {
 		return nil, 0, ""
 	}
-	if g.queued == 0 && now.After(g.openAt) && now.Sub(g.boundAt) > paceEnds {
+	if g.queued == 0 && now.Sub(g.boundAt) > paceEnds {
 		delete(p.groups, key)
 		return nil, 0, ""
 	}
@@ -203,7 +203,7 @@ func (p *pace) enter(key string, now time.Time) (*group, time.Duration, WaitReas
 	if g.openAt.After(now) {
 		opens = g.openAt
 	}
-	ahead := max(0, float64(g.queued)+1-g.limiter.TokensAt(opens)) / float64(g.limiter.Limit())
+	ahead := (float64(g.queued) + 1 - g.limiter.TokensAt(opens)) / float64(g.limiter.Limit())
 	if g.search { // the rate grows as fast as itself
 		ahead = math.Log1p(ahead)
 	}
@@ -261,7 +261,6 @@ func (p *pace) next(g *group, now time.Time) (wait time.Duration, epoch int, pro
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if closed := g.openAt.Sub(now); closed > 0 {
-		g.boundAt = g.openAt
 		return closed, 0, false
 	}
 	if g.proving { // whatever the rate; but it counts, so that the next is not right behind it
