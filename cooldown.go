@@ -11,13 +11,53 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// A limit group is what a server counts together: all calls of one credential at Supermetrics, an operation on one link at
-// MoneyKit. When it refuses one of them with 429, none of the group goes out before the time that it names; then one goes
-// ahead as a probe, and the others follow at the rate that was accepted before: it grows a little with each second of
-// acceptance and falls at each refusal (additive increase, multiplicative decrease). Where that rate is not known, or was
-// not refused for a minute, it is searched for: it grows by a request a second with each request that is accepted.
-// A group that was never refused is not held up at all. One that is closed is never forgotten before its time, however many
-// there are.
+// A limit group is what a server counts together: at Supermetrics all calls of a credential, and its
+// queries to one data source; at MoneyKit an operation on one link, or its refreshes of one product,
+// and all of an application's calls of an operation. These are its rules; cooldown_test.go shows each.
+//
+// When it is closed:
+//
+//   - A group that was never refused is not held up.
+//   - A closed group lets nothing out before the time that the server named. A shorter time that comes
+//     later takes nothing back.
+//   - A refusal that names no time closes it for a random wait. Its bound doubles with each refusal in
+//     a row, whichever call it answers, and begins anew after an answer.
+//   - It is never forgotten before its time, however many groups are closed.
+//   - MoneyKit does not say whether a link's limit is used up or the application's. So where five links
+//     are refused within ten seconds, and nothing is accepted that was sent since the first of these
+//     refusals, the application's group is closed as well, for a minute at most.
+//
+// When it opens:
+//
+//   - One request goes ahead as a probe. The others wait for its answer, for probeLimit at most.
+//   - A probe that is refused closes the group again. One that is lost lets the next go, as a probe.
+//   - After a probe that is accepted, the others go at the group's rate, in the order in which they
+//     came. They do not wait for each other's answers.
+//   - An answer to a request from before a refusal tells nothing of the time after it: it is not the
+//     probe's, and says nothing of the rate. A refusal closes the group whenever it arrives.
+//   - Whoever had the group's leave before a refusal, and has not sent anything yet, asks again.
+//
+// At which rate:
+//
+//   - The group begins with what was accepted in the last minute or two, the wait that the server
+//     asks for included. If that was less than searchRate, or of too few requests to tell a rate, the
+//     rate is searched for from there, but from searchRate at least: it grows by a request a second
+//     with each that is accepted.
+//   - The search ends with a refusal, if enough requests were accepted to tell the rate: it is what
+//     was accepted in the last minute or two.
+//   - Otherwise the rate grows, in each second of acceptance, by a hundredth of what it was at the last
+//     refusal, and a refusal takes a fifth of it (additive increase, multiplicative decrease). That of
+//     a probe takes nothing, and lowestRate is always left.
+//   - The search begins again when there was no refusal for a minute.
+//   - The group is forgotten when for a minute nobody had to wait for its time or its rate.
+//
+// Who waits:
+//
+//   - A wait is estimated by the time until the group opens, and by how long those who wait already
+//     take at its rate.
+//   - A wait that is longer than the caller's patience is not started, nor one that lasts until the
+//     context's deadline. Whoever would have to wait so long is refused at once.
+//   - A wait is told before it starts, and a wait of 0 is not told.
 
 const (
 	decrease   = 0.8              // of the rate, at each refusal

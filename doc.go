@@ -46,9 +46,13 @@
 // A 429, or a 5xx with Retry-After, closes its limit group for every caller of the credential until
 // the time that the server gave. A group is what the vendor counts together: at Supermetrics a
 // credential, and the queries to one data source; at MoneyKit an operation on one link, a refresh
-// per link and product, and, when it refuses link after link, the operation. Those who cannot wait
+// per link and product, and, when it refuses link after link, the operation. Without
+// a time the wait is random, and its bound doubles with each refusal in a row. Those who cannot wait
 // so long get [ErrRateLimited] at once, with the Outcome [NotSent]. When the time has come, one
 // request goes ahead as a probe, and the others follow at a rate that adapts.
+//
+// A credential whose calls all fail has a hundred repetitions. Each success brings back a fifth of
+// one, and each ten seconds a whole one. A repetition after 429 costs nothing.
 //
 // One attempt is one request on the wire: what net/http would send again by itself is stopped before
 // a byte leaves, and repeated or not by these rules. A request that waits for a connection looks

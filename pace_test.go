@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -211,23 +212,37 @@ func TestKnownRate(t *testing.T) {
 	}
 }
 
-// Memory stays bounded under a million links that are each refused, and a million that are accepted.
+// Memory stays bounded under a million links that are each refused, and a million that are accepted: of a closed group a few bytes
+// are kept, because it must not be forgotten.
 func TestPaceIsBounded(t *testing.T) {
-	p, now := newPace(), time.Now()
-	free := &pass{release: func() {}}
 	links := 1_000_000
 	if testing.Short() {
-		links = 2 * mostGroups
+		links = 4 * mostGroups
 	}
+	inUse := func() float64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return float64(m.HeapAlloc)
+	}
+	before, p, now := inUse(), newPace(), time.Now()
 	for i := range links {
 		key := groupKey("identity.get", strconv.Itoa(i))
-		p.accept(key, free, now)
-		p.refuse(key, free, now, time.Minute+time.Duration(i))
+		p.accept(key, &pass{}, now)
+		p.refuse(key, &pass{}, now, time.Minute+time.Duration(i))
 	}
+	took := inUse() - before
 	require.LessOrEqual(t, len(p.groups), mostGroups)
 	require.LessOrEqual(t, len(p.counts), mostCounts)
-	last := groupKey("identity.get", strconv.Itoa(links-1))
-	require.Contains(t, p.groups, last, "the newest is kept")
+	require.Equal(t, links, len(p.groups)+len(p.shut), "all of them are closed")
+	t.Logf("%d closed groups take %.0f bytes each: %d of them are kept whole", links, took/float64(links), len(p.groups))
+	require.Less(t, took/float64(links), 300.0)
+
+	p.groups, p.counts = nil, nil
+	perGroup := (inUse() - before) / float64(len(p.shut))
+	t.Logf("the others take %.0f bytes each", perGroup)
+	require.Less(t, perGroup, 150.0)
+	runtime.KeepAlive(p)
 }
 
 // The client asks a caller's Limiter before each attempt, by a name that tells nothing.
