@@ -61,7 +61,8 @@ func WithHeader(name, value string) CallOption {
 }
 
 // WithTenantHeader is WithHeader for a header that says who calls, to a gateway that serves many
-// tenants. Only callers with the same values share a run of a flow.
+// tenants. Only callers with the same values share a run of a flow, a limit group and a retry
+// budget.
 func WithTenantHeader(name, value string) CallOption {
 	add := WithHeader(name, value)
 	return func(o *callOptions) error {
