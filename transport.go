@@ -369,7 +369,7 @@ func (s *sending) diagnose(err error) error {
 // alertText is what a TLS alert says, by its number. A text of somebody else's is not printed.
 func alertText(err error) string {
 	if v := reflect.ValueOf(err); v.Kind() == reflect.Uint8 { // crypto/tls keeps its type to itself
-		return tls.AlertError(v.Uint()).Error()
+		return tls.AlertError(uint8(v.Uint())).Error() //nolint:gosec // the kind says that it fits
 	}
 	return "a TLS alert"
 }

@@ -461,16 +461,19 @@ func TestAttemptTimeBeginsWithTheConnection(t *testing.T) {
 	}
 }
 
+// hopelessWay is a way to a server that no repetition opens.
+type hopelessWay struct {
+	setUp func(t *testing.T) (base string, transport *http.Transport)
+	text  string
+	cause func(error) bool
+	sent  bool // the request may have left
+}
+
 // What no repetition cures is tried once, is named, and asks for another set-up. Its cause is there to be looked at.
 func TestWhatNoRepetitionCures(t *testing.T) {
 	pin := errors.New("the pin of " + testSecret)
 	served := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"data":[]}`) })
-	for name, tc := range map[string]struct {
-		setUp func(t *testing.T) (base string, transport *http.Transport)
-		text  string
-		cause func(error) bool
-		sent  bool // the request may have left
-	}{
+	for name, tc := range map[string]hopelessWay{
 		"a certificate that nobody knows": {
 			setUp: func(t *testing.T) (string, *http.Transport) {
 				s, _ := speaking(t, "HTTP/1 over TLS", served)
@@ -582,16 +585,9 @@ func greeting(t *testing.T, text string) string {
 	return l.Addr().String()
 }
 
-type setUp = struct {
-	setUp func(t *testing.T) (base string, transport *http.Transport)
-	text  string
-	cause func(error) bool
-	sent  bool
-}
-
 // tunnel is the way through a proxy that refuses it.
-func tunnel(status int, own bool) setUp {
-	return setUp{
+func tunnel(status int, own bool) hopelessWay {
+	return hopelessWay{
 		setUp: func(t *testing.T) (string, *http.Transport) {
 			proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }))
 			t.Cleanup(proxy.Close)
