@@ -112,7 +112,6 @@ func (t *trip) admit(ctx context.Context) error {
 		g := &t.groups[i]
 		p, err := t.client.pace.admit(ctx, g.key, t.retry.MaxWait, func(reason WaitReason, d time.Duration) { t.waits(ctx, reason, d) })
 		if err != nil {
-			t.releasePasses()
 			return t.notAdmitted(ctx, err)
 		}
 		g.pass = p

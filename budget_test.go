@@ -236,3 +236,10 @@ func TestBudgetEndsACallAtOnce(t *testing.T) {
 		require.Len(t, r.Attempts, 2, "time has brought one back")
 	})
 }
+
+// The numbers that the documentation states.
+func TestNumbersOfTheBudget(t *testing.T) {
+	require.Equal(t, 100, budgetFull)
+	require.Equal(t, 1.0/5, budgetRefund)
+	require.Equal(t, time.Hour/(10*time.Second), time.Duration(budgetPerHour))
+}

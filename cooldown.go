@@ -23,7 +23,7 @@ import (
 //   - A refusal that names no time closes it for a random wait. Its bound doubles with each refusal in
 //     a row, whichever call it answers, and begins anew after an answer.
 //   - It is never forgotten before its time, however many groups are closed.
-//   - MoneyKit does not say whether a link's limit is used up or the application's. So where five links
+//   - MoneyKit does not say whether a link's limit is used up or the application's. So if five links
 //     are refused within ten seconds, and nothing is accepted that was sent since the first of these
 //     refusals, the application's group is closed as well, for a minute at most.
 //

@@ -156,6 +156,7 @@ func TestProbe(t *testing.T) {
 				require.Equal(t, opens, first.at)
 				time.Sleep(answered - opens)
 				tc.answer(p, first.pass)
+				<-second.done
 				<-third.done
 				require.Equal(t, tc.second, second.at)
 				require.Equal(t, tc.third, third.at)
@@ -194,7 +195,7 @@ func TestWhoIsRefusedAtOnce(t *testing.T) {
 	}
 	for name, tc := range map[string]struct {
 		group              func(p *pace)
-		patience, deadline time.Duration // no deadline where it is 0
+		patience, deadline time.Duration // no deadline if it is 0
 		wait               time.Duration
 		refused            bool
 	}{
@@ -278,7 +279,7 @@ func TestClosedAnewMeanwhile(t *testing.T) {
 					c.pass.release()
 				}
 				<-next.done
-				require.Equal(t, 20*time.Second, next.at, "who gives up leaves the turn to the next")
+				require.Equal(t, 20*time.Second, next.at, "whoever gives up leaves the turn to the next")
 				next.pass.release()
 				require.Zero(t, p.groups["g"].queued)
 				require.Empty(t, p.groups["g"].turn)
@@ -307,6 +308,8 @@ func TestTheTurn(t *testing.T) {
 		require.Equal(t, 5, g.queued)
 		time.Sleep(4 * time.Second)
 		cancel(nil)
+		<-until.done
+		<-gives.done
 		<-patience.done
 		require.Equal(t, tooLong{5 * time.Second}, patience.err)
 		require.Equal(t, 5*time.Second, patience.at)
@@ -326,7 +329,7 @@ func TestTheTurn(t *testing.T) {
 	})
 }
 
-// Who holds the turn and gives up leaves it to the next, at that instant.
+// Whoever holds the turn and gives up leaves it to the next, at that instant.
 func TestTheTurnIsGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPace()
@@ -346,8 +349,8 @@ func TestTheTurnIsGivenUp(t *testing.T) {
 }
 
 // A wait is estimated by when the group opens, by how many are waiting, and by the rate, which
-// grows as fast as itself while it is searched for. One request goes without a wait where the rate
-// has left room for one, at the latest when the group opens.
+// grows as fast as itself while it is searched for. One request goes without a wait if the rate has
+// left room for one, at the latest when the group opens.
 func TestEstimates(t *testing.T) {
 	const second, ln4 = time.Second, 1386294361 // of 1 + 6/2
 	for name, tc := range map[string]struct {
@@ -470,6 +473,7 @@ func TestMultiplicativeDecrease(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPace()
 		g := pacedGroup(p, 10)
+		acceptEvery(p, time.Now(), 1, 2*enough) // which tells nothing that is not known
 		want := rate.Limit(10)
 		for range 40 {
 			p.refuse("g", epochOf(g), time.Now(), time.Second)
@@ -496,7 +500,7 @@ func TestSearchBeginsAgain(t *testing.T) {
 		p.accept("g", epochOf(g), time.Now())
 		require.False(t, g.search)
 		limit := g.limiter.Limit()
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		p.accept("g", epochOf(g), time.Now())
 		require.True(t, g.search)
 		require.Equal(t, limit+searchRate, g.limiter.Limit())
@@ -512,7 +516,7 @@ func TestProbeCounts(t *testing.T) {
 		time.Sleep(time.Second/2 - 1)
 		wait, _, _ := p.next(g, time.Now())
 		require.EqualValues(t, 1, wait, "not even a nanosecond too early")
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		wait, epoch, probe := p.next(g, time.Now())
 		require.Zero(t, wait)
 		require.True(t, probe)
@@ -529,7 +533,7 @@ func TestProbeCounts(t *testing.T) {
 		wait, _, _ = p.next(g, time.Now())
 		require.Equal(t, time.Second/2, wait)
 		again, _, _ := p.next(g, time.Now())
-		require.Equal(t, wait, again, "who is told to wait has not gone")
+		require.Equal(t, wait, again, "whoever is told to wait has not gone")
 	})
 }
 
@@ -601,7 +605,7 @@ func reclosedLate(p *pace) *group {
 	return g
 }
 
-// Who waits behind one probe after another still waits, so the group is not forgotten.
+// Whoever waits behind one probe after another still waits, so the group is not forgotten.
 func TestQueueBehindLostProbes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPace()
@@ -616,7 +620,7 @@ func TestQueueBehindLostProbes(t *testing.T) {
 	})
 }
 
-// The keys of two groups are the same only where all of their parts are.
+// The keys of two groups are the same only if all of their parts are.
 func TestGroupKeys(t *testing.T) {
 	require.Equal(t, groupKey("links.get", "a", "bc"), groupKey("links.get", "a", "bc"))
 	keys := map[string]bool{}
@@ -652,22 +656,23 @@ func TestRateIsLearned(t *testing.T) {
 		want          rate.Limit
 		search        bool
 	}{
-		"nothing":                 {0, 0, 10 * second, 10 * second, 1, true},
-		"an application's minute": {6, 100, 6 * second, 54 * second, 10, false},
-		"one a second":            {10, 2, 10 * second, 10 * second, 1, false},
-		"a little less":           {10, 2, 10 * second, 10*second + 1, 1, true},
-		"too few to tell":         {1, 19, second, second, 9.5, true},
-		"just enough to tell":     {1, 20, second, second, 10, false},
-		"in less than no time":    {1, 20, 0, 0, 20_000, false},
-		"for a minute":            {60, 10, 60 * second, second, 600.0 / 61, false},
-		"for a minute and more":   {61, 10, 61 * second, second, 610.0 / 62, false},
-		"for two minutes":         {120, 10, 120 * second, second, 1200.0 / 121, false},
-		"for three minutes":       {180, 10, 180 * second, second, 10, false},
-		"for an hour":             {3600, 10, 3600 * second, second, 10, false},
-		"up to a minute ago":      {60, 10, 119 * second, second, 600.0 / 120, false},
-		"up to two minutes ago":   {1, 600, 120 * second, second, 600.0 / 121, false},
-		"before that":             {1, 600, 120*second + 1, second, 1, true},
-		"for ever":                {60, 10, 60 * second, 1<<63 - 1, 1, true},
+		"nothing":                  {0, 0, 10 * second, 10 * second, 1, true},
+		"an application's minute":  {6, 100, 6 * second, 54 * second, 10, false},
+		"one a second":             {10, 2, 10 * second, 10 * second, 1, false},
+		"a little less":            {10, 2, 10 * second, 10*second + 1, 1, true},
+		"too few to tell":          {1, 19, second, second, 9.5, true},
+		"just enough to tell":      {1, 20, second, second, 10, false},
+		"in less than no time":     {1, 20, 0, 0, 20_000, false},
+		"for a minute":             {60, 10, 60 * second, second, 600.0 / 61, false},
+		"for a minute and more":    {61, 10, 61 * second, second, 610.0 / 62, false},
+		"for two minutes":          {120, 10, 120 * second, second, 1200.0 / 121, false},
+		"for two minutes and more": {122, 10, 122 * second, 60 * second, 610.0 / 121, false},
+		"for three minutes":        {180, 10, 180 * second, second, 10, false},
+		"for an hour":              {3600, 10, 3600 * second, second, 10, false},
+		"up to a minute ago":       {60, 10, 119 * second, second, 600.0 / 120, false},
+		"up to two minutes ago":    {1, 600, 120 * second, second, 600.0 / 121, false},
+		"before that":              {1, 600, 120*second + 1, second, 1, true},
+		"for ever":                 {60, 10, 60 * second, 1<<63 - 1, 1, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p, began := newPace(), time.Now()
@@ -687,7 +692,7 @@ func TestRateOfAShutGroupIsSearchedFor(t *testing.T) {
 	for i := range mostGroups + 1 {
 		p.refuse(strconv.Itoa(i), free(), now, time.Minute)
 	}
-	require.NotContains(t, p.groups, "0")
+	require.Nil(t, p.groups["0"])
 	g, wait, reason := p.enter("0", now)
 	require.Equal(t, time.Minute, wait)
 	require.Equal(t, WaitCooldown, reason)
@@ -722,14 +727,14 @@ func TestAnswersFromBeforeARefusal(t *testing.T) {
 		},
 		"the group is thrown out, and made anew": func(p *pace, _ *pass, now time.Time) time.Time {
 			crowd(p, now)
-			require.NotContains(t, p.groups, "g")
+			require.Nil(t, p.groups["g"])
 			p.refuse("g", free(), now, time.Minute)
 			return now
 		},
 		"the group is kept as a hash and a time, and comes back": func(p *pace, same *pass, now time.Time) time.Time {
 			p.refuse("g", same, now, time.Minute)
 			crowd(p, now)
-			require.NotContains(t, p.groups, "g")
+			require.Nil(t, p.groups["g"])
 			g, _, _ := p.enter("g", now)
 			p.leave(g)
 			return now
@@ -807,15 +812,18 @@ type answerer struct {
 	began time.Time
 
 	mu    sync.Mutex
-	next  func(r *http.Request) *http.Response // nil, or where it returns nil: a good answer
+	next  func(r *http.Request) *http.Response // nil, or if it returns nil: a good answer
 	delay time.Duration
 	dial  time.Duration // until a request has its connection
+	mute  bool          // it tells nothing of connections
 	at    []time.Duration
 }
 
 func (s *answerer) RoundTrip(r *http.Request) (*http.Response, error) {
-	if err := connected(r, s.dial); err != nil {
-		return nil, err
+	if !s.mute {
+		if err := connected(r, s.dial); err != nil {
+			return nil, err
+		}
 	}
 	s.mu.Lock()
 	s.at = append(s.at, time.Since(s.began))
@@ -930,17 +938,22 @@ func TestApplicationLimit(t *testing.T) {
 // An application is held back for a minute at most, whatever its links were told: its limits are
 // per minute.
 func TestApplicationIsHeldForAMinute(t *testing.T) {
-	eachPerLink(t, func(t *testing.T, s *answerer, call linkCall) {
-		s.answering(refusing("3600"))
-		for i := range mostStrikes {
-			require.ErrorIs(t, call(strconv.Itoa(i)), ErrRateLimited)
-		}
-		s.answering(nil)
-		require.NoError(t, call("another", WithMaxWait(time.Hour)))
-		require.Equal(t, time.Minute, time.Since(s.began))
-		require.NoError(t, call("0", WithMaxWait(time.Hour)))
-		require.Equal(t, time.Hour, time.Since(s.began), "the link itself was told an hour")
-	})
+	for told, application := range map[string]time.Duration{
+		"3600": time.Minute, "61": time.Minute, "60": time.Minute, "59": 59 * time.Second, "1": time.Second,
+	} {
+		eachPerLink(t, func(t *testing.T, s *answerer, call linkCall) {
+			s.answering(refusing(told))
+			for i := range mostStrikes {
+				require.ErrorIs(t, call(strconv.Itoa(i), WithoutRetry()), ErrRateLimited)
+			}
+			s.answering(nil)
+			require.NoError(t, call("another", WithMaxWait(time.Hour)))
+			require.Equal(t, application, time.Since(s.began))
+			require.NoError(t, call("0", WithMaxWait(time.Hour)))
+			link := time.Since(s.began)
+			require.Equal(t, told, strconv.Itoa(int(link.Seconds())), "the link itself waits as it was told")
+		})
+	}
 }
 
 // A link that is refused again and again holds no other link up: that is its own limit.
@@ -1443,11 +1456,12 @@ func TestRefusalsWithoutRetryAfter(t *testing.T) {
 	}
 }
 
-// The probe goes alone also where others had the group's leave before the refusal, and were held up
+// The probe goes alone also if others had the group's leave before the refusal, and were held up
 // on their way: by a credential that takes its time, or at their connection. They ask again.
 func TestNobodyPassesTheProbe(t *testing.T) {
 	for name, slow := range map[string]func(s *answerer, d time.Duration) []Option{
-		"a slow credential": func(_ *answerer, d time.Duration) []Option {
+		"a slow credential": func(s *answerer, d time.Duration) []Option {
+			s.mute = true
 			return []Option{WithSupermetrics(BearerTokenFunc(func(ctx context.Context) (string, error) {
 				return testKey, sleep(ctx, d)
 			}))}
@@ -1478,7 +1492,23 @@ func TestNobodyPassesTheProbe(t *testing.T) {
 	}
 }
 
-// A closed group lets nothing out by a second connection either, as net/http looks for one where
+// A probe that has to ask again, because its group was closed while it waited for a credential, is
+// not in its own way.
+func TestProbeThatAsksAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &answerer{good: answers["links.list"], began: time.Now()}
+		slow := BearerTokenFunc(func(ctx context.Context) (string, error) { return testKey, sleep(ctx, 3*time.Second) })
+		c, err := New(WithSupermetrics(slow), WithHTTPClient(&http.Client{Transport: s}))
+		require.NoError(t, err)
+		key := groupsOf(c, linksList)[0].key
+		c.pace.refuse(key, free(), time.Now(), time.Second)
+		time.AfterFunc(2*time.Second, func() { c.pace.refuse(key, free(), time.Now(), time.Second) })
+		require.NoError(t, calls["links.list"](t.Context(), c))
+		require.Equal(t, []time.Duration{7 * time.Second}, s.at, "it was let out after 1 s, and after 4 s again")
+	})
+}
+
+// A closed group lets nothing out by a second connection either, as net/http looks for one if
 // the first has no room for the request.
 func TestSecondConnectionOfAClosedGroup(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -1589,9 +1619,15 @@ func TestRoomIsMade(t *testing.T) {
 	fill("d", now)
 	require.Equal(t, 2*half+1, len(p.shut), "at the next look it is thrown away")
 	require.Equal(t, 4*half+2, p.sweepAt)
+	now, p.sweepAt = now.Add(time.Hour), 0
+	for i := len(p.groups); i <= mostGroups; i++ {
+		p.refuse("e"+strconv.Itoa(i), free(), now, 0)
+	}
+	require.Zero(t, len(p.shut), "and all is open")
+	require.Equal(t, mostGroups, p.sweepAt, "which is little, but not looked through more often for that")
 }
 
-// A group that somebody waits for is never thrown out. Where all are such groups, they are not
+// A group that somebody waits for is never thrown out. If all are such groups, they are not
 // looked through again before there are twice as many.
 func TestGroupsWithCallersStay(t *testing.T) {
 	p, now := newPace(), time.Now()
@@ -1603,7 +1639,7 @@ func TestGroupsWithCallersStay(t *testing.T) {
 		groups = append(groups, g)
 	}
 	require.Equal(t, 2*mostGroups, p.roomAt)
-	require.Empty(t, p.shut)
+	require.Zero(t, len(p.shut))
 	for i, g := range groups {
 		require.Same(t, g, p.groups[strconv.Itoa(i)])
 		if i > 0 {
@@ -1775,9 +1811,9 @@ func (m *moody) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	if strings.HasPrefix(r.URL.Path, "/v2/") { // the quota is the query's alone, and all else the credential's
 		if code != "" {
-			groups, left = groups[:1], left[:1]
+			groups = groups[:1]
 		} else {
-			groups, left = groups[len(groups)-1:], left[len(left)-1:]
+			groups = groups[len(groups)-1:]
 		}
 	}
 	resp := reply(status, envelopeBody(code))
@@ -1884,7 +1920,7 @@ func (m *moody) call(ctx context.Context, c *Client) (err error) {
 
 // Random callers, who give up, have deadlines, little patience and hooks that panic, and slow
 // credentials, of a moody server: no request leaves before the time that the server named, as soon
-// as its answer was delivered; where a group has opened, one goes ahead alone; and in the end
+// as its answer was delivered; when a group has opened, one goes ahead alone; and in the end
 // nobody hangs, no turn and no place in a queue is left behind, and every group is as it should be.
 func TestPaceUnderRandomCallers(t *testing.T) {
 	seeds, requests := 300, 0
@@ -1951,4 +1987,19 @@ func wellKept(t *testing.T, p *pace) {
 	for key, s := range p.strikes {
 		require.Less(t, len(s.links), mostStrikes, key)
 	}
+}
+
+// The numbers that the documentation states.
+func TestNumbersOfThePace(t *testing.T) {
+	require.Equal(t, 10*time.Second, probeLimit)
+	require.Equal(t, rate.Limit(1), searchRate)
+	require.Equal(t, rate.Limit(1.0/20), lowestRate)
+	require.Equal(t, 20, enough)
+	require.Equal(t, 4.0/5, decrease)
+	require.Equal(t, 1.0/100, increase)
+	require.Equal(t, time.Minute, searchAfter)
+	require.Equal(t, time.Minute, paceEnds)
+	require.Equal(t, 5, mostStrikes)
+	require.Equal(t, 10*time.Second, strikesFor)
+	require.Equal(t, time.Minute, longestWhole)
 }
