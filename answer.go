@@ -164,6 +164,7 @@ func (t *trip) failure(err error) *Error {
 	cause := t.causeOf(err)
 	e := t.error(nil)
 	e.cause, e.Message, e.StatusCode = &cause, transportText(cause), t.status
+	e.RetryAfter = retryAfter(t.head, time.Now())
 	e.Outcome = Unknown
 	switch {
 	case t.sending == nil || t.sending.nothingLeft(err):
@@ -238,6 +239,7 @@ func (t *trip) end(e *Error) error {
 func (t *trip) malformed(kind error, message string) *Error {
 	e := t.error(kind)
 	e.StatusCode, e.Outcome, e.Message, e.RequestID = t.status, Unknown, message, t.requestID()
+	e.RetryAfter = retryAfter(t.head, time.Now())
 	e.scrub(t.confidential())
 	return e
 }

@@ -99,7 +99,7 @@ func (t *trip) admitAndSign(req *http.Request) error {
 		if err := t.sign(req); err != nil {
 			return err
 		}
-		if t.open() {
+		if t.client.allOpen(t.groups) {
 			return nil
 		}
 		t.releasePasses()
@@ -119,10 +119,10 @@ func (t *trip) admit(ctx context.Context) error {
 	return nil
 }
 
-// open reports that none of the call's limit groups was closed since it was admitted.
-func (t *trip) open() bool {
+// allOpen reports that none of these limit groups was closed since the call was admitted.
+func (c *Client) allOpen(groups []limitGroup) bool {
 	now := time.Now()
-	return !slices.ContainsFunc(t.groups, func(g limitGroup) bool { return !t.client.pace.open(g.key, g.pass, now) })
+	return !slices.ContainsFunc(groups, func(g limitGroup) bool { return !c.pace.open(g.key, g.pass, now) })
 }
 
 // notAdmitted is a call that would have to wait too long, or that was given up while it waited. After an attempt it is

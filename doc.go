@@ -52,7 +52,8 @@
 // request goes ahead as a probe, and the others follow at a rate that adapts.
 //
 // A credential whose calls all fail has a hundred repetitions. Each success brings back a fifth of
-// one, and each ten seconds a whole one. A repetition after 429 costs nothing.
+// one, and each ten seconds a whole one. A repetition after 429 costs
+// nothing, nor does the first one of a request that net/http would have sent again by itself.
 //
 // One attempt is one request on the wire: what net/http would send again by itself is stopped before
 // a byte leaves, and repeated or not by these rules. A request that waits for a connection looks

@@ -132,8 +132,9 @@ func (t *trip) next(ctx context.Context, e *Error) (again bool) {
 	if !t.inTime(ctx, e, t.wait) {
 		return false
 	}
-	// What net/http would have sent again by itself is not the server's trouble: most often it had no room for the request.
-	if !errors.Is(e, errSentAgain) && !t.client.budget.take(t.budgetKey(), time.Now()) {
+	// What net/http would have sent again by itself costs nothing, once: most often the server had no room for the request.
+	free := errors.Is(e, errSentAgain) && len(t.attempts) == 1
+	if !free && !t.client.budget.take(t.budgetKey(), time.Now()) {
 		return false
 	}
 	if t.reason == WaitRetryAfter { // after the promised time, and not all callers at the same instant

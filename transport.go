@@ -13,8 +13,9 @@ import (
 	"net/http/httptrace"
 	"net/url"
 	"reflect"
+	"slices"
+	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -29,7 +30,7 @@ import (
 // so the method that it asks for stays hidden here.
 type transport struct {
 	next http.RoundTripper // nil is http.DefaultTransport, whatever that is at the time
-	h2c  atomic.Bool       // it speaks HTTP/2 without TLS
+	h2c  sync.Map          // the hosts with which it speaks HTTP/2 without TLS
 }
 
 var (
@@ -52,7 +53,7 @@ func (tr *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		if err := ctx.Err(); err != nil { // net/http would not even ask for a connection
 			return nil, err
 		}
-		t.sending = newSending(ctx, t, tr)
+		t.sending = newSending(ctx, t, tr, req.URL.Host)
 		resp, err := tr.send(t, req)
 		if err == nil || !t.sending.held(err) {
 			return resp, err
@@ -80,6 +81,12 @@ func (tr *transport) send(t *trip, req *http.Request) (*http.Response, error) {
 	if t.payload != nil {
 		out.Body = io.NopCloser(bytes.NewReader(t.payload))
 	}
+	answered := false
+	defer func() {
+		if !answered { // or the caller's transport has panicked
+			s.end()
+		}
+	}()
 	resp, err := tr.roundTripper().RoundTrip(out)
 	switch {
 	case err != nil && resp != nil && resp.Body != nil:
@@ -88,11 +95,11 @@ func (tr *transport) send(t *trip, req *http.Request) (*http.Response, error) {
 		err = errNoAnswer
 	}
 	if err != nil {
-		s.end()
 		return nil, err
 	}
+	answered = true
 	if resp.ProtoMajor == 2 && resp.TLS == nil {
-		tr.h2c.Store(true)
+		tr.h2c.Store(req.URL.Host, true)
 	}
 	if resp.Body == nil {
 		resp.Body = http.NoBody
@@ -150,6 +157,8 @@ func (b timedBody) Close() error {
 type sending struct {
 	trip      *trip
 	transport *transport
+	host      string          // of the URL
+	groups    []limitGroup    // as they were when the request went out
 	ctx       context.Context //nolint:containedctx // it is this request's, and ends with it
 	cancel    context.CancelCauseFunc
 	limit     time.Duration // from the connection to the last byte of the answer, and for dialing
@@ -164,12 +173,13 @@ type sending struct {
 	encrypts  bool  // and began to encrypt it
 	connected bool  // and had one that the request may use: bytes may have left
 	wrote     bool  // the header, at least into a buffer
+	foreign   bool  // the header that is being written is another request's
 	stopped   error // why the client let the request go no further
 	handshake error // what a TLS handshake failed with
 }
 
-func newSending(ctx context.Context, t *trip, tr *transport) *sending {
-	s := &sending{trip: t, transport: tr, limit: t.timeout(), queues: true}
+func newSending(ctx context.Context, t *trip, tr *transport, host string) *sending {
+	s := &sending{trip: t, transport: tr, host: host, groups: slices.Clone(t.groups), limit: t.timeout(), queues: true}
 	s.ctx, s.cancel = context.WithCancelCause(ctx)
 	if base, ok := tr.roundTripper().(*http.Transport); ok {
 		s.plain, s.queues = true, base.MaxConnsPerHost > 0
@@ -186,7 +196,16 @@ func (s *sending) trace() *httptrace.ClientTrace {
 		TLSHandshakeStart: func() { s.note(func() { s.encrypts = true; s.run() }) },
 		TLSHandshakeDone:  func(_ tls.ConnectionState, err error) { s.note(func() { s.handshake = err }) },
 		GotConn:           s.gotConn,
-		WroteHeaders:      func() { s.note(func() { s.wrote = true }) },
+		WroteHeaderField:  s.wroteField,
+		WroteHeaders:      func() { s.note(func() { s.wrote, s.foreign = s.wrote || !s.foreign, false }) },
+	}
+}
+
+// wroteField is told of each header. A transport of the caller's may ask for something else on the way, with the context of this
+// request: a token, or a signature. That request has another User-Agent, and is not this one.
+func (s *sending) wroteField(name string, values []string) {
+	if strings.EqualFold(name, "User-Agent") {
+		s.note(func() { s.foreign = !slices.Equal(values, []string{s.trip.client.config.userAgent}) })
 	}
 }
 
@@ -234,11 +253,11 @@ func (s *sending) getConn(string) {
 
 // gotConn is told of a connection before anything is written to it. It is the last moment to let nothing out.
 func (s *sending) gotConn(info httptrace.GotConnInfo) {
-	why := s.connect(s.trip.open())
+	why := s.connect(s.trip.client.allOpen(s.groups))
 	if why == nil {
 		return
 	}
-	alone := !s.transport.speaksHTTP2(info.Conn)
+	alone := !s.transport.speaksHTTP2(info.Conn, s.host)
 	if alone && info.Reused {
 		// net/http gives a connection on before the answer that came last has reached whoever waits for it. To close it at once
 		// would take that answer away: of a thousand calls in a test, one or two had lost theirs.
@@ -261,6 +280,8 @@ func (s *sending) connect(open bool) error {
 	switch {
 	case s.stopped != nil:
 		return s.stopped
+	case s.ended: // a transport of the caller's has answered, and still goes on
+		return errAttemptEnded
 	case s.wrote:
 		return errSentAgain
 	case !open:
@@ -275,11 +296,12 @@ func (s *sending) connect(open bool) error {
 	return nil
 }
 
-func (tr *transport) speaksHTTP2(conn net.Conn) bool {
+func (tr *transport) speaksHTTP2(conn net.Conn, host string) bool {
 	if c, ok := conn.(interface{ ConnectionState() tls.ConnectionState }); ok {
 		return c.ConnectionState().NegotiatedProtocol == "h2"
 	}
-	return tr.h2c.Load()
+	_, known := tr.h2c.Load(host)
+	return known
 }
 
 // stop lets the request go no further. The mutex is held.
@@ -349,6 +371,8 @@ func (s *sending) diagnose(err error) error {
 		what = "certificate not trusted"
 	case errors.Is(err, http.ErrSchemeMismatch), errors.As(err, &record):
 		what = "the server does not speak TLS"
+	case errors.As(err, &op) && passingAlert(op):
+		return err
 	case errors.As(err, &op) && op.Op == "remote error":
 		what = "the server refused the TLS connection: " + alertText(op.Err)
 	case errors.As(err, &op) && op.Op == "local error":
@@ -364,6 +388,13 @@ func (s *sending) diagnose(err error) error {
 		return err
 	}
 	return &incurable{what, err}
+}
+
+// passingAlert reports that a TLS alert speaks of trouble that may be over the next time: a damaged record (20), a server that has
+// failed inside (80).
+func passingAlert(op *net.OpError) bool {
+	v := reflect.ValueOf(op.Err)
+	return (op.Op == "remote error" || op.Op == "local error") && v.Kind() == reflect.Uint8 && (v.Uint() == 20 || v.Uint() == 80)
 }
 
 // alertText is what a TLS alert says, by its number. A text of somebody else's is not printed.

@@ -710,3 +710,214 @@ func TestCookiesOfTenants(t *testing.T) {
 	require.Zero(t, crossed.Load(), "sessions that came with another's token")
 	require.EqualValues(t, 2, kept.Load(), "the client's own")
 }
+
+// A transport, or a dialer, may ask for something else on the way with the request's context, such as a token. That is not
+// the request, and does not end it.
+func TestRequestOfTheTransportsOwn(t *testing.T) {
+	var creations atomic.Int32
+	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost {
+			creations.Add(1)
+		}
+		_, _ = io.WriteString(w, answers[map[bool]string{true: "links.create", false: "links.list"}[r.Method == http.MethodPost]])
+	}))
+	defer api.Close()
+	tokens := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "a token") }))
+	defer tokens.Close()
+	side := &http.Transport{DisableKeepAlives: true}
+	ask := func(ctx context.Context) error {
+		r, err := http.NewRequestWithContext(ctx, http.MethodGet, tokens.URL, nil)
+		if err != nil {
+			return err
+		}
+		resp, err := side.RoundTrip(r)
+		if err != nil {
+			return err
+		}
+		return resp.Body.Close()
+	}
+	base := &http.Transport{DisableKeepAlives: true}
+	for name, transport := range map[string]http.RoundTripper{
+		"a transport": roundTrip(func(r *http.Request) (*http.Response, error) {
+			if err := ask(r.Context()); err != nil {
+				return nil, err
+			}
+			return base.RoundTrip(r)
+		}),
+		"a dialer": &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+			if err := ask(ctx); err != nil {
+				return nil, err
+			}
+			return (&net.Dialer{}).DialContext(ctx, network, address)
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			creations.Store(0)
+			c := clientOf(t, api.URL, "", &http.Client{Transport: transport})
+			_, err := c.Links.List(t.Context(), WithoutRetry())
+			require.NoError(t, err)
+			_, err = c.Links.Create(t.Context(), LinkCreate{DataSourceID: "GAWA"}, WithoutRetry())
+			require.NoError(t, err)
+			require.EqualValues(t, 1, creations.Load())
+		})
+	}
+}
+
+// slowClose is a connection that takes its time to close, as one through a tunnel does.
+type slowClose struct{ net.Conn }
+
+func (c slowClose) Close() error {
+	time.Sleep(5 * time.Millisecond)
+	return c.Conn.Close()
+}
+
+// Where one host speaks HTTP/2 without TLS and another HTTP/1, a request to the second that is held back is sent once.
+func TestProtocolsOfTwoHosts(t *testing.T) {
+	for range 20 {
+		modern, modernBase := speaking(t, "HTTP/2 without TLS", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = io.WriteString(w, `{"link_id":"mk_1"}`)
+		}))
+		var arrived atomic.Int32
+		old, oldBase := speaking(t, "HTTP/1", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			arrived.Add(1)
+			_, _ = io.WriteString(w, answers["links.create"])
+		}))
+		asked, release := make(chan struct{}), make(chan struct{})
+		var dials atomic.Int32
+		oldBase.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+			if dials.Add(1) == 1 {
+				close(asked)
+				<-release
+			}
+			conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
+			return slowClose{conn}, err
+		}
+		c, err := New(WithSupermetrics(BearerToken(testKey)), WithMoneyKit(ClientHeaders(testID, testSecret)),
+			WithBaseURL(Supermetrics, old.URL), WithBaseURL(MoneyKit, modern.URL),
+			WithHTTPClient(&http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+				if "http://"+r.URL.Host == modern.URL {
+					return modernBase.RoundTrip(r)
+				}
+				return oldBase.RoundTrip(r)
+			})}))
+		require.NoError(t, err)
+		_, err = c.Identity.Link(t.Context(), "mk_1")
+		require.NoError(t, err)
+		result := make(chan error, 1)
+		go func() {
+			_, err := c.Links.Create(t.Context(), LinkCreate{DataSourceID: "GAWA"})
+			result <- err
+		}()
+		<-asked
+		for _, g := range groupsOf(c, linksCreate) {
+			c.pace.refuse(g.key, &pass{}, time.Now(), time.Millisecond)
+		}
+		close(release)
+		require.NoError(t, <-result)
+		require.EqualValues(t, 1, arrived.Load())
+	}
+}
+
+// A good status whose answer is of no use keeps its Retry-After as well.
+func TestRetryAfterOfAnAnswerOfNoUse(t *testing.T) {
+	for name, tc := range map[string]struct {
+		body io.Reader
+		size int64
+		sent int
+	}{
+		"it breaks off":     {io.MultiReader(strings.NewReader(`{"data":`), iotestErr{io.ErrUnexpectedEOF}), 100, 2},
+		"it cannot be read": {strings.NewReader(`"x"`), 3, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var at []time.Time
+				c := clientOf(t, "https://api.example.test", "", &http.Client{Transport: roundTrip(func(*http.Request) (*http.Response, error) {
+					if at = append(at, time.Now()); len(at) > 1 {
+						return reply(200, `{"data":[]}`), nil
+					}
+					header := http.Header{"Retry-After": {"30"}}
+					return &http.Response{StatusCode: 200, ContentLength: tc.size, Header: header, Body: io.NopCloser(tc.body)}, nil
+				})})
+				_, err := c.Links.List(t.Context())
+				require.Len(t, at, tc.sent)
+				if tc.sent == 1 {
+					require.Equal(t, 30*time.Second, asError(t, err).RetryAfter)
+					return
+				}
+				require.NoError(t, err)
+				require.GreaterOrEqual(t, at[1].Sub(at[0]), 30*time.Second)
+			})
+		})
+	}
+}
+
+// iotestErr is a body that ends with an error.
+type iotestErr struct{ err error }
+
+func (r iotestErr) Read([]byte) (int, error) { return 0, r.err }
+
+// A transport that has answered, while the request that it began goes on, sends nothing more. For the race detector, the next
+// attempt begins meanwhile.
+func TestTransportThatGoesOn(t *testing.T) {
+	var arrived atomic.Int32
+	api := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { arrived.Add(1) }))
+	defer api.Close()
+	asked, release := make(chan struct{}, 8), make(chan struct{})
+	base := &http.Transport{DisableKeepAlives: true, DialContext: func(_ context.Context, network, address string) (net.Conn, error) {
+		asked <- struct{}{}
+		<-release
+		return net.Dial(network, address)
+	}}
+	var under sync.WaitGroup
+	through := roundTrip(func(r *http.Request) (*http.Response, error) {
+		under.Go(func() {
+			if resp, err := base.RoundTrip(r.WithContext(context.WithoutCancel(r.Context()))); err == nil {
+				_ = resp.Body.Close()
+			}
+		})
+		<-asked
+		return nil, &net.OpError{Op: "dial", Err: errors.New("it takes too long")}
+	})
+	c := clientOf(t, api.URL, "", &http.Client{Transport: through}, WithRetry(Retry{MinBackoff: 1, MaxBackoff: 1}))
+	_, err := c.Links.Create(t.Context(), LinkCreate{DataSourceID: "GAWA"})
+	require.Equal(t, NotSent, asError(t, err).Outcome)
+	close(release)
+	under.Wait()
+	require.Zero(t, arrived.Load())
+}
+
+// A transport that panics leaves nothing behind.
+func TestTransportThatPanics(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var ctx context.Context
+		c := clientOf(t, "https://api.example.test", "", &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+			ctx = r.Context()
+			panic("the transport's own")
+		})})
+		require.PanicsWithValue(t, "the transport's own", func() { _, _ = c.Links.List(t.Context()) })
+		require.Error(t, ctx.Err(), "the attempt's context has ended")
+	})
+}
+
+// A server that has failed inside says so with a TLS alert, too. That may be over the next time.
+func TestAlertThatPasses(t *testing.T) {
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"data":[]}`) }))
+	s.Config.ErrorLog = log.New(io.Discard, "", 0)
+	s.StartTLS()
+	defer s.Close()
+	base := s.Client().Transport.(*http.Transport).Clone()
+	defer base.CloseIdleConnections()
+	var conns atomic.Int32
+	good := s.TLS.Certificates[0]
+	s.TLS.Certificates = nil
+	s.TLS.GetCertificate = func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+		if conns.Add(1) == 1 {
+			return nil, errors.New("the store of certificates is busy")
+		}
+		return &good, nil
+	}
+	c := clientOf(t, s.URL, "", &http.Client{Transport: base}, WithRetry(Retry{MinBackoff: 1, MaxBackoff: 1}))
+	_, err := c.Links.List(t.Context())
+	require.NoError(t, err)
+	require.EqualValues(t, 2, conns.Load())
+}
