@@ -146,7 +146,7 @@ func TestAwaitEndings(t *testing.T) {
 // A link that lives for an hour, through whatever the server does, is asked for at most 300 times.
 func TestAwaitAsksSeldom(t *testing.T) {
 	repeats := 3
-	if testing.Short() {
+	if inShort() {
 		repeats = 1
 	}
 	for name, faults := range map[string][]sandbox.Fault{
@@ -179,7 +179,7 @@ func TestAwaitAsksSeldom(t *testing.T) {
 
 // A link that nobody uses lives for a day, and so does the wait.
 func TestAwaitADay(t *testing.T) {
-	if testing.Short() {
+	if inShort() {
 		t.Skip("6,000 requests, none of them different")
 	}
 	inBubble(t, []sandbox.Option{sandbox.WithHourlyLimit(300)}, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {

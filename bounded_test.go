@@ -142,7 +142,7 @@ func limited(limit int64) []Option {
 // decompresses it. Of an error the status speaks, and of its body a mebibyte is read.
 func TestGzipBombs(t *testing.T) {
 	limits := []int64{0, 1 << 20, 3 << 20}
-	if testing.Short() {
+	if inShort() {
 		limits = limits[1:2]
 	}
 	var calls, share, most int64
@@ -184,7 +184,7 @@ func TestGzipBombs(t *testing.T) {
 // A whole answer may be as long as the limit, and not a byte longer; to read it takes less than twice the limit.
 func TestMaxResponseBytes(t *testing.T) {
 	limits := []int64{0, 1 << 20, 999_999}
-	if testing.Short() {
+	if inShort() {
 		limits = limits[1:]
 	}
 	for _, limit := range limits {

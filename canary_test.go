@@ -71,7 +71,7 @@ func TestCanaryKnowsEveryMethod(t *testing.T) {
 
 func TestCanary(t *testing.T) {
 	situations := canarySituations()
-	if testing.Short() {
+	if inShort() {
 		situations = every(situations, 29)
 	}
 	methods := canaryMethods()
@@ -197,7 +197,7 @@ func TestCanaryProcess(t *testing.T) {
 		canaryProcess(t, mode)
 		return
 	}
-	if testing.Short() {
+	if inShort() {
 		t.Skip("starts processes")
 	}
 	for mode, leaks := range map[string]bool{"AttemptEnd": false, "TokenRenewal": false, "error": false, "planted": true} {

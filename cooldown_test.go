@@ -1924,7 +1924,7 @@ func (m *moody) call(ctx context.Context, c *Client) (err error) {
 // nobody hangs, no turn and no place in a queue is left behind, and every group is as it should be.
 func TestPaceUnderRandomCallers(t *testing.T) {
 	seeds, requests := 300, 0
-	if testing.Short() {
+	if inShort() {
 		seeds = 30
 	}
 	for seed := range uint64(seeds) {

@@ -487,7 +487,7 @@ func TestErrorTextIsShort(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			operations := []string{"identity.refresh", "logins.list_accounts", "auth.get"}
-			if testing.Short() {
+			if inShort() {
 				operations = operations[:1]
 			}
 			for _, operation := range operations {

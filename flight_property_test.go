@@ -207,7 +207,7 @@ func (a *flightLog) call(fs *flights[string, int], key string) {
 // tell, fail and panic.
 func TestFlightsProperty(t *testing.T) {
 	seeds := uint64(300)
-	if testing.Short() {
+	if inShort() {
 		seeds = 60
 	}
 	told, most := 0, 0

@@ -61,14 +61,14 @@ func floods() map[string]flood {
 // A server that sends without end is read up to a bound, at once, and hung up on: nothing is drained.
 func TestFloods(t *testing.T) {
 	limits := []int64{0, 100_000}
-	if testing.Short() {
+	if inShort() {
 		limits = limits[1:]
 	}
 	var answers, taken int64
 	for _, limit := range limits {
 		for name, server := range floods() {
 			for operation, call := range callsAndExchange() {
-				if testing.Short() && operation != "links.create" && !strings.Contains(operation, "streamed") {
+				if inShort() && operation != "links.create" && !strings.Contains(operation, "streamed") {
 					continue
 				}
 				t.Run(fmt.Sprintf("%d/%s/%s", limit, name, operation), func(t *testing.T) {

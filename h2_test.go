@@ -166,7 +166,7 @@ func wireClient(t *testing.T, row, base string, transport http.RoundTripper, tol
 // the client says of it.
 func TestMatrixOfHTTP2(t *testing.T) {
 	faults := wireFaults()
-	if testing.Short() {
+	if inShort() {
 		faults = someWireFaults()
 	}
 	var cells, requests atomic.Int32

@@ -24,7 +24,7 @@ func TestDeepNesting(t *testing.T) {
 		"meta":               strings.Repeat(`{"meta":`, depth) + "1" + strings.Repeat("}", depth),
 		"a million brackets": strings.Repeat("[", 1_000_000),
 	} {
-		if testing.Short() && name != "objects, open" {
+		if inShort() && name != "objects, open" {
 			continue
 		}
 		t.Run(name, func(t *testing.T) {
@@ -49,7 +49,7 @@ func TestDeepNesting(t *testing.T) {
 // However long a stream is, it takes no more memory than its largest item.
 func TestEachAccountInBoundedMemory(t *testing.T) {
 	millions := 10
-	if testing.Short() {
+	if inShort() {
 		millions = 1
 	}
 	const login = `{"ds_user":"avery@example.com","display_name":"Avery Sample","cache_time":null,"accounts":[`
@@ -102,7 +102,7 @@ func tiny() map[string]*repeated {
 
 // Millions of objects of three bytes each do not take gigabytes, in whatever an operation reads them.
 func TestTinyObjects(t *testing.T) {
-	if testing.Short() {
+	if inShort() {
 		t.Skip("a matter of memory, of which the race detector takes its own")
 	}
 	const limit = int64(1 << 20)
@@ -133,7 +133,7 @@ func TestTinyObjects(t *testing.T) {
 func TestHugeValues(t *testing.T) {
 	const limit = 128 << 20
 	size := 100 << 20
-	if testing.Short() {
+	if inShort() {
 		size = 1 << 20
 	}
 	digits := strings.Repeat("7", 1<<20)
@@ -163,7 +163,7 @@ func TestHugeValues(t *testing.T) {
 				took, err := in(limit)
 				require.NoError(t, err)
 				require.Less(t, took, int64(max(8*size, 2*limit)))
-				if !testing.Short() {
+				if !inShort() {
 					_, err = in(0)
 					kindIs(t, err, ErrResponseTooLarge)
 				}

@@ -50,7 +50,7 @@ func mishaps(operation string) []sandbox.Fault {
 // Whatever goes wrong, and however often the caller has to call again, there is one link for a marker.
 func TestCreateOnceUnderFaults(t *testing.T) {
 	seeds := uint64(1000)
-	if testing.Short() {
+	if inShort() {
 		seeds = 100
 	}
 	creates, lists, calls := mishaps("links.create"), mishaps("links.list"), 0

@@ -216,7 +216,7 @@ func TestKnownRate(t *testing.T) {
 // are kept, because it must not be forgotten.
 func TestPaceIsBounded(t *testing.T) {
 	links := 1_000_000
-	if testing.Short() {
+	if inShort() {
 		links = 4 * mostGroups
 	}
 	inUse := func() float64 {
@@ -358,7 +358,7 @@ func TestPaceOfAThousand(t *testing.T) {
 		"as it comes": func(next http.RoundTripper) http.RoundTripper { return next },
 	}
 	known := []int64{0, 1, 2, 5, 10, perSecond}
-	if testing.Short() {
+	if inShort() {
 		known = []int64{2}
 	}
 	for _, n := range known {
@@ -390,7 +390,7 @@ func TestPaceOfAThousand(t *testing.T) {
 
 // The same job by go-retryablehttp as it comes, but for its log: what the README compares with.
 func TestPaceOfPlainRetryablehttp(t *testing.T) {
-	if testing.Short() {
+	if inShort() {
 		t.Skip("a figure to compare with, and nothing of ours")
 	}
 	synctest.Test(t, func(t *testing.T) {

@@ -402,7 +402,7 @@ func TestClientNeverPrints(t *testing.T) {
 	for name, credentials := range map[string]Credentials{
 		"ClientCredentials": ClientCredentials(canaryID, canarySecret), "ClientHeaders": ClientHeaders(canaryID, canarySecret), "BearerToken": BearerToken(canaryTenant),
 	} {
-		if testing.Short() && name != "ClientCredentials" {
+		if inShort() && name != "ClientCredentials" {
 			continue
 		}
 		synctest.Test(t, func(t *testing.T) {
