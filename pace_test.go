@@ -293,11 +293,11 @@ const callers, each, perSecond = 1000, 10, 20
 
 type measured struct {
 	took                     time.Duration
-	failed                   int
+	calls, failed            int
 	requests, later, refused int // later and refused are those after the first instant
 }
 
-func job(s *sandbox.Sandbox, do func() error) measured {
+func job(s *sandbox.Sandbox, each int, do func() error) measured {
 	var failed atomic.Int32
 	var wg sync.WaitGroup
 	began := time.Now()
@@ -311,7 +311,7 @@ func job(s *sandbox.Sandbox, do func() error) measured {
 		})
 	}
 	wg.Wait()
-	m := measured{took: time.Since(began), failed: int(failed.Load())}
+	m := measured{took: time.Since(began), calls: callers * each, failed: int(failed.Load())}
 	for _, r := range s.Requests() {
 		m.requests++
 		if r.Time.After(began) {
@@ -326,7 +326,7 @@ func job(s *sandbox.Sandbox, do func() error) measured {
 
 func (m measured) String() string {
 	return fmt.Sprintf("%v, %d of %d calls failed, %d requests, %d of %d refused after the first instant (%.1f %%)",
-		m.took.Round(time.Second), m.failed, callers*each, m.requests, m.refused, m.later, 100*float64(m.refused)/float64(m.later))
+		m.took.Round(time.Second), m.failed, m.calls, m.requests, m.refused, m.later, 100*float64(m.refused)/float64(m.later))
 }
 
 // firstInstant decides in which order the answers to what is sent at one instant arrive: so many of the good ones, then the
@@ -357,9 +357,9 @@ func TestPaceOfAThousand(t *testing.T) {
 	rows := map[string]func(http.RoundTripper) http.RoundTripper{
 		"as it comes": func(next http.RoundTripper) http.RoundTripper { return next },
 	}
-	known := []int64{0, 1, 2, 5, 10, perSecond}
-	if inShort() {
-		known = []int64{2}
+	known, each := []int64{0, 1, 2, 5, 10, perSecond}, each
+	if inShort() { // synctest and the race detector do not go together well for ten thousand calls: golang/go#78156
+		known, each = []int64{2}, 2
 	}
 	for _, n := range known {
 		rows[fmt.Sprint(n, " known")] = func(next http.RoundTripper) http.RoundTripper {
@@ -372,14 +372,14 @@ func TestPaceOfAThousand(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := sandbox.New(sandbox.WithRequestsPerSecond(perSecond), sandbox.WithHourlyLimit(0))
 				c := sandboxClient(t, transport(handler{s}), WithRetry(Retry{MaxWait: time.Hour}))
-				m := job(s, func() error {
+				m := job(s, each, func() error {
 					_, err := c.Links.Get(context.Background(), sandbox.OpenLoginLinkID)
 					return err
 				})
 				t.Log("duolink:", m)
 				require.Zero(t, m.failed)
 				// The search for the rate takes some seconds. Then the rate is the server's but for a little.
-				require.Less(t, m.took, 525*time.Second)
+				require.Less(t, m.took, time.Duration(m.calls/perSecond)*time.Second+25*time.Second)
 				// At a refusal the rate falls by a fifth. It grows in each second by a hundredth of what it was then, so that it takes
 				// 25 s to where it was refused. The end of the search is one refusal more.
 				require.LessOrEqual(t, m.refused, int(m.took/(25*time.Second))+1)
@@ -398,7 +398,7 @@ func TestPaceOfPlainRetryablehttp(t *testing.T) {
 		plain := retryablehttp.NewClient()
 		plain.Logger = nil
 		plain.HTTPClient = &http.Client{Transport: handler{s}}
-		m := job(s, func() error {
+		m := job(s, each, func() error {
 			req, err := retryablehttp.NewRequest(http.MethodGet, "http://sandbox.test/v2/ds/login/link/"+sandbox.OpenLoginLinkID, nil)
 			if err != nil {
 				return err
@@ -411,6 +411,6 @@ func TestPaceOfPlainRetryablehttp(t *testing.T) {
 			return err
 		})
 		t.Log("go-retryablehttp:", m)
-		require.Equal(t, callers*each, m.failed+m.requests-m.refused-(m.requests-m.later-perSecond), "every call ended somehow")
+		require.Equal(t, m.calls, m.failed+m.requests-m.refused-(m.requests-m.later-perSecond), "every call ended somehow")
 	})
 }
