@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"maps"
 	"math"
 	"sync"
 	"time"
@@ -82,7 +83,7 @@ type pace struct {
 	shut    map[shutKey]time.Time // the closed groups that there was no room for, and when they open
 	sweepAt int                   // how many of them are looked through for those that have opened
 	counts  map[string]*tally
-	strikes map[string]*strikes
+	strikes map[string]strikes
 	epochs  int // given out: no two groups, and no two refusals of one, have the same
 }
 
@@ -92,7 +93,7 @@ type shutKey [16]byte
 func newPace() *pace {
 	return &pace{
 		groups: map[string]*group{}, roomAt: mostGroups, shut: map[shutKey]time.Time{}, sweepAt: mostGroups,
-		counts: map[string]*tally{}, strikes: map[string]*strikes{},
+		counts: map[string]*tally{}, strikes: map[string]strikes{},
 	}
 }
 
@@ -321,9 +322,7 @@ func (p *pace) accept(key string, admitted *pass, now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.count(key, now).accepted++
-	if s := p.strikes[key]; s != nil && admitted.at.After(s.since) {
-		delete(p.strikes, key)
-	}
+	p.strikes[key].forget(admitted.at)
 	g := p.groups[key]
 	if g == nil || admitted.epoch != g.epoch {
 		return
@@ -404,10 +403,12 @@ func (p *pace) makeRoom(now time.Time) {
 	p.sweepAt = max(mostGroups, 2*len(p.shut))
 }
 
-// strikes are the refusals of different links that one application has had in a row.
-type strikes struct {
-	since time.Time
-	links map[string]bool
+// strikes are the links of one application that were refused in a row, and when.
+type strikes map[string]time.Time
+
+// forget drops those that were refused before a time.
+func (s strikes) forget(before time.Time) {
+	maps.DeleteFunc(s, func(_ string, at time.Time) bool { return at.Before(before) })
 }
 
 const (
@@ -426,15 +427,16 @@ func (p *pace) whole(key, link string, admitted *pass, now time.Time) bool {
 		return true
 	}
 	s := p.strikes[key]
-	if s == nil || now.Sub(s.since) > strikesFor {
+	if s == nil {
 		if len(p.strikes) >= mostCounts {
 			clear(p.strikes)
 		}
-		s = &strikes{since: now, links: map[string]bool{}}
+		s = strikes{}
 		p.strikes[key] = s
 	}
-	s.links[link] = true
-	if len(s.links) < mostStrikes {
+	s.forget(now.Add(-strikesFor))
+	s[link] = now
+	if len(s) < mostStrikes {
 		return false
 	}
 	delete(p.strikes, key)

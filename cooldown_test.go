@@ -1052,8 +1052,8 @@ func TestStrikes(t *testing.T) {
 	type step struct {
 		after    time.Duration // since the one before
 		link     string
-		accepted time.Duration // instead: an answer to a request that was sent so long ago, or later
-		other    bool          // to another application's
+		accepted time.Duration // if no link is refused: a request is accepted that was sent so long ago
+		other    bool          // by another application
 		whole    bool
 	}
 	strikes := func(links ...string) (steps []step) {
@@ -1078,7 +1078,13 @@ func TestStrikes(t *testing.T) {
 		"one that was sent at that time": steps(four, refused(step{accepted: 0}), fifth),
 		"one that was sent before":       steps(four, refused(step{accepted: 1}), fifth),
 		"one that was sent just after":   steps(four[:1], refused(step{after: 2, accepted: 1}), four[1:], strikes("e")),
-		"one of another application":     steps(four[:1], refused(step{after: 1, other: true}), four[1:], fifth),
+		"five within ten seconds, not the first": steps(
+			four[:1], refused(step{after: 6 * time.Second, link: "b"}), four[2:],
+			refused(step{after: 5 * time.Second, link: "f"}), fifth),
+		"one that was sent after the first alone": steps(
+			four[:1], refused(step{after: 2, link: "b"}), refused(step{after: 2, accepted: 3}),
+			four[2:], strikes("f"), fifth),
+		"one of another application": steps(four[:1], refused(step{after: 1, other: true}), four[1:], fifth),
 	} {
 		t.Run(name, func(t *testing.T) {
 			p, now := newPace(), time.Now()
@@ -1997,7 +2003,7 @@ func wellKept(t *testing.T, p *pace) {
 		require.GreaterOrEqual(t, c.total(), 0, key)
 	}
 	for key, s := range p.strikes {
-		require.Less(t, len(s.links), mostStrikes, key)
+		require.Less(t, len(s), mostStrikes, key)
 	}
 }
 
