@@ -901,7 +901,7 @@ func TestApplicationLimit(t *testing.T) {
 	servers := map[string]func(rest time.Duration) time.Duration{
 		"it always says fifty seconds": func(time.Duration) time.Duration { return 50 * time.Second },
 	}
-	if !testing.Short() {
+	if !inShort() {
 		servers["the server tells the time that is left"] = func(rest time.Duration) time.Duration { return rest }
 		servers["it says nothing"] = func(time.Duration) time.Duration { return 0 }
 	}
@@ -1555,7 +1555,7 @@ func TestClosedGroupsAreKept(t *testing.T) {
 	require.LessOrEqual(t, len(p.groups), mostGroups)
 	require.Equal(t, closed, len(p.groups)+len(p.shut))
 	every := 1
-	if testing.Short() {
+	if inShort() {
 		every = 25
 	}
 	for i := 0; i < closed; i += every {

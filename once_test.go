@@ -179,7 +179,7 @@ func (l *latecomer) RoundTrip(r *http.Request) (resp *http.Response, err error) 
 		l.once.Do(func() {
 			kept = true
 			body, _ := io.ReadAll(r.Body)
-			again := r.Clone(context.WithoutCancel(r.Context()))
+			again := r.Clone(context.Background()) // on the way to the server, and out of the client's hands
 			again.Body = io.NopCloser(strings.NewReader(string(body)))
 			time.AfterFunc(l.late, func() {
 				defer close(l.done)
