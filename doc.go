@@ -29,11 +29,11 @@
 //     [Error.Outcome] is [Unknown], look before you send it again.
 //
 // Retry-After, in seconds, as a date or in another form that servers write, is honoured on every
-// status: the call is not repeated earlier. It is believed for a day at most; then the server is asked again. A wait that
-// would exceed [Retry.MaxWait] or the context's deadline is not started: the error comes back at
-// once, with [Error.RetryAfter] set, and matches [context.DeadlineExceeded] where the deadline was
-// the reason. Every wait ends with its context. Codes that no repetition changes, such as
-// LICENSE_EXPIRED, are not retried, whatever their status.
+// status: the call is not repeated earlier. It is believed for a day at most; then the server is
+// asked again. A wait that would exceed [Retry.MaxWait] or the context's deadline is not started:
+// the error comes back at once, with [Error.RetryAfter] set, and matches [context.DeadlineExceeded]
+// where the deadline was the reason. Every wait ends with its context. Codes that no repetition
+// changes, such as LICENSE_EXPIRED, are not retried, whatever their status.
 //
 // A token that the server refuses with a 401, whatever its code, is given up, and the call repeated
 // once with another: a new one of [ClientCredentials], or what a [BearerTokenFunc] returns then.
