@@ -25,9 +25,10 @@ type Retry struct {
 	MaxWait time.Duration
 	// AttemptTimeout bounds each attempt, from the connection to the last byte of the answer, so that one which stalls is
 	// repeated while the caller's context lives. Default 30 s. Logins.ListAccounts and Logins.EachAccount have an hour: the
-	// server may be asking the ad platform meanwhile. To make a connection has the same bound, apart. The time in the queue
-	// for a connection that others have does not count: the context bounds it. A DialContext of yours that does not dial with a
-	// net.Dialer bounds itself where MaxConnsPerHost is set, or where another transport stands before the http.Transport.
+	// server may be asking the ad platform meanwhile. The time to make a connection has the same
+	// bound, and is not counted in. Nor is the time in the queue for a connection that others have:
+	// the context bounds it. A DialContext of yours that does not dial with a net.Dialer must bound
+	// itself if MaxConnsPerHost is set, or if another transport stands before the http.Transport.
 	AttemptTimeout time.Duration
 }
 

@@ -19,10 +19,11 @@ import (
 	"time"
 )
 
-// What lies beneath an attempt: net/http, with its pool of connections. One attempt is one request on the wire, and none goes out
-// that should not. net/http by itself would send a request again, without an end where an HTTP/2 server resets the stream with
-// PROTOCOL_ERROR, and once more where a kept connection has ended. It also lets a request wait for a connection, for so long
-// that its limit group may be closed by then. So the client looks at each connection before a byte is written to it.
+// What lies beneath an attempt: net/http, with its pool of connections. One attempt is one request
+// on the wire. net/http by itself would send a request again: without an end if an HTTP/2 server
+// resets the stream with PROTOCOL_ERROR, and once more if a kept connection has ended. A request may
+// also wait for a connection for so long that its limit group is closed by then. So the client looks
+// at each connection before a byte is written to it.
 
 // transport is what each attempt goes through.
 //
@@ -119,7 +120,8 @@ func (tr *transport) roundTripper() http.RoundTripper {
 	return tr.next
 }
 
-// readyAgain readies a request anew that was held back. A cookie of the jar's stays: http.Client has put it there.
+// readyAgain readies a request anew that was held back. It keeps the cookies that http.Client has
+// put there.
 func (t *trip) readyAgain(req *http.Request) error {
 	cookies := req.Header["Cookie"]
 	if err := t.admitAndSign(req); err != nil {
@@ -152,8 +154,8 @@ func (b timedBody) Close() error {
 	return b.ReadCloser.Close()
 }
 
-// sending is one request on its way. net/http tells it how far it is, from several goroutines, and of a dial also after the
-// request has ended.
+// sending is one request on its way. net/http tells it how far it is, from several goroutines. Of a
+// dial it tells also after the request has ended.
 type sending struct {
 	trip      *trip
 	transport *transport
@@ -162,7 +164,7 @@ type sending struct {
 	ctx       context.Context //nolint:containedctx // it is this request's, and ends with it
 	cancel    context.CancelCauseFunc
 	limit     time.Duration // from the connection to the last byte of the answer, and for dialing
-	plain     bool          // nothing stands between the client and net/http, so what it tells is all there is
+	plain     bool          // nothing stands between the client and net/http, which tells of all that it does
 	queues    bool          // a request may wait for another one's connection
 
 	mu        sync.Mutex
@@ -201,8 +203,9 @@ func (s *sending) trace() *httptrace.ClientTrace {
 	}
 }
 
-// wroteField is told of each header. A transport of the caller's may ask for something else on the way, with the context of this
-// request: a token, or a signature. That request has another User-Agent, and is not this one.
+// wroteField is told of each header. A transport of the caller may ask for something else on the
+// way, with the context of this request: a token, or a signature. That request has another
+// User-Agent.
 func (s *sending) wroteField(name string, values []string) {
 	if strings.EqualFold(name, "User-Agent") {
 		s.note(func() { s.foreign = !slices.Equal(values, []string{s.trip.client.config.userAgent}) })
@@ -238,8 +241,8 @@ func (s *sending) end() {
 	s.cancel(nil)
 }
 
-// getConn is told that net/http looks for a connection. The time that the request waits for one of others is not the attempt's: the
-// context bounds it. What it takes to make a connection is, and has the same bound.
+// getConn is told that net/http looks for a connection. The time in the queue for a connection that
+// others have is not the attempt's: the context bounds it. The time to make one has a bound of its own.
 func (s *sending) getConn(string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -259,8 +262,9 @@ func (s *sending) gotConn(info httptrace.GotConnInfo) {
 	}
 	alone := !s.transport.speaksHTTP2(info.Conn, s.host)
 	if alone && info.Reused {
-		// net/http gives a connection on before the answer that came last has reached whoever waits for it. To close it at once
-		// would take that answer away: of a thousand calls in a test, one or two had lost theirs.
+		// net/http gives a connection to the next request before the last one has its answer. If the
+		// connection were closed at once, that answer would be lost: in a test it was, once or twice
+		// in a thousand calls.
 		time.Sleep(handover)
 	}
 	s.note(func() { s.stop(why) })
@@ -272,8 +276,8 @@ func (s *sending) gotConn(info httptrace.GotConnInfo) {
 // handover is what a connection that was in use is given before it is closed.
 const handover = 10 * time.Millisecond
 
-// connect takes a connection, or says why the request must not use it. A second one is fine where nothing was written to the first,
-// as where HTTP/2 finds its connection full.
+// connect takes a connection, or says why the request must not use it. A second one is fine if
+// nothing was written to the first: HTTP/2 may find its connection full.
 func (s *sending) connect(open bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -326,9 +330,10 @@ func (s *sending) cause(err error) error {
 	return err
 }
 
-// nothingLeft reports that provably no byte of the request left. net/http tells when it has a connection. Where a transport of the
-// caller's stands before it, that one may have gone another way of which nothing is told, so the error has to say it as well.
-// A request that was stopped at its connection had an ended context from then on.
+// nothingLeft reports that provably no byte of the request left. net/http tells when it has a
+// connection. A transport of the caller may have gone another way and told nothing, so the error
+// has to say it as well. A request that was stopped at its connection has an ended context from
+// then on.
 func (s *sending) nothingLeft(err error) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -358,7 +363,8 @@ func isIncurable(err error) bool {
 	return ok
 }
 
-// diagnose names what no repetition cures: a certificate, another protocol, a refusal on the way. Anything else it leaves alone.
+// diagnose names what no repetition cures: a certificate, another protocol, a refusal on the way.
+// Anything else it leaves alone.
 func (s *sending) diagnose(err error) error {
 	var (
 		op      *net.OpError
@@ -390,8 +396,8 @@ func (s *sending) diagnose(err error) error {
 	return &incurable{what, err}
 }
 
-// passingAlert reports that a TLS alert speaks of trouble that may be over the next time: a damaged record (20), a server that has
-// failed inside (80).
+// passingAlert reports that a TLS alert speaks of trouble that may be over the next time: a damaged
+// record (20), or a server that has failed inside (80).
 func passingAlert(op *net.OpError) bool {
 	v := reflect.ValueOf(op.Err)
 	return (op.Op == "remote error" || op.Op == "local error") && v.Kind() == reflect.Uint8 && (v.Uint() == 20 || v.Uint() == 80)
@@ -415,8 +421,8 @@ func isCertificateError(err error) bool {
 	return errors.As(err, &verification) || errors.As(err, &authority) || errors.As(err, &hostname) || errors.As(err, &invalid)
 }
 
-// handshakeRefused reports that a TLS handshake failed for another reason than the network: a check of the caller's own, such as a
-// pin, said no.
+// handshakeRefused reports that a TLS handshake failed for another reason than the network: a check
+// of the caller, such as a pin, said no.
 func (s *sending) handshakeRefused() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -433,8 +439,8 @@ func (e *tunnelError) Error() string {
 	return fmt.Sprintf("the proxy refused the tunnel: %d %s", e.status, http.StatusText(e.status))
 }
 
-// tunnelRefused finds the refusal of a proxy that a transport of the caller's has met. net/http says it with the text of the
-// status alone, after it has reached the proxy and before it encrypts.
+// tunnelRefused finds the refusal of a proxy in a transport of the caller. net/http says it with the
+// text of the status alone, after it has reached the proxy and before it encrypts.
 func (s *sending) tunnelRefused(err error, refused **tunnelError) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
