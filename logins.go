@@ -42,8 +42,8 @@ func (s *LoginsService) Get(ctx context.Context, loginID string, opts ...CallOpt
 	return call(ctx, s.client, loginsGet.on(loginID), one[Login], opts)
 }
 
-// Revoke ends a login. It reports false where the server says that there was nothing to revoke. After an attempt of which no
-// answer came, that is true: the login has ended.
+// Revoke ends a login. It reports false where the server says that there was nothing to revoke. If an attempt
+// before got no answer, it reports true then: the login has ended.
 func (s *LoginsService) Revoke(ctx context.Context, loginID string, opts ...CallOption) (bool, error) {
 	var revoked bool
 	t, err := s.client.send(ctx, loginsRevoke.on(loginID), opts, func(body []byte) (err error) {
