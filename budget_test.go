@@ -17,7 +17,7 @@ func newBudgets() *budgets { return &budgets{spent: map[shutKey]*budget{}} }
 
 // spend takes as much as there is.
 func (b *budgets) spend(key string, now time.Time) (taken int) {
-	for b.take(key, now) {
+	for taken < 2*budgetFull && b.take(key, now) {
 		taken++
 	}
 	return taken

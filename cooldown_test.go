@@ -1369,6 +1369,19 @@ func TestWhatClosesAGroup(t *testing.T) {
 	}
 }
 
+// RateLimit tells when the groups of the client's own credential open, and nothing of another's.
+func TestCooldownOfAnotherTenant(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &answerer{began: time.Now()}
+		s.answering(refusing("60"))
+		c := clientOf(t, "http://127.0.0.1", "", &http.Client{Transport: s})
+		require.Error(t, calls["links.list"](t.Context(), c, WithoutRetry(), WithToken("another")))
+		require.Zero(t, c.RateLimit(Supermetrics).CooldownUntil)
+		require.Error(t, calls["links.list"](t.Context(), c, WithoutRetry()))
+		require.Equal(t, s.began.Add(time.Minute), c.RateLimit(Supermetrics).CooldownUntil)
+	})
+}
+
 // The wait that a refusal without Retry-After costs doubles with each that follows another, whoever
 // is refused, and with each attempt of a call. An answer that is none ends that.
 func TestWaitWithoutRetryAfterGrows(t *testing.T) {
@@ -1609,6 +1622,13 @@ func TestShutGroupComesBack(t *testing.T) {
 	require.True(t, p.open("never refused", free(), now))
 	p.refuse("2", free(), opens, time.Second)
 	require.Equal(t, 1, p.refusals("2"), "it is the first again")
+
+	p = newPace()
+	p.shut[shortened("the only one")] = opens
+	require.False(t, p.open("the only one", free(), now))
+	_, wait, _ = p.enter("the only one", now)
+	require.Equal(t, time.Hour, wait)
+	require.Zero(t, len(p.shut))
 }
 
 // What has opened is thrown away when there is need of room: of the groups at the next look, of the
