@@ -908,7 +908,11 @@ func TestApplicationLimit(t *testing.T) {
 	for name, wait := range servers {
 		t.Run(name, func(t *testing.T) {
 			eachPerLink(t, func(t *testing.T, s *answerer, call linkCall) {
-				const links, perMinute = 2000, 600
+				const perMinute = 600
+				links := 2000
+				if inShort() {
+					links = 800
+				}
 				var window time.Time
 				var taken, refused, later int
 				s.answering(func(*http.Request) *http.Response {
@@ -1454,10 +1458,11 @@ func TestRefusalsInARow(t *testing.T) {
 // caller would wait at most does not shorten it for the others. On average that is half of
 // MaxBackoff, so in ten minutes a probe goes out some eighty times.
 func TestRefusalsWithoutRetryAfter(t *testing.T) {
-	for name, opts := range map[string][]CallOption{
-		"patient": {WithMaxWait(time.Hour)}, "by default": nil, "for a second": {WithMaxWait(time.Second)},
-		"impatient": {WithMaxWait(0)}, "once": {WithoutRetry()},
-	} {
+	rows := map[string][]CallOption{"for a second": {WithMaxWait(time.Second)}, "impatient": {WithMaxWait(0)}}
+	if !inShort() {
+		rows["patient"], rows["by default"], rows["once"] = []CallOption{WithMaxWait(time.Hour)}, nil, []CallOption{WithoutRetry()}
+	}
+	for name, opts := range rows {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				const callers, most = 50, 50 + 150 // those of the first instant, and nearly twice the average
