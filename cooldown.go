@@ -269,6 +269,9 @@ func (g *group) take(ctx context.Context, patience time.Duration) error {
 		return nil
 	default:
 	}
+	if patience <= 0 {
+		return tooLong{patience}
+	}
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
 	select {

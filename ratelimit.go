@@ -254,6 +254,9 @@ func jitter(most time.Duration) time.Duration {
 
 // sleep waits, or returns the context's error as soon as it ends.
 func sleep(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return ctx.Err()
+	}
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
