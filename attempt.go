@@ -10,8 +10,8 @@ import (
 	"github.com/hashicorp/go-retryablehttp"
 )
 
-// retryClient is go-retryablehttp with its defaults replaced: no log, no repetition or wait but by our own rules, and the
-// last error, not a summary, at the end.
+// retryClient is go-retryablehttp with its defaults replaced: no log, no repetition or wait but by
+// our own rules, and the last error, not a summary, at the end.
 func retryClient(httpClient *http.Client) *retryablehttp.Client {
 	return &retryablehttp.Client{
 		HTTPClient: httpClient,
@@ -65,7 +65,8 @@ func (t *trip) repeat(req *http.Request) error {
 	return t.last
 }
 
-// slowTimeout is what the vendor's own client allows the query for accounts, which may ask the ad platform live.
+// slowTimeout is what the vendor's own client allows the query for accounts, which may ask the ad
+// platform live.
 const slowTimeout = time.Hour
 
 func (t *trip) timeout() time.Duration {
@@ -75,7 +76,8 @@ func (t *trip) timeout() time.Duration {
 	return t.retry.AttemptTimeout
 }
 
-// ready is what comes before every attempt: the caller's own Limiter, the limit groups' leave, and a credential.
+// ready is what comes before every attempt: the caller's own Limiter, the limit groups' leave, and
+// a credential.
 func (t *trip) ready(req *http.Request) error {
 	ctx := req.Context()
 	if l := t.client.config.limiter; l != nil {
@@ -88,8 +90,8 @@ func (t *trip) ready(req *http.Request) error {
 	return t.admitAndSign(req)
 }
 
-// admitAndSign has the limit groups' leave, and then a credential. That may take its time, so the groups are asked again: they may
-// be closed by then.
+// admitAndSign has the limit groups' leave, and then a credential. That may take its time, so the
+// groups are asked again: they may be closed by then.
 func (t *trip) admitAndSign(req *http.Request) error {
 	ctx := req.Context()
 	for {
@@ -125,8 +127,8 @@ func (c *Client) allOpen(groups []limitGroup) bool {
 	return !slices.ContainsFunc(groups, func(g limitGroup) bool { return !c.pace.open(g.key, g.pass, now) })
 }
 
-// notAdmitted is a call that would have to wait too long, or that was given up while it waited. After an attempt it is
-// that one's error, which says more.
+// notAdmitted is a call that would have to wait too long, or that was given up while it waited.
+// After an attempt it is that one's error, which says more.
 func (t *trip) notAdmitted(ctx context.Context, err error) error {
 	e := &Error{kind: ErrRateLimited, Outcome: NotSent, Message: "not sent, for an earlier call was refused"}
 	if t.last != nil {
@@ -146,7 +148,8 @@ func (t *trip) notAdmitted(ctx context.Context, err error) error {
 	return e
 }
 
-// settle draws the conclusions of an attempt, once: for the limit groups, the retry budget, the state and the hooks.
+// settle draws the conclusions of an attempt, once: for the limit groups, the retry budget, the
+// state and the hooks.
 func (t *trip) settle(ctx context.Context, e *Error) {
 	defer t.releasePasses()
 	c, now := t.client, time.Now()
@@ -172,14 +175,14 @@ func (t *trip) settle(ctx context.Context, e *Error) {
 	t.attemptEnds(ctx, e)
 }
 
-// closesGroup reports that an answer speaks of more than the request that it answers: too many requests, or a server that
-// names the time when it is back.
+// closesGroup reports that an answer speaks of more than the request that it answers: too many
+// requests, or a server that names the time when it is back.
 func (e *Error) closesGroup() bool {
 	return e.kind == ErrRateLimited || e.StatusCode >= 500 && e.RetryAfter > 0
 }
 
-// refused closes the limit groups of which the refusal speaks: for as long as the server says, or, where it does not, for a
-// backoff, which grows while it keeps refusing.
+// refused closes the limit groups of which the refusal speaks: for as long as the server says, or,
+// where it does not, for a backoff, which grows while it keeps refusing.
 func (t *trip) refused(ctx context.Context, e *Error, now time.Time) {
 	wait := e.RetryAfter
 	if wait == 0 && permanent(e) { // a quota without a time is not a matter of pace

@@ -21,14 +21,14 @@ import (
 
 // What lies beneath an attempt: net/http, with its pool of connections. One attempt is one request
 // on the wire. net/http by itself would send a request again: without an end if an HTTP/2 server
-// resets the stream with PROTOCOL_ERROR, and once more if a kept connection has ended. A request may
-// also wait for a connection for so long that its limit group is closed by then. So the client looks
-// at each connection before a byte is written to it.
+// resets the stream with PROTOCOL_ERROR, and once more if a kept connection has ended. A request
+// may also wait for a connection for so long that its limit group is closed by then. So the client
+// looks at each connection before a byte is written to it.
 
 // transport is what each attempt goes through.
 //
-// retryablehttp closes all idle connections of its http.Client whenever it gives up; the pool is shared with other calls,
-// so the method that it asks for stays hidden here.
+// retryablehttp closes all idle connections of its http.Client whenever it gives up; the pool is
+// shared with other calls, so the method that it asks for stays hidden here.
 type transport struct {
 	next http.RoundTripper // nil is http.DefaultTransport, whatever that is at the time
 	h2c  sync.Map          // the hosts with which it speaks HTTP/2 without TLS
@@ -242,7 +242,8 @@ func (s *sending) end() {
 }
 
 // getConn is told that net/http looks for a connection. The time in the queue for a connection that
-// others have is not the attempt's: the context bounds it. The time to make one has a bound of its own.
+// others have is not the attempt's: the context bounds it. The time to make one has a bound of its
+// own.
 func (s *sending) getConn(string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -254,7 +255,8 @@ func (s *sending) getConn(string) {
 	}
 }
 
-// gotConn is told of a connection before anything is written to it. It is the last moment to let nothing out.
+// gotConn is told of a connection before anything is written to it. It is the last moment to let
+// nothing out.
 func (s *sending) gotConn(info httptrace.GotConnInfo) {
 	why := s.connect(s.trip.client.allOpen(s.groups))
 	if why == nil {
@@ -262,9 +264,9 @@ func (s *sending) gotConn(info httptrace.GotConnInfo) {
 	}
 	alone := !s.transport.speaksHTTP2(info.Conn, s.host)
 	if alone && info.Reused {
-		// net/http gives a connection to the next request before the last one has its answer. If the
-		// connection were closed at once, that answer would be lost: in a test it was, once or twice
-		// in a thousand calls.
+		// net/http gives a connection to the next request before the last one has its answer. If
+		// the connection were closed at once, that answer would be lost: in a test it was, once or
+		// twice in a thousand calls.
 		time.Sleep(handover)
 	}
 	s.note(func() { s.stop(why) })
@@ -439,8 +441,8 @@ func (e *tunnelError) Error() string {
 	return fmt.Sprintf("the proxy refused the tunnel: %d %s", e.status, http.StatusText(e.status))
 }
 
-// tunnelRefused finds the refusal of a proxy in a transport of the caller. net/http says it with the
-// text of the status alone, after it has reached the proxy and before it encrypts.
+// tunnelRefused finds the refusal of a proxy in a transport of the caller. net/http says it with
+// the text of the status alone, after it has reached the proxy and before it encrypts.
 func (s *sending) tunnelRefused(err error, refused **tunnelError) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
