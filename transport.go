@@ -99,9 +99,6 @@ func (tr *transport) send(t *trip, req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	answered = true
-	if resp.ProtoMajor == 2 && resp.TLS == nil {
-		tr.h2c.Store(req.URL.Host, true)
-	}
 	if resp.Body == nil {
 		resp.Body = http.NoBody
 	}
@@ -170,14 +167,15 @@ type sending struct {
 	mu        sync.Mutex
 	timer     *time.Timer
 	ended     bool
-	asked     bool  // net/http was asked for a connection
-	dialed    bool  // and made one, or found out that it cannot
-	encrypts  bool  // and began to encrypt it
-	connected bool  // and had one that the request may use: bytes may have left
-	wrote     bool  // the header, at least into a buffer
-	foreign   bool  // the header that is being written is another request's
-	stopped   error // why the client let the request go no further
-	handshake error // what a TLS handshake failed with
+	asked     bool                  // net/http was asked for a connection
+	dialed    bool                  // and made one, or found out that it cannot
+	encrypts  bool                  // and began to encrypt it
+	connected bool                  // and had one that the request may use: bytes may have left
+	wrote     bool                  // the header, at least into a buffer
+	foreign   bool                  // the header that is being written is another request's
+	conn      httptrace.GotConnInfo // its connection, unless others may be on it
+	stopped   error                 // why the client let the request go no further
+	handshake error                 // what a TLS handshake failed with
 }
 
 func newSending(ctx context.Context, t *trip, tr *transport, host string) *sending {
@@ -199,16 +197,24 @@ func (s *sending) trace() *httptrace.ClientTrace {
 		TLSHandshakeDone:  func(_ tls.ConnectionState, err error) { s.note(func() { s.handshake = err }) },
 		GotConn:           s.gotConn,
 		WroteHeaderField:  s.wroteField,
-		WroteHeaders:      func() { s.note(func() { s.wrote, s.foreign = s.wrote || !s.foreign, false }) },
+		WroteHeaders:      s.wroteHeaders,
 	}
 }
 
 // wroteField is told of each header. A transport of the caller may ask for something else on the
 // way, with the context of this request: a token, or a signature. That request has another
-// User-Agent.
+// User-Agent. A name that begins with a colon is one of HTTP/2, and of HTTP/3.
 func (s *sending) wroteField(name string, values []string) {
-	if strings.EqualFold(name, "User-Agent") {
+	switch {
+	case strings.EqualFold(name, "User-Agent"):
 		s.note(func() { s.foreign = !slices.Equal(values, []string{s.trip.client.config.userAgent}) })
+	case strings.HasPrefix(name, ":"):
+		s.note(func() {
+			if s.conn.Conn != nil { // nothing else tells of HTTP/2 without TLS
+				s.transport.h2c.Store(s.host, true)
+				s.conn.Conn = nil
+			}
+		})
 	}
 }
 
@@ -255,23 +261,49 @@ func (s *sending) getConn(string) {
 	}
 }
 
-// gotConn is told of a connection before anything is written to it. It is the last moment to let
-// nothing out.
+// gotConn is told of a connection before anything is written to it.
 func (s *sending) gotConn(info httptrace.GotConnInfo) {
 	why := s.connect(s.trip.client.allOpen(s.groups))
-	if why == nil {
-		return
+	if s.transport.shared(info.Conn, s.host) {
+		info.Conn = nil
 	}
-	alone := !s.transport.speaksHTTP2(info.Conn, s.host)
-	if alone && info.Reused {
+	s.note(func() { s.conn = info })
+	if why != nil {
+		s.turnBack(why, info)
+	}
+}
+
+// wroteHeaders is told that the header is complete. Over HTTP/1, net/http tells it while the end of
+// the header is still in its buffer, and the goroutine that writes may have waited for a core since
+// gotConn. In a test with a thousand TLS handshakes at once, every fourth request was written after
+// another one had been refused. HTTP/2 tells it afterwards, and of other transports nobody knows.
+func (s *sending) wroteHeaders() {
+	s.mu.Lock()
+	s.wrote, s.foreign = s.wrote || !s.foreign, false
+	look, conn := s.wrote && s.plain, s.conn
+	s.mu.Unlock()
+	if look && conn.Conn != nil && !s.trip.client.allOpen(s.groups) {
+		s.turnBack(errGroupClosed, conn)
+	}
+}
+
+// turnBack ends the request at its connection. HTTP/2 looks at the context before it writes.
+// HTTP/1 does not, so its connection is closed.
+func (s *sending) turnBack(why error, conn httptrace.GotConnInfo) {
+	if conn.Conn != nil && conn.Reused {
 		// net/http gives a connection to the next request before the last one has its answer. If
 		// the connection were closed at once, that answer would be lost: in a test it was, once or
 		// twice in a thousand calls.
 		time.Sleep(handover)
 	}
-	s.note(func() { s.stop(why) })
-	if alone { // HTTP/2 looks at the context before it writes, HTTP/1 does not
-		_ = info.Conn.Close()
+	s.note(func() {
+		if why == errGroupClosed {
+			s.connected, s.wrote = false, false
+		}
+		s.stop(why)
+	})
+	if conn.Conn != nil {
+		_ = conn.Conn.Close()
 	}
 }
 
@@ -291,7 +323,6 @@ func (s *sending) connect(open bool) error {
 	case s.wrote:
 		return errSentAgain
 	case !open:
-		s.connected = false // if it had another one, nothing was written to that
 		return errGroupClosed
 	case s.plain && !s.trip.mayWrite():
 		return errNobodyWaits
@@ -302,9 +333,17 @@ func (s *sending) connect(open bool) error {
 	return nil
 }
 
-func (tr *transport) speaksHTTP2(conn net.Conn, host string) bool {
+// shared reports that other requests may be on a connection: HTTP/2, or HTTP/3, which net/http does
+// not speak, but a transport of the caller's may. Such a one may also show none at all.
+func (tr *transport) shared(conn net.Conn, host string) bool {
+	if conn == nil {
+		return true
+	}
 	if c, ok := conn.(interface{ ConnectionState() tls.ConnectionState }); ok {
 		return c.ConnectionState().NegotiatedProtocol == "h2"
+	}
+	if _, udp := conn.LocalAddr().(*net.UDPAddr); udp {
+		return true
 	}
 	_, known := tr.h2c.Load(host)
 	return known
@@ -339,7 +378,7 @@ func (s *sending) cause(err error) error {
 func (s *sending) nothingLeft(err error) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return !s.connected && (s.stopped != nil || s.asked && (s.plain || isDialError(err)))
+	return !s.connected && !s.wrote && (s.stopped != nil || s.asked && (s.plain || isDialError(err)))
 }
 
 // isDialError reports that an error says of itself that there was no connection.

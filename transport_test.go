@@ -301,6 +301,138 @@ func TestGateOverRealSockets(t *testing.T) {
 	}
 }
 
+// A group that closes after a request got its connection, and before HTTP/1 has written to it, still lets nothing out. The
+// goroutine that writes may have waited for a core in between.
+func TestGateAtTheFirstByte(t *testing.T) {
+	for _, protocol := range []string{"HTTP/1", "HTTP/1 over TLS"} {
+		var arrived atomic.Int32
+		s, base := speaking(t, protocol, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			arrived.Add(1)
+			_, _ = io.WriteString(w, `{"data":[]}`)
+		}))
+		for operation, call := range callsAndExchange() {
+			for name, kept := range map[string]bool{"a new connection": false, "a kept connection": true} {
+				t.Run(protocol+"/"+operation+"/"+name, func(t *testing.T) {
+					base := base.Clone()
+					defer base.CloseIdleConnections()
+					if kept {
+						resp, err := (&http.Client{Transport: base}).Get(s.URL)
+						require.NoError(t, err)
+						_, _ = io.Copy(io.Discard, resp.Body)
+						_ = resp.Body.Close()
+					}
+					before := arrived.Load()
+					l := &recordingLimiter{}
+					c := clientOf(t, s.URL, operation, &http.Client{Transport: base}, WithLimiter(l))
+					var looked atomic.Int32
+					ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{
+						GotConn: func(info httptrace.GotConnInfo) { // after the client's own look
+							looked.Add(1)
+							require.Equal(t, kept, info.Reused)
+							for _, key := range l.groups {
+								c.pace.refuse(key, &pass{}, time.Now(), time.Hour)
+							}
+						},
+					})
+					e := asError(t, call(ctx, c, WithoutRetry()))
+					require.ErrorIs(t, e, ErrRateLimited)
+					require.Equal(t, NotSent, e.Outcome)
+					require.EqualValues(t, 1, looked.Load())
+					require.Equal(t, before, arrived.Load())
+				})
+			}
+		}
+	}
+}
+
+// HTTP/2 tells of its header after it has written it. That request counts as sent, on the first connection to a host as well.
+func TestGateAfterHTTP2HasWritten(t *testing.T) {
+	for _, protocol := range []string{"HTTP/2", "HTTP/2 without TLS"} {
+		for operation, call := range callsAndExchange() {
+			t.Run(protocol+"/"+operation, func(t *testing.T) {
+				var arrived atomic.Int32
+				s, base := speaking(t, protocol, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+					arrived.Add(1)
+					w.WriteHeader(http.StatusTeapot)
+				}))
+				l := &recordingLimiter{}
+				c := clientOf(t, s.URL, operation, &http.Client{Transport: base}, WithLimiter(l))
+				ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{
+					GotConn: func(httptrace.GotConnInfo) {
+						for _, key := range l.groups {
+							c.pace.refuse(key, &pass{}, time.Now(), time.Hour)
+						}
+					},
+				})
+				e := asError(t, call(ctx, c, WithoutRetry()))
+				require.Equal(t, http.StatusTeapot, e.StatusCode)
+				require.EqualValues(t, 1, arrived.Load())
+			})
+		}
+	}
+}
+
+// It goes out when the group opens, as the same attempt.
+func TestGateAtTheFirstByteOpens(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSlowDials("HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\n" + `{"data":[]}`)
+		defer s.CloseIdleConnections()
+		c := clientOf(t, "http://127.0.0.1", "links.list", &http.Client{Transport: &s.Transport})
+		began := time.Now()
+		refuse := sync.OnceFunc(func() {
+			c.pace.refuse(groupsOf(c, linksList)[0].key, &pass{}, time.Now(), 10*time.Second)
+		})
+		ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { refuse() }})
+		var r Response
+		_, err := c.Links.List(ctx, WithoutRetry(), WithResponse(&r))
+		require.NoError(t, err)
+		require.Len(t, r.Attempts, 1)
+		require.Equal(t, []time.Time{began.Add(13 * time.Second)}, s.arrivals, "1 s, 10 s, and a second dial of 2 s")
+	})
+}
+
+// oddConn is what a transport of the caller's shows of a QUIC connection: an address, and nothing that may be used.
+type oddConn struct{ net.Conn }
+
+func (oddConn) LocalAddr() net.Addr { return &net.UDPAddr{} }
+func (oddConn) Close() error        { panic("other requests use it") }
+
+// HTTP/3 shows a connection that nobody may close, and other transports show none. There the context alone holds a request
+// back, and one that went out all the same is not called unsent.
+func TestGateWithoutAConnectionToClose(t *testing.T) {
+	for name, conn := range map[string]net.Conn{"HTTP/3": oddConn{}, "none": nil} {
+		for end, writes := range map[string]bool{"it obeys": false, "it writes all the same": true} {
+			for operation, call := range callsAndExchange() {
+				t.Run(name+"/"+end+"/"+operation, func(t *testing.T) {
+					l := &recordingLimiter{}
+					var c *Client
+					c = clientOf(t, "https://api.example.test", operation, &http.Client{Transport: roundTrip(
+						func(r *http.Request) (*http.Response, error) {
+							trace := httptrace.ContextClientTrace(r.Context())
+							trace.GetConn("api.example.test:443")
+							for _, key := range l.groups {
+								c.pace.refuse(key, &pass{}, time.Now(), time.Hour)
+							}
+							trace.GotConn(httptrace.GotConnInfo{Conn: conn})
+							if writes {
+								trace.WroteHeaders()
+								return nil, io.ErrUnexpectedEOF
+							}
+							return nil, context.Cause(r.Context())
+						})}, WithLimiter(l))
+					e := asError(t, call(t.Context(), c, WithoutRetry()))
+					if !writes {
+						require.ErrorIs(t, e, ErrRateLimited)
+						require.Equal(t, NotSent, e.Outcome)
+						return
+					}
+					require.NotEqual(t, NotSent, e.Outcome)
+				})
+			}
+		}
+	}
+}
+
 // Where many requests share a connection, one that is held back takes nothing away from the others.
 func TestGateLeavesOthersAlone(t *testing.T) {
 	for _, protocol := range []string{"HTTP/2", "HTTP/2 without TLS"} {
