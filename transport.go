@@ -279,8 +279,9 @@ func (s *sending) gotConn(info httptrace.GotConnInfo) {
 // another one had been refused. HTTP/2 tells it afterwards, and of other transports nobody knows.
 func (s *sending) wroteHeaders() {
 	s.mu.Lock()
-	s.wrote, s.foreign = s.wrote || !s.foreign, false
-	look, conn := s.wrote && s.plain, s.conn
+	conn, closed := s.conn, s.stopped != nil && s.conn.Conn != nil
+	s.wrote, s.foreign = s.wrote || !s.foreign && !closed, false
+	look := s.wrote && s.plain
 	s.mu.Unlock()
 	if look && conn.Conn != nil && !s.trip.client.allOpen(s.groups) {
 		s.turnBack(errGroupClosed, conn)
