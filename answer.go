@@ -13,6 +13,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/duolink/duolink/internal/wire"
 )
 
 // receive is given each answer inside the retry loop, so that one which breaks off is a failed attempt like any other. It
@@ -57,16 +59,13 @@ func (t *trip) judge(resp *http.Response) *Error {
 	if err == nil {
 		t.body, err = readBounded(body, limit)
 	}
-	if err == nil && ok && crowded(bytes.Count(t.body, objectBegins), limit) {
-		err = ErrResponseTooLarge
-	}
 	switch {
 	case !ok: // the status speaks, however much of the body arrived
 		return t.refusal(t.status, t.body)
 	case err != nil:
 		return t.failure(err)
 	}
-	if err := t.decode(t.body); err != nil {
+	if err := t.decode(wire.Document(t.body, t.limit)); err != nil {
 		return t.unreadable(err)
 	}
 	return nil
@@ -115,15 +114,6 @@ func readBounded(r io.Reader, limit int64) ([]byte, error) {
 		body = append(make([]byte, 0, min(limit, 4*int64(cap(body)))), body...)
 	}
 }
-
-// crowded reports that an answer has more objects than its limit has room for, at 32 bytes each, which is less than any of
-// the APIs' takes: what is {} on the wire takes hundreds of bytes when it is read.
-func crowded(objects int, limit int64) bool {
-	const least, always = 32, 2000
-	return objects > always && int64(objects) > limit/least
-}
-
-var objectBegins = []byte("{")
 
 // nothingMore returns nil at the end of a body.
 func nothingMore(r io.Reader) error {
@@ -210,14 +200,16 @@ func (t *trip) refusal(status int, body []byte) *Error {
 // unreadable is a 2xx whose body is not what was asked for.
 func (t *trip) unreadable(err error) *Error {
 	switch {
-	case t.unsized && (brokenOff(err) || len(bytes.TrimSpace(t.body)) == 0):
+	case t.unsized && (wire.BrokenOff(err) || len(bytes.TrimSpace(t.body)) == 0):
 		return t.failure(io.ErrUnexpectedEOF) // where the connection's end is the answer's, nothing else tells
-	case errors.Is(err, errErrorMember):
+	case errors.Is(err, wire.ErrTooLarge):
+		return t.failure(ErrResponseTooLarge)
+	case errors.Is(err, wire.ErrErrorMember):
 		return t.refusal(t.status, t.body)
-	case errors.Is(err, errNoData):
-		return t.malformed(ErrMalformedResponse, errNoData.Error())
-	case errors.Is(err, errNoObject):
-		return t.malformed(ErrMalformedResponse, errNoObject.Error())
+	case errors.Is(err, wire.ErrNoData):
+		return t.malformed(ErrMalformedResponse, wire.ErrNoData.Error())
+	case errors.Is(err, wire.ErrNoObject):
+		return t.malformed(ErrMalformedResponse, wire.ErrNoObject.Error())
 	default:
 		return t.malformed(ErrMalformedResponse, "the body is not the JSON that was asked for")
 	}

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/go-faster/jx"
+	"github.com/duolink/duolink/internal/wire"
 )
 
 // AuthService reads the account numbers of a bank link: ACH, EFT, BACS and IBAN.
@@ -92,23 +92,23 @@ type Numbers struct {
 // vendor's sandbox has some that no checksum would pass.
 type ACHNumber struct {
 	AccountID         string    `json:"account_id"` // set only by AuthService.Get
-	AccountNumber     Sensitive `json:"account_number"`
-	RoutingNumber     string    `json:"routing_number"`
-	WireRoutingNumber string    `json:"wire_routing_number"`
+	AccountNumber     Sensitive `json:"account_number" also:"account"`
+	RoutingNumber     string    `json:"routing_number" also:"routing"`
+	WireRoutingNumber string    `json:"wire_routing_number" also:"wire_routing"`
 }
 
 // EFTNumber is an account number in Canada.
 type EFTNumber struct {
 	AccountID         string    `json:"account_id"` // set only by AuthService.Get
-	AccountNumber     Sensitive `json:"account_number"`
-	InstitutionNumber string    `json:"institution_number"`
-	BranchNumber      string    `json:"branch_number"`
+	AccountNumber     Sensitive `json:"account_number" also:"account"`
+	InstitutionNumber string    `json:"institution_number" also:"institution"`
+	BranchNumber      string    `json:"branch_number" also:"branch"`
 }
 
 // BACSNumber is an account number in the United Kingdom.
 type BACSNumber struct {
 	AccountID     string    `json:"account_id"` // set only by AuthService.Get
-	AccountNumber Sensitive `json:"account_number"`
+	AccountNumber Sensitive `json:"account_number" also:"account"`
 	SortCode      string    `json:"sort_code"`
 }
 
@@ -207,18 +207,20 @@ func having[T any](all []T, fits func(T) bool) (found []T) {
 	return found
 }
 
-// readAuthNumbers reads the answer of /auth/get, or the Plaid error that may come in its place with a 200.
-func readAuthNumbers(d *jx.Decoder) (*AuthNumbers, error) {
-	if d.Next() != jx.Object {
-		return nil, errNoObject
+// readAuthNumbers reads the answer of /auth/get, or the Plaid error that may come in its place with
+// a 200.
+func readAuthNumbers(s *wire.Scanner) (*AuthNumbers, error) {
+	if s.Next() != wire.Object {
+		return nil, wire.ErrNoObject
 	}
 	n, failed := &AuthNumbers{}, false
-	err := object(d, func(key []byte) error {
-		if s := string(key); s == "error_type" || s == "error_code" || s == "error" {
-			failed = failed || d.Next() != jx.Null
-			return d.Skip()
+	err := byTags.ReadObject(s, n, func(key []byte) (bool, error) {
+		switch string(key) {
+		case "error_type", "error_code", "error":
+			failed = failed || s.Next() != wire.Null
+			return true, s.Skip()
 		}
-		return n.member(d, key)
+		return false, nil
 	})
 	switch {
 	case err != nil:
@@ -226,196 +228,8 @@ func readAuthNumbers(d *jx.Decoder) (*AuthNumbers, error) {
 	case n.Accounts != nil:
 		return n, nil
 	case failed:
-		return nil, errErrorMember
+		return nil, wire.ErrErrorMember
 	default:
-		return nil, errNoData
+		return nil, wire.ErrNoData
 	}
-}
-
-func (n *AuthNumbers) member(d *jx.Decoder, key []byte) error {
-	switch string(key) {
-	case "accounts":
-		return list(d, &n.Accounts)
-	case "numbers":
-		return n.Numbers.decode(d)
-	case "item":
-		return n.Item.decode(d)
-	case "request_id":
-		return text(d, &n.RequestID)
-	}
-	return d.Skip()
-}
-
-func (a *AuthAccount) decode(d *jx.Decoder) error {
-	return object(d, func(key []byte) error {
-		switch string(key) {
-		case "account_id":
-			return text(d, &a.ID)
-		case "balances":
-			return a.Balances.decode(d)
-		case "mask":
-			return text(d, &a.Mask)
-		case "name":
-			return text(d, &a.Name)
-		case "official_name":
-			return text(d, &a.OfficialName)
-		case "type":
-			return text(d, &a.Type)
-		case "subtype":
-			return text(d, &a.Subtype)
-		case "persistent_account_id":
-			return text(d, &a.PersistentAccountID)
-		case "verification_status":
-			return text(d, &a.VerificationStatus)
-		}
-		return d.Skip()
-	})
-}
-
-func (n *Numbers) decode(d *jx.Decoder) error {
-	return object(d, func(key []byte) error {
-		switch string(key) {
-		case "ach":
-			return list(d, &n.ACH)
-		case "eft":
-			return list(d, &n.EFT)
-		case "bacs":
-			return list(d, &n.BACS)
-		case "international":
-			return list(d, &n.International)
-		}
-		return d.Skip()
-	})
-}
-
-// The four schemes are read in both dialects: the Plaid-compatible layer has shorter names for the same things.
-
-func (n *ACHNumber) decode(d *jx.Decoder) error {
-	return object(d, func(key []byte) error {
-		switch string(key) {
-		case "account_id":
-			return text(d, &n.AccountID)
-		case "account_number", "account":
-			return sensitive(d, &n.AccountNumber)
-		case "routing_number", "routing":
-			return text(d, &n.RoutingNumber)
-		case "wire_routing_number", "wire_routing":
-			return text(d, &n.WireRoutingNumber)
-		}
-		return d.Skip()
-	})
-}
-
-func (n *EFTNumber) decode(d *jx.Decoder) error {
-	return object(d, func(key []byte) error {
-		switch string(key) {
-		case "account_id":
-			return text(d, &n.AccountID)
-		case "account_number", "account":
-			return sensitive(d, &n.AccountNumber)
-		case "institution_number", "institution":
-			return text(d, &n.InstitutionNumber)
-		case "branch_number", "branch":
-			return text(d, &n.BranchNumber)
-		}
-		return d.Skip()
-	})
-}
-
-func (n *BACSNumber) decode(d *jx.Decoder) error {
-	return object(d, func(key []byte) error {
-		switch string(key) {
-		case "account_id":
-			return text(d, &n.AccountID)
-		case "account_number", "account":
-			return sensitive(d, &n.AccountNumber)
-		case "sort_code":
-			return text(d, &n.SortCode)
-		}
-		return d.Skip()
-	})
-}
-
-func (n *InternationalNumber) decode(d *jx.Decoder) error {
-	return object(d, func(key []byte) error {
-		switch string(key) {
-		case "account_id":
-			return text(d, &n.AccountID)
-		case "iban":
-			return sensitive(d, &n.IBAN)
-		case "bic":
-			return text(d, &n.BIC)
-		}
-		return d.Skip()
-	})
-}
-
-func (i *Item) decode(d *jx.Decoder) error {
-	return object(d, func(key []byte) error {
-		switch string(key) {
-		case "item_id":
-			return text(d, &i.ID)
-		case "institution_id":
-			return text(d, &i.InstitutionID)
-		case "webhook":
-			return text(d, &i.Webhook)
-		case "error":
-			return i.Error.decode(d)
-		case "available_products":
-			return texts(d, &i.AvailableProducts)
-		case "billed_products":
-			return texts(d, &i.BilledProducts)
-		case "products":
-			return texts(d, &i.Products)
-		case "consented_products":
-			return texts(d, &i.ConsentedProducts)
-		}
-		return d.Skip()
-	})
-}
-
-func (e *ItemError) decode(d *jx.Decoder) error {
-	return object(d, func(key []byte) error {
-		switch string(key) {
-		case "error_type":
-			return text(d, &e.Type)
-		case "error_code":
-			return text(d, &e.Code)
-		case "error_message":
-			return text(d, &e.Message)
-		case "display_message":
-			return text(d, &e.DisplayMessage)
-		case "request_id":
-			return text(d, &e.RequestID)
-		case "status":
-			_, err := integer(d, &e.Status)
-			return err
-		case "documentation_url":
-			return text(d, &e.DocumentationURL)
-		case "suggested_action":
-			return text(d, &e.SuggestedAction)
-		}
-		return d.Skip()
-	})
-}
-
-func (n *AccountNumbers) decode(d *jx.Decoder) error {
-	return object(d, func(key []byte) error {
-		switch string(key) {
-		case "accounts":
-			return list(d, &n.Accounts)
-		case "link":
-			return n.Link.decode(d)
-		}
-		return d.Skip()
-	})
-}
-
-func (a *AccountWithNumbers) decode(d *jx.Decoder) error {
-	return object(d, func(key []byte) error {
-		if string(key) == "numbers" {
-			return a.Numbers.decode(d)
-		}
-		return a.member(d, key)
-	})
 }

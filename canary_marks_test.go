@@ -176,11 +176,8 @@ func (w *canaryWorld) object(typ reflect.Type, aliased bool) map[string]any {
 			continue
 		}
 		name := f.Tag.Get("json")
-		for alias, tag := range aliases[typ.Name()] {
-			if aliased && tag == name {
-				name = alias
-				break
-			}
+		if also := f.Tag.Get("also"); aliased && also != "" {
+			name, _, _ = strings.Cut(also, ",")
 		}
 		o[name] = w.sample(f.Type, typ.Name()+"."+f.Name, aliased)
 		if name == "account_id" {

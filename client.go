@@ -327,11 +327,13 @@ func WithRetry(retry Retry) Option {
 	}
 }
 
-// WithMaxResponseBytes bounds how much of an answer is read, after decompression; beyond it the call is
-// ErrResponseTooLarge. The default is 64 MiB for Logins.ListAccounts and 8 MiB for everything else. For
-// Logins.EachAccount it bounds the largest single item, not the length. An answer with more than one JSON object in 32 bytes
-// of the limit is too large as well: decoded, they take far more than their bytes. Of the body of an error no more than 1 MiB is ever
-// read, and the status speaks for the rest. What is read from an answer may take several times as much memory as its bytes.
+// WithMaxResponseBytes bounds how much of an answer is read, after decompression. Beyond it the call
+// is ErrResponseTooLarge. The default is 64 MiB for Logins.ListAccounts and 8 MiB for everything else.
+// For Logins.EachAccount it bounds the largest single item, not the length. Of the body of an error no
+// more than 1 MiB is read, and the status speaks for the rest.
+//
+// What is made of an answer may take six times the limit in memory. An answer that would take more,
+// such as one of millions of empty objects, is ErrResponseTooLarge as well.
 func WithMaxResponseBytes(n int64) Option {
 	return func(cfg *config) error {
 		if n <= 0 {

@@ -10,7 +10,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/go-faster/jx"
+	"github.com/duolink/duolink/internal/wire"
 )
 
 // Credentials prove who calls: [BearerToken], [BearerTokenFunc], [ClientCredentials] or [ClientHeaders]. They never print.
@@ -353,29 +353,13 @@ type accessToken struct {
 	ExpiresIn int64  `json:"expires_in"` // seconds
 }
 
-func readToken(d *jx.Decoder) (*accessToken, error) {
+func readToken(s *wire.Scanner) (*accessToken, error) {
 	t := &accessToken{}
-	err := t.decode(d)
+	err := byTags.Read(s, t)
 	if err == nil && checkCredential("access token", t.Token.Reveal()) != nil {
-		err = errNoData
+		err = wire.ErrNoData
 	}
 	return t, err
-}
-
-func (t *accessToken) decode(d *jx.Decoder) error {
-	return object(d, func(key []byte) error {
-		switch string(key) {
-		case "access_token":
-			var s string
-			err := text(d, &s)
-			t.Token = NewSecret(s)
-			return err
-		case "expires_in":
-			_, err := integer(d, &t.ExpiresIn)
-			return err
-		}
-		return d.Skip()
-	})
 }
 
 // renewAt is when the token should be replaced: ahead of its end by a tenth of its life, at most a minute. A life that the

@@ -1,7 +1,6 @@
 package duolink
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -16,7 +15,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/go-faster/jx"
+	"github.com/duolink/duolink/internal/wire"
 )
 
 // The kinds of failure. Ask with errors.Is, through any wrapping; the details are in [Error].
@@ -122,9 +121,9 @@ const (
 
 // FieldError is one value that the server refused.
 type FieldError struct {
-	Location string // a dotted path, such as "body.products.0"
-	Message  string
-	Type     string // such as "value_error.missing"
+	Location string `json:"location" also:"loc,field"` // a dotted path, such as "body.products.0"
+	Message  string `json:"message" also:"msg"`
+	Type     string `json:"type" also:"code"` // such as "value_error.missing"
 }
 
 // Error returns, for example, "duolink: links.get: 404 LINK_NOT_FOUND: Link not found (request BXaE...)".
@@ -315,128 +314,110 @@ var statusKinds = map[int]error{
 // endpoint; a body that is none of them (HTML, text, nothing) leaves the status to speak for itself, and
 // of a truncated one what was readable is kept.
 func (e *Error) describe(body []byte) {
-	_ = e.decode(jx.DecodeBytes(bytes.TrimPrefix(body, byteOrderMark)))
+	var b errorBody
+	_ = b.read(wire.Document(body, errorLimit))
+	e.Code, e.Message, e.Description, e.DocumentationURL = b.Code, b.Message, b.Description, b.DocumentationURL
+	e.LinkErrorCode, e.Fields = b.LinkErrorCode, b.Fields
+	e.PlaidType, e.DisplayMessage, e.SuggestedAction = b.PlaidType, b.DisplayMessage, b.SuggestedAction
 }
 
-// bodyRequestID finds the request id, under meta at Supermetrics and at the top at Plaid, and reads no further than it must.
-func bodyRequestID(body []byte) (id string) {
-	found := errors.New("found")
-	member := func(d *jx.Decoder) func(key []byte) error {
-		return func(key []byte) error {
-			if string(key) != "request_id" {
-				return d.Skip()
-			}
-			if err := text(d, &id); err != nil || id == "" {
-				return err
-			}
-			return found
-		}
-	}
+// bodyRequestID finds the request id, under meta at Supermetrics and at the top at Plaid, and reads
+// no further than it must.
+func bodyRequestID(body []byte) string {
 	const most = 64 << 10 // both put it near the beginning
-	d := jx.DecodeBytes(bytes.TrimPrefix(body[:min(len(body), most)], byteOrderMark))
-	_ = object(d, func(key []byte) error {
-		if string(key) == "meta" {
-			return object(d, member(d))
+	var (
+		answer struct {
+			ID   string `json:"request_id"`
+			Meta struct {
+				ID string `json:"request_id"`
+			} `json:"meta"`
 		}
-		return member(d)(key)
+		found = errors.New("found")
+	)
+	s := wire.Document(body[:min(len(body), most)], 0)
+	_ = byTags.ReadObject(s, &answer, func([]byte) (bool, error) {
+		if answer.ID+answer.Meta.ID != "" {
+			return true, found
+		}
+		return false, nil
 	})
-	return id
+	return cmp.Or(answer.ID, answer.Meta.ID)
 }
 
-// decode reads the members of all dialects; where one shape nests in another (Supermetrics' error, the
+// errorBody is what the body of an error says, in all dialects.
+type errorBody struct {
+	Code             Code
+	Message          string         `json:"message" also:"error_message,msg"`
+	Description      string         `json:"description" also:"error_description"`
+	DocumentationURL string         `json:"documentation_url"`
+	LinkErrorCode    LinkErrorCode  `json:"link_error_code"`
+	Fields           []FieldError   `json:"validation_errors" also:"details"`
+	PlaidType        PlaidErrorType `json:"error_type"`
+	DisplayMessage   string         `json:"display_message"`
+	SuggestedAction  string         `json:"suggested_action"`
+}
+
+// read reads the members of all dialects. Where one shape nests in another (Supermetrics' error, the
 // framework's detail) the same names mean the same.
-func (e *Error) decode(d *jx.Decoder) error {
-	return object(d, func(key []byte) error {
+func (b *errorBody) read(s *wire.Scanner) error {
+	return byTags.ReadObject(s, b, func(key []byte) (bool, error) {
 		switch string(key) {
 		case "error", "detail":
-			return e.decodeNested(d)
+			return true, b.readNested(s)
 		case "code", "error_code":
-			return e.decodeCode(d)
-		case "message", "error_message", "msg":
-			return fill(d, &e.Message)
-		case "description", "error_description":
-			return fill(d, &e.Description)
-		case "documentation_url":
-			return fill(d, &e.DocumentationURL)
-		case "link_error_code":
-			return fill(d, &e.LinkErrorCode)
-		case "validation_errors":
-			return list(d, &e.Fields)
-		case "details":
-			if d.Next() == jx.Array {
-				return list(d, &e.Fields)
-			}
-		case "error_type":
-			return fill(d, &e.PlaidType)
-		case "display_message":
-			return fill(d, &e.DisplayMessage)
-		case "suggested_action":
-			return fill(d, &e.SuggestedAction)
+			return true, b.readCode(s)
 		}
-		return d.Skip()
+		return false, nil
 	})
 }
 
-// decodeNested reads what stands under error or detail: an object, a list of failed fields of which the first speaks for
-// all, or a string, which is a code if it looks like one and a message otherwise.
-func (e *Error) decodeNested(d *jx.Decoder) error {
-	switch d.Next() {
-	case jx.Object:
-		return e.decode(d)
-	case jx.Array:
-		err := list(d, &e.Fields)
-		if len(e.Fields) > 0 {
-			e.Message = cmp.Or(e.Message, e.Fields[0].Message)
-			if code := Code(e.Fields[0].Type); codeKinds[code] != nil {
-				e.Code = cmp.Or(e.Code, code)
+// readNested reads what stands under error or detail: an object, a list of failed fields of which
+// the first speaks for all, or a string, which is a code if it looks like one and a message
+// otherwise.
+func (b *errorBody) readNested(s *wire.Scanner) error {
+	switch s.Next() {
+	case wire.Object:
+		return b.read(s)
+	case wire.Array:
+		err := byTags.Read(s, &b.Fields)
+		if len(b.Fields) > 0 {
+			b.Message = cmp.Or(b.Message, b.Fields[0].Message)
+			if code := Code(b.Fields[0].Type); codeKinds[code] != nil {
+				b.Code = cmp.Or(b.Code, code)
 			}
 		}
 		return err
 	default:
-		return e.decodeCode(d)
+		return b.readCode(s)
 	}
 }
 
-// fill reads a text and keeps what is there where it is empty or null.
-func fill[S ~string](d *jx.Decoder, to *S) error {
-	var s S
-	err := text(d, &s)
-	*to = cmp.Or(s, *to)
+func (b *errorBody) readCode(s *wire.Scanner) error {
+	text, err := s.Text()
+	switch {
+	case text == "":
+	case codeLike(text):
+		b.Code = Code(text)
+	default:
+		b.Message = cmp.Or(b.Message, text)
+	}
 	return err
 }
 
-func (e *Error) decodeCode(d *jx.Decoder) error {
-	var s string
-	if err := text(d, &s); err != nil || s == "" {
-		return err
-	}
-	if codeLike(s) {
-		e.Code = Code(s)
-	} else if e.Message == "" {
-		e.Message = s
-	}
-	return nil
-}
-
-// decode reads both of MoneyKit's shapes, {"location", "message", "type"} and {"loc", "msg", "type"}, and Supermetrics'
-// {"field", "message", "code"}.
-func (f *FieldError) decode(d *jx.Decoder) error {
-	return object(d, func(key []byte) error {
+// readFieldError reads a location that is a text, or a path to be joined.
+func readFieldError(r *wire.Reader, s *wire.Scanner, f *FieldError) error {
+	return r.ReadObject(s, f, func(key []byte) (bool, error) {
 		switch string(key) {
 		case "location", "loc", "field":
-			if d.Next() == jx.String {
-				return text(d, &f.Location)
+			if s.Next() != wire.Array {
+				return false, nil
 			}
 			var path []string
-			err := texts(d, &path)
-			f.Location = strings.Join(path, ".")
-			return err
-		case "message", "msg":
-			return text(d, &f.Message)
-		case "type", "code":
-			return text(d, &f.Type)
+			err := r.Read(s, &path)
+			f.Location = cmp.Or(strings.Join(path, "."), f.Location)
+			return true, err
 		}
-		return d.Skip()
+		return false, nil
 	})
 }
 

@@ -16,7 +16,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/go-faster/jx"
+	"github.com/duolink/duolink/internal/wire"
 	"github.com/stretchr/testify/require"
 )
 
@@ -102,10 +102,10 @@ func FuzzAnswers(f *testing.F) {
 func FuzzEachAccount(f *testing.F) {
 	seedFiles(f, "logins.list_accounts/*", func(body []byte) { f.Add(body, uint8(3)) })
 	f.Fuzz(func(t *testing.T, body []byte, chunk uint8) {
-		whole, wholeErr := read(body, readAccountList)
+		whole, wholeErr := wire.Whole(wire.Document(body, defaultLimit), readAccountList)
 		var streamed []LoginAccount
 		m := newMeter(&trickle{body, int(chunk) + 1}, 1<<20)
-		err := eachAccount(jx.Decode(m, 16), func(a LoginAccount) error {
+		err := eachAccount(wire.Stream(m, 16, defaultLimit), func(a LoginAccount) error {
 			streamed = append(streamed, a)
 			return nil
 		}, m.reset)
@@ -144,11 +144,12 @@ func FuzzText(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		var want, got string
+		var want string
 		if json.Unmarshal(body, &want) != nil {
 			return
 		}
-		require.NoError(t, text(jx.DecodeBytes(body), &got))
+		got, err := wire.Document(body, 0).Text()
+		require.NoError(t, err)
 		require.Equal(t, want, got)
 		require.True(t, utf8.ValidString(got))
 	})

@@ -18,6 +18,7 @@ import (
 	"testing/iotest"
 	"time"
 
+	"github.com/duolink/duolink/internal/wire"
 	"github.com/stretchr/testify/require"
 )
 
@@ -1512,7 +1513,7 @@ func TestGoldenAuthToken(t *testing.T) {
 			for _, r := range m.requests[1:] {
 				require.Equal(t, "Bearer example-access-token-0001", r.Header.Get("Authorization"))
 			}
-			token, err := read([]byte(golden(t, "auth.token/"+file)), readToken)
+			token, err := wire.Whole(wire.Document([]byte(golden(t, "auth.token/"+file)), 0), readToken)
 			require.NoError(t, err)
 			require.Equal(t, "example-access-token-0001", token.Token.Reveal())
 			require.Equal(t, seconds, token.ExpiresIn)

@@ -4,7 +4,7 @@ import (
 	"context"
 	"slices"
 
-	"github.com/go-faster/jx"
+	"github.com/duolink/duolink/internal/wire"
 )
 
 // IdentityService reads who owns the accounts of a bank link at MoneyKit. See docs.moneykit.com/api, "Identity" and "Links".
@@ -47,8 +47,8 @@ func (s *IdentityService) Refresh(ctx context.Context, linkID string, products [
 	op.body = struct {
 		Products []Product `json:"products"`
 	}{products}
-	return call(ctx, s.client, op, func(d *jx.Decoder) (*BankLink, error) {
-		return readRefreshed(d, linkID)
+	return call(ctx, s.client, op, func(s *wire.Scanner) (*BankLink, error) {
+		return readRefreshed(s, linkID)
 	}, opts)
 }
 
@@ -136,7 +136,7 @@ type BankAccount struct {
 
 // Balances are amounts in Currency, each absent where the bank does not say. Those of liabilities are positive when owed.
 type Balances struct {
-	Currency    string    `json:"currency"` // ISO 4217
+	Currency    string    `json:"currency" also:"iso_currency_code"` // ISO 4217
 	Available   Decimal   `json:"available"`
 	Current     Decimal   `json:"current"`
 	Limit       Decimal   `json:"limit"`
@@ -305,218 +305,20 @@ const (
 	AccountUnknown    AccountType = "unknown"
 )
 
-func (i *Identity) decode(d *jx.Decoder) error {
-	return object(d, func(key []byte) error {
-		switch string(key) {
-		case "accounts":
-			return list(d, &i.Accounts)
-		case "link":
-			return i.Link.decode(d)
-		}
-		return d.Skip()
-	})
-}
-
-func (a *AccountIdentity) decode(d *jx.Decoder) error {
-	return object(d, func(key []byte) error {
-		if string(key) == "owners" {
-			return list(d, &a.Owners)
-		}
-		return a.member(d, key)
-	})
-}
-
-// member reads what an account of either product has.
-func (a *BankAccount) member(d *jx.Decoder, key []byte) error {
-	switch string(key) {
-	case "account_id":
-		return text(d, &a.ID)
-	case "account_type":
-		return text(d, &a.Type)
-	case "name":
-		return text(d, &a.Name)
-	case "nickname":
-		return text(d, &a.Nickname)
-	case "account_mask":
-		return text(d, &a.Mask)
-	case "balances":
-		return a.Balances.decode(d)
-	case "original_id":
-		return text(d, &a.OriginalID)
-	case "closed":
-		return flag(d, &a.Closed)
-	}
-	return d.Skip()
-}
-
-// decode reads both dialects: Plaid's layer calls the currency iso_currency_code.
-func (b *Balances) decode(d *jx.Decoder) error {
-	return object(d, func(key []byte) error {
-		switch string(key) {
-		case "currency", "iso_currency_code":
-			return text(d, &b.Currency)
-		case "available":
-			return decimal(d, &b.Available)
-		case "current":
-			return decimal(d, &b.Current)
-		case "limit":
-			return decimal(d, &b.Limit)
-		case "balance_date":
-			return timestamp(d, &b.BalanceDate)
-		}
-		return d.Skip()
-	})
-}
-
-func (o *Owner) decode(d *jx.Decoder) error {
-	return object(d, func(key []byte) error {
-		switch string(key) {
-		case "names":
-			return sensitives(d, &o.Names)
-		case "addresses":
-			return list(d, &o.Addresses)
-		case "phone_numbers":
-			return list(d, &o.PhoneNumbers)
-		case "emails":
-			return list(d, &o.Emails)
-		}
-		return d.Skip()
-	})
-}
-
-func (a *Address) decode(d *jx.Decoder) error {
-	return object(d, func(key []byte) error {
-		switch string(key) {
-		case "street":
-			return sensitive(d, &a.Street)
-		case "city":
-			return text(d, &a.City)
-		case "region":
-			return text(d, &a.Region)
-		case "postal_code":
-			return sensitive(d, &a.PostalCode)
-		case "country":
-			return text(d, &a.Country)
-		case "primary":
-			return flag(d, &a.Primary)
-		}
-		return d.Skip()
-	})
-}
-
-func (p *PhoneNumber) decode(d *jx.Decoder) error {
-	return object(d, func(key []byte) error {
-		switch string(key) {
-		case "number":
-			return sensitive(d, &p.Number)
-		case "type":
-			return text(d, &p.Type)
-		case "primary":
-			return flag(d, &p.Primary)
-		}
-		return d.Skip()
-	})
-}
-
-func (e *Email) decode(d *jx.Decoder) error {
-	return object(d, func(key []byte) error {
-		switch string(key) {
-		case "address":
-			return sensitive(d, &e.Address)
-		case "primary":
-			return flag(d, &e.Primary)
-		}
-		return d.Skip()
-	})
-}
-
-func (l *BankLink) decode(d *jx.Decoder) error {
-	return object(d, func(key []byte) error {
-		switch string(key) {
-		case "link_id":
-			return text(d, &l.ID)
-		case "institution_id":
-			return text(d, &l.InstitutionID)
-		case "institution_name":
-			return text(d, &l.InstitutionName)
-		case "institution_avatar":
-			return text(d, &l.InstitutionAvatar)
-		case "state":
-			return text(d, &l.State)
-		case "error_code":
-			return text(d, &l.ErrorCode)
-		case "last_synced_at":
-			return timestamp(d, &l.LastSyncedAt)
-		case "provider":
-			return text(d, &l.Provider)
-		case "link_tags":
-			return texts(d, &l.LinkTags)
-		case "tags":
-			return texts(d, &l.Tags)
-		case "webhook":
-			return text(d, &l.Webhook)
-		case "products":
-			return l.decodeProducts(d)
-		case "available_products":
-			return texts(d, &l.AvailableProducts)
-		}
-		return d.Skip()
-	})
-}
-
-// decodeProducts makes an entry of each product that is an object: null and absent mean not granted.
-func (l *BankLink) decodeProducts(d *jx.Decoder) error {
-	l.Products = nil
-	if d.Next() == jx.Object {
-		l.Products = map[Product]ProductStatus{}
-	}
-	return object(d, func(key []byte) error {
-		if d.Next() != jx.Object {
-			return d.Skip()
-		}
-		product := Product(validUTF8(key))
-		var status ProductStatus
-		err := status.decode(d)
-		l.Products[product] = status
-		return err
-	})
-}
-
-func (p *ProductStatus) decode(d *jx.Decoder) error {
-	return object(d, func(key []byte) error {
-		switch string(key) {
-		case "refreshed_at":
-			return timestamp(d, &p.RefreshedAt)
-		case "last_attempted_at":
-			return timestamp(d, &p.LastAttemptedAt)
-		case "error_code":
-			return text(d, &p.ErrorCode)
-		case "error_message":
-			return text(d, &p.ErrorMessage)
-		case "unavailable":
-			return text(d, &p.Unavailable)
-		case "has_history":
-			return flag(d, &p.HasHistory)
-		}
-		return d.Skip()
-	})
-}
-
-// readLink wants a link with an id: an object without one may be an error in the native shape, which shares a member with it.
-func readLink(d *jx.Decoder) (*BankLink, error) {
-	link, err := bare[BankLink](d)
+// readLink wants a link with an id: an object without one may be an error in the native shape,
+// which shares a member with it.
+func readLink(s *wire.Scanner) (*BankLink, error) {
+	link, err := bare[BankLink](s)
 	if err == nil && link.ID == "" {
-		err = errNoData
+		err = wire.ErrNoData
 	}
 	return link, err
 }
 
 // readRefreshed reads the link, or nothing at all: both are success.
-func readRefreshed(d *jx.Decoder, linkID string) (*BankLink, error) {
-	link := &BankLink{}
-	if d.Next() == jx.Invalid && atEnd(d) == nil {
-		link.ID = linkID
-		return link, nil
+func readRefreshed(s *wire.Scanner, linkID string) (*BankLink, error) {
+	if s.Next() == wire.Invalid && s.End() == nil {
+		return &BankLink{ID: linkID}, nil
 	}
-	return readLink(d)
+	return readLink(s)
 }

@@ -6,7 +6,7 @@ import (
 	"errors"
 	"time"
 
-	"github.com/go-faster/jx"
+	"github.com/duolink/duolink/internal/wire"
 )
 
 // LinksService makes and keeps login links at Supermetrics: URLs that ask somebody to authenticate a data source for you.
@@ -52,8 +52,8 @@ func (s *LinksService) Update(ctx context.Context, linkID string, update LinkUpd
 // Close ends a login link, so that nobody can use it any more. Where the server confirms without showing the link, only
 // the ID of the returned one is set.
 func (s *LinksService) Close(ctx context.Context, linkID string, opts ...CallOption) (*LoginLink, error) {
-	return call(ctx, s.client, linksClose.on(linkID), func(d *jx.Decoder) (*LoginLink, error) {
-		return readClosed(d, linkID)
+	return call(ctx, s.client, linksClose.on(linkID), func(s *wire.Scanner) (*LoginLink, error) {
+		return readClosed(s, linkID)
 	}, opts)
 }
 
@@ -162,60 +162,17 @@ const (
 	LinkExpired LinkStatus = "EXPIRED"
 )
 
-func (l *LoginLink) decode(d *jx.Decoder) error {
-	return object(d, func(key []byte) error {
-		switch string(key) {
-		case "link_id":
-			return text(d, &l.ID)
-		case "status_code":
-			return text(d, &l.Status)
-		case "description":
-			return text(d, &l.Description)
-		case "ds_id":
-			return text(d, &l.DataSourceID)
-		case "ds_name":
-			return text(d, &l.DataSourceName)
-		case "require_username":
-			return sensitive(d, &l.RequireUsername)
-		case "redirect_url":
-			return text(d, &l.RedirectURL)
-		case "redirect_verifier":
-			return sensitive(d, &l.RedirectVerifier)
-		case "user_id":
-			return text(d, &l.UserID)
-		case "user_email":
-			return sensitive(d, &l.UserEmail)
-		case "login_url":
-			return sensitive(d, &l.LoginURL)
-		case "created_time":
-			return timestamp(d, &l.CreatedTime)
-		case "expiry_time":
-			return timestamp(d, &l.ExpiryTime)
-		case "login_id":
-			return text(d, &l.LoginID)
-		case "login_time":
-			return timestamp(d, &l.LoginTime)
-		case "login_username":
-			return sensitive(d, &l.LoginUsername)
-		}
-		return d.Skip()
-	})
-}
-
 // readClosed takes any 2xx for success: with the link, with {"result": true}, with something else,
 // or with nothing. An error in it is one, and what breaks off may have been one.
-func readClosed(d *jx.Decoder, linkID string) (*LoginLink, error) {
-	link := &LoginLink{}
-	err := envelope(d, func(key []byte) error {
-		if string(key) == "data" {
-			return link.decode(d)
-		}
-		return d.Skip()
-	})
-	if errors.Is(err, errErrorMember) || brokenOff(err) {
+func readClosed(s *wire.Scanner, linkID string) (*LoginLink, error) {
+	var answer struct {
+		Link LoginLink `json:"data"`
+	}
+	err := wire.Enveloped(byTags, s, &answer)
+	if errors.Is(err, wire.ErrErrorMember) || wire.BrokenOff(err) {
 		return nil, err
 	}
-	d.ResetBytes(nil) // whatever follows, the link is closed
-	link.ID = cmp.Or(link.ID, linkID)
-	return link, nil
+	s.SkipRest() // whatever follows, the link is closed
+	answer.Link.ID = cmp.Or(answer.Link.ID, linkID)
+	return &answer.Link, nil
 }

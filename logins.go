@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"iter"
 
-	"github.com/go-faster/jx"
+	"github.com/duolink/duolink/internal/wire"
 )
 
 // LoginsService reads the data source logins of a Supermetrics team, who has authenticated which ad platform, and the
@@ -46,8 +46,8 @@ func (s *LoginsService) Get(ctx context.Context, loginID string, opts ...CallOpt
 // before got no answer, it reports true then: the login has ended.
 func (s *LoginsService) Revoke(ctx context.Context, loginID string, opts ...CallOption) (bool, error) {
 	var revoked bool
-	t, err := s.client.send(ctx, loginsRevoke.on(loginID), opts, func(body []byte) (err error) {
-		revoked, err = read(body, readRevoked)
+	t, err := s.client.send(ctx, loginsRevoke.on(loginID), opts, func(s *wire.Scanner) (err error) {
+		revoked, err = wire.Whole(s, readRevoked)
 		return err
 	})
 	if err != nil {
@@ -153,8 +153,8 @@ type LoginAccount struct {
 // Account is an account at an ad platform. Its id is any text: "act_1:2", "sc-domain:example.com".
 type Account struct {
 	ID    string `json:"account_id"`
-	Name  string `json:"name"`
-	Group string `json:"group"`
+	Name  string `json:"name" also:"account_name"`
+	Group string `json:"group" also:"group_name"`
 }
 
 // Login is an authentication of a person at a data source.
@@ -192,197 +192,83 @@ type User struct {
 	Email Sensitive `json:"email"`
 }
 
-func (l *Login) decode(d *jx.Decoder) error {
-	return object(d, func(key []byte) error {
-		switch string(key) {
-		case "login_id":
-			return text(d, &l.ID)
-		case "login_type":
-			return text(d, &l.Type)
-		case "username":
-			return sensitive(d, &l.Username)
-		case "display_name":
-			return sensitive(d, &l.DisplayName)
-		case "ds_info":
-			return l.DataSource.decode(d)
-		case "default_scopes":
-			return texts(d, &l.DefaultScopes)
-		case "additional_scopes":
-			return texts(d, &l.AdditionalScopes)
-		case "auth_time":
-			return timestamp(d, &l.AuthTime)
-		case "auth_user_info":
-			return l.AuthUser.decode(d)
-		case "expiry_time":
-			return timestamp(d, &l.ExpiryTime)
-		case "revoked_time":
-			return timestamp(d, &l.RevokedTime)
-		case "is_refreshable":
-			return flag(d, &l.Refreshable)
-		case "is_shared":
-			return flag(d, &l.Shared)
-		}
-		return d.Skip()
-	})
+func readAccountList(s *wire.Scanner) (*AccountList, error) {
+	var answer struct {
+		Logins []LoginAccounts `json:"data"`
+		Meta   struct {
+			Query struct {
+				CacheMinutes int64 `json:"cache_minutes"`
+			} `json:"query"`
+		} `json:"meta"`
+	}
+	err := wire.Enveloped(byTags, s, &answer)
+	return &AccountList{answer.Meta.Query.CacheMinutes, answer.Logins}, err
 }
 
-func (s *DataSource) decode(d *jx.Decoder) error {
-	return object(d, func(key []byte) error {
-		switch string(key) {
-		case "ds_id":
-			return text(d, &s.ID)
-		case "name":
-			return text(d, &s.Name)
+// eachAccount reads the same answer as readAccountList, and hands on each account as soon as its
+// login is known.
+func eachAccount(s *wire.Scanner, yield func(LoginAccount) error, item func()) error {
+	err := wire.Envelope(s, func(key []byte) error {
+		if string(key) != "data" {
+			return s.Skip()
 		}
-		return d.Skip()
-	})
-}
-
-func (u *User) decode(d *jx.Decoder) error {
-	return object(d, func(key []byte) error {
-		switch string(key) {
-		case "user_id":
-			return text(d, &u.ID)
-		case "email":
-			return sensitive(d, &u.Email)
-		}
-		return d.Skip()
-	})
-}
-
-// decode reads an account under both of its spellings: the query for accounts has names of its own.
-func (a *Account) decode(d *jx.Decoder) error {
-	return object(d, func(key []byte) error {
-		switch string(key) {
-		case "account_id":
-			return text(d, &a.ID)
-		case "name", "account_name":
-			return text(d, &a.Name)
-		case "group", "group_name":
-			return text(d, &a.Group)
-		}
-		return d.Skip()
-	})
-}
-
-func (l *LoginAccounts) decode(d *jx.Decoder) error {
-	return object(d, func(key []byte) error {
-		switch string(key) {
-		case "ds_user":
-			return sensitive(d, &l.User)
-		case "display_name":
-			return sensitive(d, &l.DisplayName)
-		case "cache_time":
-			return timestamp(d, &l.CacheTime)
-		case "accounts":
-			return list(d, &l.Accounts)
-		}
-		return d.Skip()
-	})
-}
-
-func readAccountList(d *jx.Decoder) (*AccountList, error) {
-	l := &AccountList{}
-	err := envelope(d, func(key []byte) error {
-		switch string(key) {
-		case "data":
-			return list(d, &l.Logins)
-		case "meta":
-			return l.decodeMeta(d)
-		}
-		return d.Skip()
-	})
-	return l, err
-}
-
-func (l *AccountList) decodeMeta(d *jx.Decoder) error {
-	return within(d, "query", func() error {
-		return within(d, "cache_minutes", func() error {
-			_, err := integer(d, &l.CacheMinutes)
-			return err
-		})
-	})
-}
-
-// eachAccount reads the same answer as readAccountList and hands on each account as soon as its login is known.
-func eachAccount(d *jx.Decoder, yield func(LoginAccount) error, item func()) error {
-	err := envelope(d, func(key []byte) error {
-		if string(key) != "data" || d.Next() != jx.Array {
-			return d.Skip()
-		}
-		return d.Arr(func(d *jx.Decoder) error {
+		return s.Array(func() error {
 			defer item() // also a login without accounts
-			return eachOfLogin(d, yield)
+			return eachOfLogin(s, yield)
 		})
 	})
 	if err != nil {
 		return err
 	}
-	return atEnd(d)
+	return s.End()
 }
 
-// eachOfLogin yields the accounts of one login. The API writes them last; where it does not, they are kept until the
-// login's own members are read.
-func eachOfLogin(d *jx.Decoder, yield func(LoginAccount) error) error {
-	var (
-		login LoginAccount
-		known int
-		kept  []Account
-	)
-	err := object(d, func(key []byte) error {
-		switch string(key) {
-		case "ds_user":
-			known++
-			return sensitive(d, &login.User)
-		case "display_name":
-			known++
-			return sensitive(d, &login.DisplayName)
-		case "cache_time":
-			known++
-			return timestamp(d, &login.CacheTime)
-		case "accounts":
-			if known < 3 || d.Next() != jx.Array {
-				return list(d, &kept)
+// eachOfLogin yields the accounts of one login. The API writes them last. Where it does not, they
+// are kept until the login's own members are read.
+func eachOfLogin(s *wire.Scanner, yield func(LoginAccount) error) error {
+	var login LoginAccounts
+	each := func(a Account) error {
+		return yield(LoginAccount{login.User, login.DisplayName, login.CacheTime, a})
+	}
+	known := map[string]bool{}
+	err := byTags.ReadObject(s, &login, func(key []byte) (bool, error) {
+		if string(key) != "accounts" {
+			known[string(key)] = true
+			return false, nil
+		}
+		if !known["ds_user"] || !known["display_name"] || !known["cache_time"] {
+			return false, nil
+		}
+		return true, s.Array(func() error {
+			if s.Next() != wire.Object {
+				return s.Skip()
 			}
-			return d.Arr(func(d *jx.Decoder) error {
-				if d.Next() != jx.Object {
-					return d.Skip()
-				}
-				login.Account = Account{}
-				if err := login.Account.decode(d); err != nil {
-					return err
-				}
-				return yield(login)
-			})
-		}
-		return d.Skip()
+			var a Account
+			if err := byTags.Read(s, &a); err != nil {
+				return err
+			}
+			return each(a)
+		})
 	})
-	for _, a := range kept {
-		if err != nil {
-			return err
+	for _, a := range login.Accounts {
+		if err == nil {
+			err = each(a)
 		}
-		login.Account = a
-		err = yield(login)
 	}
 	return err
 }
 
-// readRevoked reads {"data": {"result": bool}}; an answer without content means done.
-func readRevoked(d *jx.Decoder) (bool, error) {
-	done := true
-	if d.Next() == jx.Invalid && atEnd(d) == nil {
-		return done, nil
+// readRevoked reads {"data": {"result": bool}}. An answer without content means done.
+func readRevoked(s *wire.Scanner) (bool, error) {
+	var answer struct {
+		Data struct {
+			Result bool `json:"result"`
+		} `json:"data"`
 	}
-	err := envelope(d, func(key []byte) error {
-		if string(key) != "data" {
-			return d.Skip()
-		}
-		return within(d, "result", func() error {
-			if d.Next() == jx.Null {
-				return d.Skip()
-			}
-			return flag(d, &done)
-		})
-	})
-	return done, err
+	answer.Data.Result = true
+	if s.Next() == wire.Invalid && s.End() == nil {
+		return true, nil
+	}
+	err := wire.Enveloped(byTags, s, &answer)
+	return answer.Data.Result, err
 }

@@ -4,7 +4,7 @@ import (
 	"hash/maphash"
 	"iter"
 
-	"github.com/go-faster/jx"
+	"github.com/duolink/duolink/internal/wire"
 )
 
 // accountPage is one page of accounts, with what the server says of the whole.
@@ -16,48 +16,34 @@ type accountPage struct {
 	totalled bool
 }
 
-func readAccountPage(d *jx.Decoder) (*accountPage, error) {
+func readAccountPage(s *wire.Scanner) (*accountPage, error) {
 	p := &accountPage{}
-	err := envelope(d, func(key []byte) error {
+	var meta struct {
+		Paginate struct {
+			Limit int64 `json:"limit"`
+			Total int64 `json:"total"`
+		} `json:"paginate"`
+	}
+	meta.Paginate.Total = -1
+	err := wire.Envelope(s, func(key []byte) error {
 		switch string(key) {
 		case "data":
-			return p.decodeData(d)
+			return p.readData(s)
 		case "meta":
-			return within(d, "paginate", func() error { return p.decodePaginate(d) })
+			return byTags.Read(s, &meta)
 		}
-		return d.Skip()
+		return s.Skip()
 	})
+	p.limit, p.total, p.totalled = meta.Paginate.Limit, meta.Paginate.Total, meta.Paginate.Total >= 0
 	return p, err
 }
 
-func (p *accountPage) decodeData(d *jx.Decoder) error {
+// readData counts the items, also those that are no accounts.
+func (p *accountPage) readData(s *wire.Scanner) error {
 	p.accounts, p.received = nil, 0
-	if d.Next() != jx.Array {
-		return d.Skip()
-	}
-	return d.Arr(func(d *jx.Decoder) error {
+	return s.Array(func() error {
 		p.received++
-		if d.Next() != jx.Object {
-			return d.Skip()
-		}
-		var a Account
-		err := a.decode(d)
-		p.accounts = append(p.accounts, a)
-		return err
-	})
-}
-
-func (p *accountPage) decodePaginate(d *jx.Decoder) (err error) {
-	return object(d, func(key []byte) error {
-		switch string(key) {
-		case "limit":
-			_, err = integer(d, &p.limit)
-			return err
-		case "total":
-			p.totalled, err = integer(d, &p.total)
-			return err
-		}
-		return d.Skip()
+		return byTags.ReadItem(s, &p.accounts)
 	})
 }
 

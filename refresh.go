@@ -7,7 +7,7 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/go-faster/jx"
+	"github.com/duolink/duolink/internal/wire"
 )
 
 // RefreshOptions changes how a refresh is waited for.
@@ -98,7 +98,7 @@ func (r *refreshResult) serves(maxAge time.Duration) bool {
 }
 
 // refreshAndRead is the flow: check, share a run, and decode for each caller what the run has brought.
-func refreshAndRead[T any](ctx context.Context, r *fetching, answer func(*jx.Decoder) (*T, error), opts []CallOption) (*T, error) {
+func refreshAndRead[T any](ctx context.Context, r *fetching, answer func(*wire.Scanner) (*T, error), opts []CallOption) (*T, error) {
 	if r.options.MaxAge < 0 || r.options.Timeout < 0 {
 		r.op.invalid = argumentError("a member of RefreshOptions is negative")
 	}
@@ -120,7 +120,7 @@ func refreshAndRead[T any](ctx context.Context, r *fetching, answer func(*jx.Dec
 		case err != nil:
 			return nil, err
 		default:
-			return read(body, answer)
+			return wire.Whole(wire.Document(body, t.limit), answer)
 		}
 	}
 }

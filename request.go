@@ -14,7 +14,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/go-faster/jx"
+	"github.com/duolink/duolink/internal/wire"
 	"github.com/google/go-querystring/query"
 	"github.com/hashicorp/go-retryablehttp"
 )
@@ -59,10 +59,10 @@ const (
 )
 
 // call sends an operation and reads its answer.
-func call[T any](ctx context.Context, c *Client, op operation, answer func(*jx.Decoder) (T, error), opts []CallOption) (T, error) {
+func call[T any](ctx context.Context, c *Client, op operation, answer func(*wire.Scanner) (T, error), opts []CallOption) (T, error) {
 	var v, none T
-	_, err := c.send(ctx, op, opts, func(body []byte) (err error) {
-		v, err = read(body, answer)
+	_, err := c.send(ctx, op, opts, func(s *wire.Scanner) (err error) {
+		v, err = wire.Whole(s, answer)
 		return err
 	})
 	if err != nil {
@@ -73,7 +73,7 @@ func call[T any](ctx context.Context, c *Client, op operation, answer func(*jx.D
 
 // send puts a request on the wire, again and again while the retry rules say so, and has each answer decoded, so that one
 // which cannot be used is a failed attempt. An operation that streams decodes by itself, from the trip.
-func (c *Client) send(ctx context.Context, op operation, opts []CallOption, decode func([]byte) error) (*trip, error) {
+func (c *Client) send(ctx context.Context, op operation, opts []CallOption, decode func(*wire.Scanner) error) (*trip, error) {
 	t, err := c.checked(ctx, op, opts)
 	if err != nil {
 		return nil, err
@@ -101,7 +101,7 @@ type trip struct {
 	payload []byte
 	content string // Content-Type of the payload
 	header  http.Header
-	decode  func([]byte) error // reads the answer
+	decode  func(*wire.Scanner) error // reads the answer
 
 	attempts []Attempt
 	started  time.Time   // the latest attempt

@@ -7,7 +7,7 @@ import (
 	"reflect"
 	"testing"
 
-	"github.com/go-faster/jx"
+	"github.com/duolink/duolink/internal/wire"
 	"github.com/stretchr/testify/require"
 )
 
@@ -20,17 +20,17 @@ var answerReaders = map[string]func([]byte) (any, error){
 	"links.create":         reading(one[LoginLink]),
 	"links.get":            reading(one[LoginLink]),
 	"links.update":         reading(one[LoginLink]),
-	"links.close":          reading(func(d *jx.Decoder) (*LoginLink, error) { return readClosed(d, "dsll_1") }),
+	"links.close":          reading(func(s *wire.Scanner) (*LoginLink, error) { return readClosed(s, "dsll_1") }),
 	"identity.link":        reading(readLink),
-	"identity.refresh":     reading(func(d *jx.Decoder) (*BankLink, error) { return readRefreshed(d, "mk_1") }),
+	"identity.refresh":     reading(func(s *wire.Scanner) (*BankLink, error) { return readRefreshed(s, "mk_1") }),
 	"identity.get":         reading(bare[Identity]),
 	"auth.numbers":         reading(bare[AccountNumbers]),
 	"auth.get":             reading(readAuthNumbers),
 }
 
-func reading[T any](answer func(*jx.Decoder) (T, error)) func([]byte) (any, error) {
+func reading[T any](answer func(*wire.Scanner) (T, error)) func([]byte) (any, error) {
 	return func(body []byte) (any, error) {
-		v, err := read(body, answer)
+		v, err := wire.Whole(wire.Document(body, defaultLimit), answer)
 		return v, err
 	}
 }

@@ -8,8 +8,6 @@ import (
 	"log/slog"
 	"strings"
 	"unicode"
-
-	"github.com/go-faster/jx"
 )
 
 // Secret is a credential that the caller hands in, such as an access token. It never prints: every fmt verb,
@@ -91,10 +89,11 @@ func (s Sensitive) MarshalJSON() ([]byte, error) {
 
 // UnmarshalJSON reads a string, or a number as its text; other types are absent.
 func (s *Sensitive) UnmarshalJSON(data []byte) error {
-	d := jx.DecodeBytes(data)
-	if sensitive(d, s) != nil || atEnd(d) != nil {
+	value, err := fromJSON(data, NewSensitive)
+	if err != nil {
 		return errors.New("duolink: a Sensitive is read from one JSON value")
 	}
+	*s = value
 	return nil
 }
 

@@ -2,18 +2,17 @@ package duolink
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"io"
 	"iter"
 
-	"github.com/go-faster/jx"
+	"github.com/duolink/duolink/internal/wire"
 )
 
 // stream sends an operation and yields its answer item by item, as it arrives. Leaving the loop closes the
 // connection; an error is yielded once, last.
-func stream[T any](ctx context.Context, c *Client, op operation, each func(d *jx.Decoder, yield func(T) error, item func()) error, opts []CallOption) iter.Seq2[T, error] {
+func stream[T any](ctx context.Context, c *Client, op operation, each func(s *wire.Scanner, yield func(T) error, item func()) error, opts []CallOption) iter.Seq2[T, error] {
 	op.stream = true
 	return func(yield func(T, error) bool) {
 		var none T
@@ -24,13 +23,15 @@ func stream[T any](ctx context.Context, c *Client, op operation, each func(d *jx
 		}
 		defer func() { _ = t.stream.Close() }()
 		m := newMeter(t.stream, t.limit)
-		err = each(jx.Decode(m, 64<<10), func(v T) error {
-			m.reset()
+		scanner := wire.Stream(m, 64<<10, t.limit)
+		next := func() { m.reset(); scanner.Forget() }
+		err = each(scanner, func(v T) error {
+			next()
 			if !yield(v, nil) {
 				return errLeft
 			}
 			return nil
-		}, m.reset)
+		}, next)
 		if err == nil || errors.Is(err, errLeft) {
 			return
 		}
@@ -51,10 +52,12 @@ var errLeft = errors.New("the loop was left")
 type meter struct {
 	r           io.Reader
 	left, limit int64
-	objects     int // that began since the last item
 	head        []byte
 	err         error
 }
+
+// byteOrderMark may stand before the JSON of an answer.
+const byteOrderMark = "\xef\xbb\xbf"
 
 const meterHead = 64 << 10
 
@@ -62,7 +65,7 @@ func newMeter(r io.Reader, limit int64) *meter {
 	b := bufio.NewReaderSize(r, meterHead)
 	m := &meter{r: b, left: limit, limit: limit}
 	mark, err := b.Peek(len(byteOrderMark))
-	if bytes.Equal(mark, byteOrderMark) {
+	if string(mark) == byteOrderMark {
 		_, _ = b.Discard(len(byteOrderMark))
 	}
 	if err != io.EOF {
@@ -72,10 +75,10 @@ func newMeter(r io.Reader, limit int64) *meter {
 }
 
 // reset begins another item.
-func (m *meter) reset() { m.left, m.objects = m.limit, 0 }
+func (m *meter) reset() { m.left = m.limit }
 
 func (m *meter) Read(p []byte) (int, error) {
-	if m.err == nil && (m.left <= 0 || crowded(m.objects, m.limit)) {
+	if m.err == nil && m.left <= 0 {
 		m.err = ErrResponseTooLarge
 	}
 	if m.err != nil {
@@ -83,7 +86,6 @@ func (m *meter) Read(p []byte) (int, error) {
 	}
 	n, err := m.r.Read(p[:min(int64(len(p)), m.left)])
 	m.left -= int64(n)
-	m.objects += bytes.Count(p[:n], objectBegins)
 	m.head = append(m.head, p[:min(n, meterHead-len(m.head))]...)
 	if err != nil && err != io.EOF {
 		m.err = err

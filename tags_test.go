@@ -3,23 +3,14 @@ package duolink
 import (
 	"encoding/json"
 	"fmt"
-	"go/ast"
-	"go/parser"
-	"go/token"
-	"maps"
-	"os"
-	"path/filepath"
 	"reflect"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 
-	"github.com/go-faster/jx"
+	"github.com/duolink/duolink/internal/wire"
 	"github.com/stretchr/testify/require"
 )
-
-// The JSON tags and the decode functions say the same twice. These tests hold them together.
 
 // answerTypes are the types with JSON tags that are read from answers.
 var answerTypes = map[string]any{
@@ -32,148 +23,10 @@ var answerTypes = map[string]any{
 	"AccountNumbers": AccountNumbers{}, "AccountWithNumbers": AccountWithNumbers{}, "accessToken": accessToken{},
 }
 
-// requestTypes have JSON tags and are not read from answers: they are sent, or joined from what was read.
-var requestTypes = []string{"LinkUpdate", "linkBody", "authBody", "authOptions", "AccountOwner", "AuthAccountNumbers"}
-
-// untagged types are read and never written: they gather what stands in several places of an answer.
-var untagged = []string{"Error", "FieldError", "accountPage"}
-
-// aliases are the second names of members: what is on the wire, and the tag.
-var aliases = map[string]map[string]string{
-	"Account":    {"account_name": "name", "group_name": "group"},
-	"Balances":   {"iso_currency_code": "currency"},
-	"ACHNumber":  {"account": "account_number", "routing": "routing_number", "wire_routing": "wire_routing_number"},
-	"EFTNumber":  {"account": "account_number", "institution": "institution_number", "branch": "branch_number"},
-	"BACSNumber": {"account": "account_number"},
-	// Its members stand at several depths: {"data": [logins], "meta": {"query": {"cache_minutes"}}}.
-	"AccountList": {"data": "logins", "meta": "cache_minutes", "query": "cache_minutes"},
-}
-
-// readers are functions that read a type without being methods of it.
-var readers = map[string]string{"readAccountList": "AccountList"}
-
-// source is what the package's own files say.
-type source struct {
-	tagged  []string                         // types with JSON tags
-	members map[string]map[string]bool       // names that the decode functions of a type read
-	clauses map[string][]map[string]struct{} // the same, by case: what stands together is one member
-	floats  []string                         // exported fields that hold a float
-}
-
-func parseSource(t *testing.T) source {
-	t.Helper()
-	files, err := filepath.Glob("*.go")
-	require.NoError(t, err)
-	s := source{members: map[string]map[string]bool{}, clauses: map[string][]map[string]struct{}{}}
-	for _, name := range files {
-		if strings.HasSuffix(name, "_test.go") {
-			continue
-		}
-		text, err := os.ReadFile(name)
-		require.NoError(t, err)
-		file, err := parser.ParseFile(token.NewFileSet(), name, text, parser.SkipObjectResolution)
-		require.NoError(t, err)
-		for _, d := range file.Decls {
-			switch d := d.(type) {
-			case *ast.GenDecl:
-				for _, spec := range d.Specs {
-					if spec, ok := spec.(*ast.TypeSpec); ok {
-						s.addType(spec)
-					}
-				}
-			case *ast.FuncDecl:
-				if receiver := receiverOf(d); decodes(d.Name.Name) && receiver != "" {
-					s.addMembers(receiver, d.Body)
-				} else if typ, ok := readers[d.Name.Name]; ok {
-					s.addMembers(typ, d.Body)
-				}
-			}
-		}
-	}
-	slices.Sort(s.tagged)
-	return s
-}
-
-// decodes says whether a method of this name reads members: decode, member, decodeMeta and the like.
-func decodes(method string) bool { return method == "member" || strings.HasPrefix(method, "decode") }
-
-func receiverOf(f *ast.FuncDecl) string {
-	if f.Recv == nil || len(f.Recv.List) != 1 {
-		return ""
-	}
-	typ := f.Recv.List[0].Type
-	if star, ok := typ.(*ast.StarExpr); ok {
-		typ = star.X
-	}
-	name, _ := typ.(*ast.Ident)
-	if name == nil {
-		return ""
-	}
-	return name.Name
-}
-
-func (s *source) addType(spec *ast.TypeSpec) {
-	structure, ok := spec.Type.(*ast.StructType)
-	if !ok {
-		return
-	}
-	tagged := false
-	for _, f := range structure.Fields.List {
-		tagged = tagged || f.Tag != nil && strings.Contains(f.Tag.Value, `json:"`)
-		for _, name := range f.Names {
-			if typ, ok := f.Type.(*ast.Ident); ok && name.IsExported() && strings.HasPrefix(typ.Name, "float") {
-				s.floats = append(s.floats, spec.Name.Name+"."+name.Name)
-			}
-		}
-		// An embedded type of this package brings its members, and so is one itself.
-		if embedded, ok := f.Type.(*ast.Ident); ok && len(f.Names) == 0 {
-			_, known := answerTypes[embedded.Name]
-			tagged = tagged || known
-		}
-	}
-	if tagged {
-		s.tagged = append(s.tagged, spec.Name.Name)
-	}
-}
-
-// addMembers collects the string constants of cases, of comparisons with the key, and of within.
-func (s *source) addMembers(typ string, body *ast.BlockStmt) {
-	if s.members[typ] == nil {
-		s.members[typ] = map[string]bool{}
-	}
-	add := func(expressions ...ast.Expr) {
-		together := map[string]struct{}{}
-		for _, e := range expressions {
-			if lit, ok := e.(*ast.BasicLit); ok && lit.Kind == token.STRING {
-				name, _ := strconv.Unquote(lit.Value)
-				s.members[typ][name] = true
-				together[name] = struct{}{}
-			}
-		}
-		if len(together) > 0 {
-			s.clauses[typ] = append(s.clauses[typ], together)
-		}
-	}
-	ast.Inspect(body, func(n ast.Node) bool {
-		switch n := n.(type) {
-		case *ast.CaseClause:
-			add(n.List...)
-		case *ast.BinaryExpr:
-			if n.Op == token.EQL || n.Op == token.NEQ {
-				add(n.X, n.Y)
-			}
-		case *ast.CallExpr:
-			if f, ok := n.Fun.(*ast.Ident); ok && f.Name == "within" {
-				add(n.Args...)
-			}
-		}
-		return true
-	})
-}
-
 // field is a member of a type: its tag and where it is.
 type field struct {
 	tag   string
+	also  []string // its names in other dialects
 	index []int
 	typ   reflect.Type
 }
@@ -185,57 +38,17 @@ func fieldsOf(t *testing.T, typ reflect.Type) (all, own []field) {
 		if f.Anonymous {
 			embedded, _ := fieldsOf(t, f.Type)
 			for _, e := range embedded {
-				all = append(all, field{e.tag, append(slices.Clone(f.Index), e.index...), e.typ})
+				all = append(all, field{e.tag, e.also, append(slices.Clone(f.Index), e.index...), e.typ})
 			}
 			continue
 		}
 		tag, ok := f.Tag.Lookup("json")
 		require.Truef(t, ok && f.IsExported(), "%s.%s has no JSON tag or is not exported", typ, f.Name)
 		require.NotContainsf(t, tag, ",", "%s.%s", typ, f.Name)
-		own = append(own, field{tag, f.Index, f.Type})
+		also := strings.FieldsFunc(f.Tag.Get("also"), func(r rune) bool { return r == ',' })
+		own = append(own, field{tag, also, f.Index, f.Type})
 	}
 	return append(all, own...), own
-}
-
-func TestTagsAndDecodersAgree(t *testing.T) {
-	s := parseSource(t)
-	listed := slices.Concat(slices.Collect(maps.Keys(answerTypes)), requestTypes)
-	require.ElementsMatch(t, s.tagged, listed, "types with JSON tags, and those that this test knows")
-	read := slices.Concat(slices.Collect(maps.Keys(answerTypes)), untagged)
-	require.ElementsMatch(t, slices.Collect(maps.Keys(s.members)), read, "types with decode functions, and those that this test knows")
-
-	for name, v := range answerTypes {
-		t.Run(name, func(t *testing.T) {
-			_, own := fieldsOf(t, reflect.TypeOf(v))
-			var tags []string
-			for _, f := range own {
-				tags = append(tags, f.tag)
-			}
-			require.Len(t, slices.Compact(slices.Sorted(slices.Values(tags))), len(tags), "a tag is there twice")
-
-			names := map[string]bool{}
-			for member := range s.members[name] {
-				if tag, ok := aliases[name][member]; ok {
-					member = tag
-				}
-				names[member] = true
-			}
-			require.ElementsMatch(t, tags, slices.Collect(maps.Keys(names)))
-			for alias := range aliases[name] {
-				require.True(t, s.members[name][alias], "no function reads %s", alias)
-			}
-			if name == "AccountList" { // its names stand at several depths, not beside each other
-				return
-			}
-			for _, together := range s.clauses[name] {
-				for member := range together {
-					if tag, ok := aliases[name][member]; ok {
-						require.Contains(t, together, tag, "%s is another name of it", member)
-					}
-				}
-			}
-		})
-	}
 }
 
 // sampleOf is a JSON value that leaves no field of a type zero, with a text of its own for each.
@@ -278,7 +91,7 @@ func decodeInto(t *testing.T, typ reflect.Type, value any) reflect.Value {
 	t.Helper()
 	text, err := json.Marshal(value)
 	require.NoError(t, err)
-	d, v := jx.DecodeBytes(text), reflect.New(typ)
+	v := reflect.New(typ)
 	switch to := v.Interface().(type) {
 	case *AccountList: // flat here, in an envelope on the wire
 		flat, _ := value.(map[string]any)
@@ -286,17 +99,11 @@ func decodeInto(t *testing.T, typ reflect.Type, value any) reflect.Value {
 			"data": flat["logins"], "meta": map[string]any{"query": map[string]any{"cache_minutes": flat["cache_minutes"]}},
 		})
 		require.NoError(t, err)
-		list, err := readAccountList(jx.DecodeBytes(text))
+		list, err := readAccountList(wire.Document(text, defaultLimit))
 		require.NoError(t, err)
 		*to = *list
-	case interface{ decode(*jx.Decoder) error }:
-		require.NoError(t, to.decode(d))
-	case interface {
-		member(*jx.Decoder, []byte) error
-	}:
-		require.NoError(t, object(d, func(key []byte) error { return to.member(d, key) }))
 	default:
-		t.Fatalf("%s has no decode function", typ)
+		require.NoError(t, byTags.Read(wire.Document(text, defaultLimit), v.Interface()))
 	}
 	return v.Elem()
 }
@@ -358,13 +165,7 @@ func TestEachMemberSetsItsField(t *testing.T) {
 		typ := reflect.TypeOf(v)
 		all, _ := fieldsOf(t, typ)
 		for _, f := range all {
-			names := []string{f.tag}
-			for alias, tag := range aliases[name] {
-				if tag == f.tag && name != "AccountList" {
-					names = append(names, alias)
-				}
-			}
-			for _, member := range names {
+			for _, member := range append([]string{f.tag}, f.also...) {
 				t.Run(name+"/"+member, func(t *testing.T) {
 					got := decodeInto(t, typ, map[string]any{member: sampleOf(t, f.typ, "text")})
 					for _, other := range all {
@@ -402,8 +203,6 @@ func TestOddMembersAreAbsent(t *testing.T) {
 
 // Money is never a float64, and nobody has to look for nil: of all that methods return, no exported field is a float or a pointer.
 func TestAnswersHaveNeitherFloatsNorPointers(t *testing.T) {
-	require.Empty(t, parseSource(t).floats)
-
 	seen := map[reflect.Type]bool{}
 	var walk func(typ reflect.Type, path string)
 	walk = func(typ reflect.Type, path string) {
@@ -431,7 +230,7 @@ func TestAnswersHaveNeitherFloatsNorPointers(t *testing.T) {
 		walk(typ, typ.String())
 	}
 	for name, v := range answerTypes {
-		if ast.IsExported(name) {
+		if name[0] < 'a' {
 			walk(reflect.TypeOf(v), name)
 			require.Truef(t, seen[reflect.TypeOf(v)], "%s", name)
 		}

@@ -1,0 +1,260 @@
+package wire
+
+import (
+	"reflect"
+	"strconv"
+	"strings"
+	"sync"
+)
+
+// Reader reads values of any type whose fields have tags. It looks at each type once. Besides
+// structs, lists, maps, strings, bools and int64s it knows the types that it was given.
+type Reader struct {
+	given map[reflect.Type]plan
+	plans sync.Map // reflect.Type to plan
+}
+
+// plan reads the next value into a field.
+type plan func(s *Scanner, to reflect.Value) error
+
+// A Type is one that a [Reader] is given.
+type Type struct {
+	of   reflect.Type
+	read func(r *Reader, s *Scanner, to reflect.Value) error
+}
+
+// Text is a type that is made from a text. The zero value means that the text says nothing.
+func Text[T comparable](parse func(text string) T) Type {
+	return Type{reflect.TypeFor[T](), func(_ *Reader, s *Scanner, to reflect.Value) error {
+		text, err := s.Text()
+		if err != nil || text == "" {
+			return err
+		}
+		var none T
+		if v := parse(text); v != none {
+			*to.Addr().Interface().(*T) = v
+		}
+		return nil
+	}}
+}
+
+// Custom is a type that has a function of its own, because its shape varies.
+func Custom[T any](read func(r *Reader, s *Scanner, to *T) error) Type {
+	return Type{reflect.TypeFor[T](), func(r *Reader, s *Scanner, to reflect.Value) error {
+		return read(r, s, to.Addr().Interface().(*T))
+	}}
+}
+
+// New makes a reader that knows the given types.
+func New(types ...Type) *Reader {
+	r := &Reader{given: map[reflect.Type]plan{}}
+	for _, t := range types {
+		r.given[t.of] = func(s *Scanner, to reflect.Value) error { return t.read(r, s, to) }
+	}
+	return r
+}
+
+// Read reads the next value into what to points at. It keeps what is there already, unless the value
+// brings something else.
+func (r *Reader) Read(s *Scanner, to any) error {
+	v := reflect.ValueOf(to).Elem()
+	return r.planOf(v.Type())(s, v)
+}
+
+// ReadObject is Read of an object, member by member. First it asks other, which returns true if it
+// has taken the value.
+func (r *Reader) ReadObject(s *Scanner, to any, other func(key []byte) (taken bool, err error)) error {
+	v := reflect.ValueOf(to).Elem()
+	fields := r.fieldsOf(v.Type())
+	return s.Object(func(key []byte) error {
+		if taken, err := other(key); taken || err != nil {
+			return err
+		}
+		return fields.read(s, v, key)
+	})
+}
+
+func (r *Reader) planOf(t reflect.Type) plan {
+	if known, ok := r.plans.Load(t); ok {
+		return known.(plan)
+	}
+	p := r.newPlan(t)
+	r.plans.Store(t, p)
+	return p
+}
+
+func (r *Reader) newPlan(t reflect.Type) plan {
+	if p, ok := r.given[t]; ok {
+		return p
+	}
+	switch t.Kind() {
+	case reflect.String:
+		return readString
+	case reflect.Bool:
+		return readBool
+	case reflect.Int64:
+		return readInt
+	case reflect.Struct:
+		return r.structPlan(t)
+	case reflect.Slice:
+		return r.listPlan(t)
+	case reflect.Map:
+		return r.mapPlan(t)
+	default:
+		panic("wire: cannot read a " + t.String())
+	}
+}
+
+func readString(s *Scanner, to reflect.Value) error {
+	text, err := s.Text()
+	if text != "" {
+		to.SetString(text)
+	}
+	return err
+}
+
+func readBool(s *Scanner, to reflect.Value) error {
+	if s.Next() == Bool {
+		b, err := s.Bool()
+		to.SetBool(b)
+		return err
+	}
+	text, err := s.Text()
+	if b, bad := strconv.ParseBool(text); bad == nil {
+		to.SetBool(b)
+	}
+	return err
+}
+
+// readInt reads a whole number. Those beyond an int64 are not taken.
+func readInt(s *Scanner, to reflect.Value) error {
+	text, err := s.Text()
+	whole, fraction, _ := strings.Cut(text, ".")
+	if n, bad := strconv.ParseInt(whole, 10, 64); bad == nil && strings.Trim(fraction, "0") == "" {
+		to.SetInt(n)
+	}
+	return err
+}
+
+// fields are those of a struct, by their names on the wire.
+type fields map[string]field
+
+type field struct {
+	index []int
+	read  plan
+}
+
+// fieldsOf are the fields of a struct, and of those that it embeds.
+func (r *Reader) fieldsOf(t reflect.Type) fields {
+	if known, ok := r.plans.Load(fieldsKey{t}); ok {
+		return known.(fields)
+	}
+	all := fields{}
+	for _, f := range reflect.VisibleFields(t) {
+		if f.Anonymous || !f.IsExported() {
+			continue
+		}
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		if name == "-" || name == "" {
+			continue
+		}
+		read := r.planOf(f.Type)
+		all[name] = field{f.Index, read}
+		for other := range strings.SplitSeq(f.Tag.Get("also"), ",") {
+			if other != "" {
+				all[other] = field{f.Index, read}
+			}
+		}
+	}
+	r.plans.Store(fieldsKey{t}, all)
+	return all
+}
+
+// fieldsKey is where the fields of a type are kept, beside its plan.
+type fieldsKey struct{ of reflect.Type }
+
+func (f fields) read(s *Scanner, of reflect.Value, key []byte) error {
+	found, ok := f[string(key)]
+	switch {
+	case !ok:
+		return s.Skip()
+	case len(found.index) == 1:
+		return found.read(s, of.Field(found.index[0]))
+	default:
+		return found.read(s, of.FieldByIndex(found.index))
+	}
+}
+
+func (r *Reader) structPlan(t reflect.Type) plan {
+	all := r.fieldsOf(t)
+	return func(s *Scanner, to reflect.Value) error {
+		return s.Object(func(key []byte) error { return all.read(s, to, key) })
+	}
+}
+
+// ReadItem appends the next value to the list that to points at, unless it brings nothing.
+func (r *Reader) ReadItem(s *Scanner, to any) error {
+	v := reflect.ValueOf(to).Elem()
+	return r.itemPlan(v.Type().Elem())(s, v)
+}
+
+// itemPlan appends an item to a list. One that brings nothing is left out, but an empty object is an
+// item.
+func (r *Reader) itemPlan(t reflect.Type) plan {
+	_, given := r.given[t]
+	read, objects, size := r.planOf(t), t.Kind() == reflect.Struct && !given, t.Size()
+	return func(s *Scanner, list reflect.Value) error {
+		if objects && s.Next() != Object {
+			return s.Skip()
+		}
+		if err := s.Spend(size); err != nil {
+			return err
+		}
+		last := list.Len()
+		list.Grow(1)
+		list.SetLen(last + 1)
+		item := list.Index(last)
+		item.SetZero()
+		err := read(s, item)
+		if !objects && item.IsZero() {
+			list.SetLen(last)
+		}
+		return err
+	}
+}
+
+// listPlan makes a new list of each array.
+func (r *Reader) listPlan(t reflect.Type) plan {
+	item := r.itemPlan(t.Elem())
+	return func(s *Scanner, to reflect.Value) error {
+		if s.Next() != Array {
+			return s.Skip()
+		}
+		to.Set(reflect.MakeSlice(t, 0, 0))
+		return s.Array(func() error { return item(s, to) })
+	}
+}
+
+// mapPlan makes a new map of each object, with an entry for each member that is an object.
+func (r *Reader) mapPlan(t reflect.Type) plan {
+	read, size := r.planOf(t.Elem()), t.Key().Size()+t.Elem().Size()
+	return func(s *Scanner, to reflect.Value) error {
+		if s.Next() != Object {
+			return s.Skip()
+		}
+		to.Set(reflect.MakeMap(t))
+		return s.Object(func(key []byte) error {
+			if s.Next() != Object {
+				return s.Skip()
+			}
+			if err := s.Spend(size); err != nil {
+				return err
+			}
+			name := reflect.ValueOf(validUTF8(key)).Convert(t.Key())
+			item := reflect.New(t.Elem()).Elem()
+			err := read(s, item)
+			to.SetMapIndex(name, item)
+			return err
+		})
+	}
+}

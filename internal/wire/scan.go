@@ -1,0 +1,170 @@
+package wire
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"math"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/go-faster/jx"
+)
+
+// Kind is what a JSON value is.
+type Kind int
+
+// The kinds. Invalid is no JSON, or the end of it.
+const (
+	Invalid Kind = iota
+	Null
+	Bool
+	Number
+	String
+	Array
+	Object
+)
+
+var kinds = [...]Kind{
+	jx.Invalid: Invalid, jx.Null: Null, jx.Bool: Bool, jx.Number: Number, jx.String: String,
+	jx.Array: Array, jx.Object: Object,
+}
+
+var (
+	// ErrTooLarge is an answer that would take more memory than its [Scanner] may spend.
+	ErrTooLarge = errors.New("the answer takes too much memory")
+
+	errTrailing = errors.New("data after the JSON value")
+)
+
+// byteOrderMark may stand before a document.
+var byteOrderMark = []byte("\xef\xbb\xbf")
+
+// Scanner gives a JSON document value by value, from its beginning. Each method but Next takes the
+// value that is next, whatever it is.
+type Scanner struct {
+	scan  *jx.Decoder
+	spent uintptr
+	most  uintptr
+}
+
+// room is what lists and maps may take, as a multiple of the answer's limit. A list of the shortest
+// texts takes four times its bytes, and one of empty objects up to a hundred times: an answer of
+// 1 MiB took 575 MB before this was bounded.
+const room = 6
+
+// Document scans a whole document. The values that are made of it may take some times limit bytes.
+func Document(body []byte, limit int64) *Scanner {
+	return &Scanner{scan: jx.DecodeBytes(bytes.TrimPrefix(body, byteOrderMark)), most: atLeast(limit)}
+}
+
+// Stream scans a document as it arrives. The byte order mark is off already.
+func Stream(r io.Reader, buffer int, limit int64) *Scanner {
+	return &Scanner{scan: jx.Decode(r, buffer), most: atLeast(limit)}
+}
+
+func atLeast(limit int64) uintptr {
+	const least = 64 << 10
+	return uintptr(max(min(limit, math.MaxInt/room), least)) * room
+}
+
+// Spend counts memory that is taken to keep what was read.
+func (s *Scanner) Spend(size uintptr) error {
+	if s.spent += size; s.spent > s.most {
+		return ErrTooLarge
+	}
+	return nil
+}
+
+// Forget begins the count anew: what was kept is handed on.
+func (s *Scanner) Forget() { s.spent = 0 }
+
+// Next says what the next value is, and leaves it there.
+func (s *Scanner) Next() Kind { return kinds[s.scan.Next()] }
+
+// Skip passes a value over.
+func (s *Scanner) Skip() error { return s.scan.Skip() }
+
+// Text takes a string, or a number as it is written. Of any other value it returns "".
+func (s *Scanner) Text() (string, error) {
+	switch s.scan.Next() {
+	case jx.String:
+		raw, err := s.scan.Raw()
+		if err != nil {
+			return "", err
+		}
+		return unquote(raw), nil
+	case jx.Number:
+		n, err := s.scan.Num()
+		return string(n), err
+	default:
+		return "", s.scan.Skip()
+	}
+}
+
+// Bool takes a boolean.
+func (s *Scanner) Bool() (bool, error) { return s.scan.Bool() }
+
+// Object calls member for each member of an object, which takes its value. The key is valid until
+// then. Any other value is passed over.
+func (s *Scanner) Object(member func(key []byte) error) error {
+	if s.scan.Next() != jx.Object {
+		return s.scan.Skip()
+	}
+	return s.scan.ObjBytes(func(_ *jx.Decoder, key []byte) error { return member(key) })
+}
+
+// Array calls item for each item of an array, which takes it. Any other value is passed over.
+func (s *Scanner) Array(item func() error) error {
+	if s.scan.Next() != jx.Array {
+		return s.scan.Skip()
+	}
+	return s.scan.Arr(func(*jx.Decoder) error { return item() })
+}
+
+// End returns nil if only white space is left.
+func (s *Scanner) End() error {
+	if s.scan.Next() != jx.Invalid || !errors.Is(s.scan.Skip(), io.EOF) {
+		return errTrailing
+	}
+	return nil
+}
+
+// BrokenOff reports that a document ended before it was complete. Of an end between two of its
+// tokens, jx says EOF.
+func BrokenOff(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+}
+
+// IsNumber reports that a text is a JSON number, and nothing else.
+func IsNumber(text string) bool {
+	s := jx.DecodeStr(text)
+	return s.Next() == jx.Number && s.Skip() == nil && (&Scanner{scan: s}).End() == nil &&
+		strings.TrimSpace(text) == text
+}
+
+// unquote reads a JSON string. Most have no escapes; one with escapes is left to encoding/json,
+// which replaces what is no character in its own way.
+func unquote(raw []byte) string {
+	inner := raw[1 : len(raw)-1]
+	if bytes.IndexByte(inner, '\\') < 0 {
+		return validUTF8(inner)
+	}
+	var s string
+	if json.Unmarshal(raw, &s) != nil {
+		return ""
+	}
+	return s
+}
+
+// validUTF8 replaces each invalid byte by U+FFFD, as encoding/json does.
+func validUTF8(b []byte) string {
+	if utf8.Valid(b) {
+		return string(b)
+	}
+	return string(bytes.Runes(b))
+}
+
+// SkipRest passes over all that is left, whatever it is.
+func (s *Scanner) SkipRest() { s.scan.ResetBytes(nil) }

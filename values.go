@@ -1,0 +1,156 @@
+package duolink
+
+import (
+	"encoding/json"
+	"errors"
+	"math/big"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/duolink/duolink/internal/wire"
+)
+
+// Timestamp is an instant as an API sent it. Both APIs send several notations, some without a zone (then it
+// is UTC); all of them are read, and the text is kept. A notation that cannot be read leaves the time zero
+// and its text in [Timestamp.Text]: it never fails an answer. An absent timestamp has no text.
+//
+// Compare instants, as in a.Equal(b.Time); the text of one instant varies.
+type Timestamp struct {
+	time.Time
+	text string
+}
+
+// The notations seen on the wire, the most frequent first. Fractions of a second are read with each of them.
+var timestampLayouts = [...]string{
+	"2006-01-02T15:04:05Z07:00",
+	"2006-01-02T15:04:05Z0700",
+	"2006-01-02T15:04:05",
+	"2006-01-02 15:04:05Z07:00",
+	"2006-01-02 15:04:05",
+	time.DateOnly,
+}
+
+// mostTimestamp bounds what is tried: each of time.Parse's errors has a copy of the text in it.
+const mostTimestamp = 100
+
+func parseTimestamp(text string) Timestamp {
+	if len(text) > mostTimestamp {
+		return Timestamp{text: text}
+	}
+	for _, layout := range timestampLayouts {
+		if t, err := time.Parse(layout, text); err == nil {
+			return Timestamp{Time: t.UTC(), text: text}
+		}
+	}
+	return Timestamp{text: text}
+}
+
+// Text returns the timestamp exactly as the API wrote it, or "" where it sent none.
+func (t Timestamp) Text() string { return t.text }
+
+// DateOnly reports that the API named a day and no time of day, as MoneyKit does in balance_date.
+func (t Timestamp) DateOnly() bool { return !t.IsZero() && len(t.text) == len(time.DateOnly) }
+
+// String returns the instant as RFC 3339 in UTC, or the text as it came where it could not be read.
+func (t Timestamp) String() string {
+	if t.IsZero() {
+		return t.text
+	}
+	return t.UTC().Format(time.RFC3339Nano)
+}
+
+// MarshalText writes what [Timestamp.UnmarshalText] reads back: the text as it came, else RFC 3339.
+func (t Timestamp) MarshalText() ([]byte, error) {
+	if t.text != "" {
+		return []byte(t.text), nil
+	}
+	return []byte(t.String()), nil
+}
+
+// UnmarshalText reads any notation of the two APIs and never fails.
+func (t *Timestamp) UnmarshalText(text []byte) error {
+	*t = parseTimestamp(string(text))
+	return nil
+}
+
+// MarshalJSON writes the text as it came, RFC 3339 where there is none, and null for an absent timestamp.
+func (t Timestamp) MarshalJSON() ([]byte, error) {
+	text, err := t.MarshalText()
+	if err != nil || len(text) == 0 {
+		return []byte("null"), err
+	}
+	return json.Marshal(string(text))
+}
+
+// UnmarshalJSON reads any notation of the two APIs; what is not a date and time leaves the instant zero.
+func (t *Timestamp) UnmarshalJSON(data []byte) error {
+	read, err := fromJSON(data, parseTimestamp)
+	*t = read
+	return err
+}
+
+// Decimal is a number as the API wrote it, such as "340.12" or "1e-05": money keeps every digit, which a
+// float64 would not. The empty Decimal means absent.
+type Decimal string
+
+// maxDecimal bounds what Rat computes with: an exponent of a few bytes can ask for gigabytes of digits.
+const maxDecimal = 400
+
+// Rat returns the exact value. It reports false for an absent number and for one of more than 400 digits.
+func (d Decimal) Rat() (*big.Rat, bool) {
+	if !d.valid() || len(d) > maxDecimal {
+		return nil, false
+	}
+	if _, exponent, ok := strings.Cut(strings.ToLower(string(d)), "e"); ok {
+		if n, err := strconv.Atoi(exponent); err != nil || n > maxDecimal || n < -maxDecimal {
+			return nil, false
+		}
+	}
+	return new(big.Rat).SetString(string(d))
+}
+
+// MarshalJSON writes the number as it came, and null for an absent one.
+func (d Decimal) MarshalJSON() ([]byte, error) {
+	if d == "" {
+		return []byte("null"), nil
+	}
+	if !d.valid() {
+		return nil, errors.New("duolink: a Decimal that is not a JSON number")
+	}
+	return []byte(d), nil
+}
+
+// UnmarshalJSON reads a JSON number, or a string that holds one; anything else is absent.
+func (d *Decimal) UnmarshalJSON(data []byte) error {
+	read, err := fromJSON(data, parseDecimal)
+	*d = read
+	return err
+}
+
+func (d Decimal) valid() bool { return wire.IsNumber(string(d)) }
+
+// parseDecimal makes nothing of what is no number.
+func parseDecimal(text string) Decimal {
+	if d := Decimal(text); d.valid() {
+		return d
+	}
+	return ""
+}
+
+// byTags reads the types of this package by their tags.
+var byTags = wire.New(
+	wire.Text(parseTimestamp), wire.Text(parseDecimal), wire.Text(NewSensitive), wire.Text(NewSecret),
+	wire.Custom(readFieldError),
+)
+
+// fromJSON reads one value that is made from a text. Of any other value it makes what it makes of no
+// text.
+func fromJSON[T any](data []byte, parse func(string) T) (T, error) {
+	text, err := wire.Whole(wire.Document(data, 0), (*wire.Scanner).Text)
+	return parse(text), err
+}
+
+func one[T any](s *wire.Scanner) (*T, error)   { return wire.One[T](byTags, s) }
+func many[T any](s *wire.Scanner) ([]T, error) { return wire.Many[T](byTags, s) }
+func bare[T any](s *wire.Scanner) (*T, error)  { return wire.Bare[T](byTags, s) }
