@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/duolink/duolink/internal/flight"
 	"github.com/hashicorp/go-retryablehttp"
 )
 
@@ -69,8 +70,9 @@ type Client struct {
 	state  *limitState
 
 	// What callers share while it is under way.
-	creates   *flights[marked, struct{}]
-	refreshes *flights[*refreshResult, RefreshProgress]
+	unattended *flight.Unattended // of both kinds together
+	creates    *flight.Group[creation, struct{}]
+	refreshes  *flight.Group[refreshResult, RefreshProgress]
 }
 
 // config is what the options write into.
@@ -102,10 +104,10 @@ func New(opts ...Option) (*Client, error) {
 		budget: &budgets{spent: map[shutKey]*budget{}},
 		state:  &limitState{latest: map[API]RateLimit{}},
 
-		creates:   newFlights[marked, struct{}](),
-		refreshes: newFlights[*refreshResult, RefreshProgress](),
+		unattended: &flight.Unattended{},
 	}
-	c.refreshes.unattended = c.creates.unattended // so many of both together
+	c.creates = flight.NewGroup[creation, struct{}](c.unattended)
+	c.refreshes = flight.NewGroup[refreshResult, RefreshProgress](c.unattended)
 	if err := c.config.apply(opts); err != nil {
 		return nil, named(err, "", "new")
 	}

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/duolink/duolink/internal/flight"
 	"github.com/go-faster/jx"
 )
 
@@ -84,17 +85,29 @@ type fetching struct {
 	trip    *trip // never sent: it knows the options
 }
 
-// refreshResult is what a run has done, or has seen before it failed.
+// refreshResult is what a run of a refresh brings.
 type refreshResult struct {
+	freshness
+	readings *flight.Group[sharedReading, struct{}]
+	response Response // of the latest request
+}
+
+// freshness is what a run has done, or has seen before it failed.
+type freshness struct {
 	refreshed bool
 	known     bool          // how old the data is that was not refreshed
 	age       time.Duration // that
-	readings  *flights[[]byte, struct{}]
+}
+
+// sharedReading is what callers share who want the same read.
+type sharedReading struct {
+	body     []byte
+	response Response
 }
 
 // serves reports whether that is enough for a caller.
-func (r *refreshResult) serves(maxAge time.Duration) bool {
-	return r != nil && (r.refreshed || r.known && maxAge > 0 && r.age <= maxAge)
+func (f freshness) serves(maxAge time.Duration) bool {
+	return f.refreshed || f.known && maxAge > 0 && f.age <= maxAge
 }
 
 // refreshAndRead is the flow: check, share a run, and decode for each caller what the run has brought.
@@ -114,7 +127,7 @@ func refreshAndRead[T any](ctx context.Context, r *fetching, answer func(*jx.Dec
 		return nil, err
 	}
 	for {
-		body, again, err := r.fetch(ctx, shared(tenant, r.op.args[0], string(r.product)))
+		body, again, err := r.fetch(ctx, flight.KeyOf(tenant, r.op.args[0], string(r.product)))
 		switch {
 		case again:
 		case err != nil:
@@ -129,45 +142,48 @@ func refreshAndRead[T any](ctx context.Context, r *fetching, answer func(*jx.Dec
 // joined it. It is to be called again if the run was content with data that is too old for this
 // caller. Each run serves the caller who began it at least, so of a number of callers nobody waits
 // for more runs than there are callers.
-func (r *fetching) fetch(ctx context.Context, key flightKey) (body []byte, again bool, err error) {
-	f, err := r.client.refreshes.hold(ctx, key, r.run, r.options.Progress)
+func (r *fetching) fetch(ctx context.Context, key flight.Key) (body []byte, again bool, err error) {
+	f, err := r.client.refreshes.Hold(ctx, key, r.run, r.options.Progress)
 	if err != nil {
 		return nil, false, r.leftEarly(f, err)
 	}
-	defer f.leave()
+	defer f.Leave()
 	switch {
-	case f.result.serves(r.options.MaxAge):
-	case f.err != nil:
-		return nil, false, r.trip.landed(&f.response, f.err)
+	case f.Result.serves(r.options.MaxAge):
+	case f.Err != nil:
+		return nil, false, r.trip.handOver(&f.Result.response, f.Err)
 	default:
 		return nil, true, nil
 	}
 	// Nobody leaves a reading that has ended, so that those who are slow find it: it goes with the
 	// run.
-	g, err := f.result.readings.hold(ctx, shared("", r.trip.url), r.readOnce, nil)
+	g, err := f.Result.readings.Hold(ctx, flight.KeyOf(r.trip.url), r.readOnce, nil)
 	if err != nil {
 		return nil, false, r.leftEarly(f, err)
 	}
-	return g.result, false, r.trip.landed(&g.response, g.err)
+	return g.Result.body, false, r.trip.handOver(&g.Result.response, g.Err)
 }
 
 // leftEarly is the error of a caller who has given up.
-func (r *fetching) leftEarly(f *flight[*refreshResult, RefreshProgress], ended error) error {
+func (r *fetching) leftEarly(f *refreshRun, ended error) error {
 	e := r.trip.refreshPending(ended, "")
-	e.Outcome = f.outcome()
-	return r.trip.landed(&Response{}, e)
+	e.Outcome = writeOutcome(f.Outcome())
+	return r.trip.handOver(&Response{}, e)
 }
 
-// readOnce returns the body of the answer, for each caller to decode.
-func (r *fetching) readOnce(ctx context.Context, f *flight[[]byte, struct{}]) ([]byte, error) {
-	err := r.read(ctx, r.trip.inherit(&f.response))
-	return f.response.Body(), err
+// readOnce reads the body of the answer, which each caller decodes.
+func (r *fetching) readOnce(ctx context.Context, f *flight.Run[sharedReading, struct{}]) error {
+	err := r.read(ctx, r.trip.inherit(&f.Result.response))
+	f.Result.body = f.Result.response.Body()
+	return err
 }
+
+type refreshRun = flight.Run[refreshResult, RefreshProgress]
 
 // refreshing is one run of a refresh: it looks at the link, asks for the refresh, and looks until it is done.
 type refreshing struct {
 	*fetching
-	flight *flight[*refreshResult, RefreshProgress]
+	shared *refreshRun
 	with   CallOption // on each request
 
 	began    time.Time
@@ -185,33 +201,36 @@ const longestRefresh = time.Hour
 // run is what callers share who want the same product of the same link. Its first look decides
 // whether there is a refresh: nobody else asks for one meanwhile, so the look is not behind the
 // times.
-func (r *fetching) run(ctx context.Context, f *flight[*refreshResult, RefreshProgress]) (*refreshResult, error) {
-	f.lost = r.trip.abandoned
+func (r *fetching) run(ctx context.Context, f *refreshRun) error {
+	f.OnAbandoned = r.trip.abandoned
 	ctx, cancel := context.WithTimeout(ctx, longestRefresh)
 	defer cancel()
-	run := &refreshing{fetching: r, flight: f, with: r.trip.inherit(&f.response), began: time.Now()}
+	run := &refreshing{
+		fetching: r, shared: f, with: r.trip.inherit(&f.Result.response), began: time.Now(),
+	}
 	link, err := run.look(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	run.before = link.Products[r.product]
 	run.now = run.before
-	did := &refreshResult{readings: newFlights[[]byte, struct{}]()}
-	if did.age, did.known = run.age(link); did.serves(r.options.MaxAge) {
-		return did, nil
+	var did freshness
+	if did.age, did.known = run.age(link); !did.serves(r.options.MaxAge) {
+		if err = run.hopeless(link); err == nil {
+			err = run.refresh(ctx)
+		}
+		did.refreshed = err == nil
+		did.age += time.Since(run.began)
 	}
-	if err = run.hopeless(link); err == nil {
-		err = run.refresh(ctx)
-	}
-	did.refreshed = err == nil
-	did.age += time.Since(run.began)
-	return did, err
+	f.Result.freshness = did
+	f.Result.readings = flight.NewGroup[sharedReading, struct{}](&flight.Unattended{})
+	return err
 }
 
 // age compares two of the server's times. Where the answer has no Date, the age is not known, and
 // where the link is deleted, there is nothing to read.
 func (r *refreshing) age(link *BankLink) (age time.Duration, known bool) {
-	date, err := http.ParseTime(r.flight.response.Header().Get("Date"))
+	date, err := http.ParseTime(r.shared.Result.response.Header().Get("Date"))
 	if err != nil || r.now.RefreshedAt.IsZero() || link.State == LinkDeleted {
 		return 0, false
 	}
@@ -227,14 +246,14 @@ func (r *refreshing) look(ctx context.Context, opts ...CallOption) (*BankLink, e
 
 // heed keeps in mind how long the latest answer asks to wait before the next look.
 func (r *refreshing) heed() {
-	if next := time.Now().Add(promised(&r.flight.response)); next.After(r.next) {
+	if next := time.Now().Add(promised(&r.shared.Result.response)); next.After(r.next) {
 		r.next = next
 	}
 }
 
 // refresh asks for the refresh, once, and waits until it is done.
 func (r *refreshing) refresh(ctx context.Context) error {
-	_, err := r.client.Identity.Refresh(ctx, r.op.args[0], []Product{r.product}, r.with, r.flight.write())
+	_, err := r.client.Identity.Refresh(ctx, r.op.args[0], []Product{r.product}, r.with, sharedWrite(r.shared.Write()))
 	r.heed()
 	if err != nil {
 		if e, ok := errors.AsType[*Error](err); !ok || e.Outcome != Unknown || e.Operation != identityRefresh.name {
@@ -253,7 +272,7 @@ func (r *refreshing) refresh(ctx context.Context) error {
 		return seen, nil
 	}
 	w.tell = func(err error, next time.Duration) {
-		r.flight.tell(RefreshProgress{r.product, r.now, err, r.requests, time.Since(r.began), next})
+		r.shared.Tell(RefreshProgress{r.product, r.now, err, r.requests, time.Since(r.began), next})
 	}
 	return w.watch(ctx)
 }

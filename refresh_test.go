@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/duolink/duolink/internal/flight"
 	"github.com/duolink/duolink/internal/sandbox"
 	"github.com/stretchr/testify/require"
 )
@@ -184,8 +185,8 @@ func TestRefreshEndings(t *testing.T) {
 					}
 					require.GreaterOrEqual(t, s.Count("identity.link"), tc.looks[0])
 					require.LessOrEqual(t, s.Count("identity.link"), tc.looks[1])
-					time.Sleep(alone) // for which a refresh is watched when its callers have left
-					grounded(t, c.refreshes)
+					time.Sleep(flight.LongestUnattended) // for which a refresh is watched when its callers have left
+					noneRunning(t, c.refreshes)
 					if tc.reads > 0 && tc.kind == nil {
 						require.NoError(t, err)
 						require.Positive(t, accounts)
@@ -343,6 +344,6 @@ func TestRefreshLooksSeldom(t *testing.T) {
 		require.LessOrEqual(t, inAMinute.Load(), int64(15))
 		require.InDelta(t, s.Count("identity.link"), told, 1)
 		s.ClearScript()
-		time.Sleep(alone)
+		time.Sleep(flight.LongestUnattended)
 	})
 }

@@ -161,7 +161,7 @@ func TestCreateOnceAtOnce(t *testing.T) {
 			require.Equal(t, fmt.Sprint(i), l.Description)
 		}
 		require.Equal(t, []int{2, 1}, []int{s.Count("links.list"), s.Count("links.create")})
-		grounded(t, c.creates)
+		noneRunning(t, c.creates)
 	})
 }
 

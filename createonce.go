@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/duolink/duolink/internal/flight"
 )
 
 // mostListed is how many links a list shows. One that shows so many may have left out the one that is looked for.
@@ -30,7 +32,7 @@ const mostListed = 1000
 func (s *LinksService) CreateOnce(ctx context.Context, link LinkCreate, marker string, opts ...CallOption) (*LoginLink, error) {
 	op := linksCreate
 	op.name = "links.create_once"
-	o := &once{service: s, link: link, ref: "[ref:" + marker + "]"}
+	o := &creating{service: s, link: link, ref: "[ref:" + marker + "]"}
 	op.private = append(link.private(), marker)
 	o.link.Description = strings.TrimLeft(link.Description+" "+o.ref, " ")
 	_, op.invalid = o.link.wire(time.Now())
@@ -49,23 +51,29 @@ func (s *LinksService) CreateOnce(ctx context.Context, link LinkCreate, marker s
 	if err != nil {
 		return nil, err
 	}
-	f, err := s.client.creates.join(ctx, shared(tenant, marker), o.run, nil)
+	f, err := s.client.creates.Join(ctx, flight.KeyOf(tenant, marker), o.run, nil)
 	if err != nil {
 		e := t.error(nil)
-		e.Message, e.Outcome = transportText(err), f.outcome()
+		e.Message, e.Outcome = transportText(err), writeOutcome(f.Outcome())
 		e.because(err)
-		return nil, t.landed(&Response{}, e)
+		return nil, t.handOver(&Response{}, e)
 	}
-	if err := t.landed(&f.response, f.err); err != nil {
+	if err := t.handOver(&f.Result.response, f.Err); err != nil {
 		return nil, err
 	}
-	if !o.link.like(f.result.as) {
+	if !o.link.like(f.Result.as) {
 		e := t.error(ErrConflict)
 		e.Outcome, e.Message = NotSent, "the marker is that of a link of another data source, user or redirect"
 		return nil, e
 	}
-	own := *f.result.link
+	own := *f.Result.link
 	return &own, nil
+}
+
+// creation is what a run of CreateOnce brings.
+type creation struct {
+	marked
+	response Response // of the latest request
 }
 
 // marked is a link that has the marker, and what it was made as: by us, or by somebody, as far as the server says.
@@ -93,8 +101,8 @@ func hostOf(rawURL string) string {
 	return rawURL
 }
 
-// once is one run of CreateOnce.
-type once struct {
+// creating is one run of CreateOnce.
+type creating struct {
 	service *LinksService
 	link    LinkCreate
 	ref     string
@@ -104,22 +112,29 @@ type once struct {
 	response *Response // of the latest
 }
 
-// run looks, makes the link where there is none, and looks again where making it did not end clearly.
-func (o *once) run(ctx context.Context, f *flight[marked, struct{}]) (marked, error) {
-	f.lost = o.trip.abandoned
-	o.with, o.response = o.trip.inherit(&f.response), &f.response
+// run is what callers share who want the link with the same marker.
+func (o *creating) run(ctx context.Context, f *flight.Run[creation, struct{}]) (err error) {
+	f.OnAbandoned = o.trip.abandoned
+	o.with, o.response = o.trip.inherit(&f.Result.response), &f.Result.response
+	f.Result.marked, err = o.findOrMake(ctx, f)
+	return err
+}
+
+// findOrMake looks, makes the link if there is none, and looks again if making it did not end
+// clearly.
+func (o *creating) findOrMake(ctx context.Context, f *flight.Run[creation, struct{}]) (marked, error) {
 	var unclear error
 	for attempt := 1; ; attempt++ {
 		link, err := o.find(ctx, unclear != nil)
 		switch {
 		case err != nil:
-			return marked{}, also(unclear, err)
+			return marked{}, afterUnclear(unclear, err)
 		case link != nil:
 			return found(link), nil
 		case attempt > o.trip.retry.MaxAttempts || unclear != nil && o.trip.retry.MaxWait == 0:
 			return marked{}, unclear
 		}
-		made, err := o.service.Create(ctx, o.link, o.with, f.write())
+		made, err := o.service.Create(ctx, o.link, o.with, sharedWrite(f.Write()))
 		if err == nil && unclear != nil { // the one before may have come about meanwhile
 			if link, err := o.look(ctx); err == nil && link != nil {
 				return found(link), nil
@@ -129,14 +144,15 @@ func (o *once) run(ctx context.Context, f *flight[marked, struct{}]) (marked, er
 			return marked{made, o.link}, nil
 		}
 		if e, ok := errors.AsType[*Error](err); !ok || e.Outcome != Unknown {
-			return marked{}, also(unclear, err)
+			return marked{}, afterUnclear(unclear, err)
 		}
 		unclear = err
 	}
 }
 
-// also is an error that came after an unclear creation: that the link may be there matters more.
-func also(unclear, err error) error {
+// afterUnclear is an error that came after an unclear creation: that the link may be there matters
+// more.
+func afterUnclear(unclear, err error) error {
 	if e, ok := errors.AsType[*Error](unclear); ok {
 		e.because(err)
 		return e
@@ -145,7 +161,7 @@ func also(unclear, err error) error {
 }
 
 // find looks for the link: after an unclear creation for as long as it may take to come about.
-func (o *once) find(ctx context.Context, patient bool) (found *LoginLink, err error) {
+func (o *creating) find(ctx context.Context, patient bool) (found *LoginLink, err error) {
 	if !patient || o.trip.retry.MaxWait == 0 {
 		return o.look(ctx)
 	}
@@ -175,7 +191,7 @@ func (o *once) find(ctx context.Context, patient bool) (found *LoginLink, err er
 
 // look returns the link that has the marker. Where several have it and are for the same, it closes those that are open and not
 // the one.
-func (o *once) look(ctx context.Context) (*LoginLink, error) {
+func (o *creating) look(ctx context.Context) (*LoginLink, error) {
 	links, err := o.service.List(ctx, o.with)
 	if err != nil {
 		return nil, err
