@@ -98,7 +98,10 @@ type Option func(*config) error
 // [WithToken]; a call without any credential is ErrNotConfigured. An option that cannot be right is ErrArgument.
 func New(opts ...Option) (*Client, error) {
 	c := &Client{
-		config: config{credentials: map[API]Credentials{}, base: map[API]hidden{}, userAgent: "duolink-go/" + Version, redirectParameter: redirectParameter},
+		config: config{
+			credentials: map[API]Credentials{}, base: map[API]hidden{}, userAgent: "duolink-go/" + Version,
+			redirectParameter: defaultRedirectParameter,
+		},
 		auth:   map[API]authorizer{},
 		pace:   newPace(),
 		budget: &budgets{spent: map[shutKey]*budget{}},

@@ -12,24 +12,29 @@ import (
 	"github.com/duolink/duolink/internal/flight"
 )
 
-// mostListed is how many links a list shows. One that shows so many may have left out the one that is looked for.
+// mostListed is how many links a list shows. One that shows so many may have left out the one that
+// is looked for.
 const mostListed = 1000
 
-// CreateOnce returns the one login link with this marker, and makes it where there is none, however often it is called, in this
-// process or a later one. The API has no idempotency key, so the marker, an id of yours with letters, digits, - and _ (at most
-// 50), is put into the link's description, as " [ref:marker]": those who see that see it, and both together have 1,000
-// characters. A link that has the marker is returned as it is: look at its Status, and its LoginID, before you send it to
-// anybody. It is made only where the list of links shows none. After a failure that may have made it, it is looked for
-// for half a minute, and then made again; a surplus one that comes about after all is closed by the next call. Leave the
-// marker in the description when you update it, and use another for another link: of a second call, only what is named below is
-// compared.
+// CreateOnce returns the one login link with this marker, and makes it where there is none, however
+// often it is called, in this process or a later one. The API has no idempotency key, so the
+// marker, an id of yours with letters, digits, - and _ (at most 50), is put into the link's
+// description, as " [ref:marker]": those who see that see it, and both together have 1,000
+// characters. A link that has the marker is returned as it is: look at its Status, and its LoginID,
+// before you send it to anybody. It is made only where the list of links shows none. After a
+// failure that may have made it, it is looked for for half a minute, and then made again; a surplus
+// one that comes about after all is closed by the next call. Leave the marker in the description
+// when you update it, and use another for another link: of a second call, only what is named below
+// is compared.
 //
 // A marker that stands in a link of another data source, user or redirect is ErrConflict, and so is
 // a list that is full (1,000 links): the link could be missing from it. Callers in one process
 // share one run, with the call options and headers of the first; it goes on if a link may have been
 // made and they have given up. Two processes that begin at the same moment may each make a link,
 // until the next call. After any other error it can be called again.
-func (s *LinksService) CreateOnce(ctx context.Context, link LinkCreate, marker string, opts ...CallOption) (*LoginLink, error) {
+func (s *LinksService) CreateOnce(
+	ctx context.Context, link LinkCreate, marker string, opts ...CallOption,
+) (*LoginLink, error) {
 	op := linksCreate
 	op.name = "links.create_once"
 	o := &creating{service: s, link: link, ref: "[ref:" + marker + "]"}
@@ -76,21 +81,27 @@ type creation struct {
 	response Response // of the latest request
 }
 
-// marked is a link that has the marker, and what it was made as: by us, or by somebody, as far as the server says.
+// marked is a link that has the marker, and what it was made as: by us, or by somebody, as far as
+// the server says.
 type marked struct {
 	link *LoginLink
 	as   LinkCreate
 }
 
-func found(link *LoginLink) marked {
-	return marked{link, LinkCreate{DataSourceID: link.DataSourceID, RequireUsername: link.RequireUsername.Reveal(), RedirectURL: link.RedirectURL}}
+func markedAs(link *LoginLink) marked {
+	return marked{link, LinkCreate{
+		DataSourceID:    link.DataSourceID,
+		RequireUsername: link.RequireUsername.Reveal(),
+		RedirectURL:     link.RedirectURL,
+	}}
 }
 
-// like reports whether a link does what was asked for: one for anybody is not one for somebody. A server may leave the data
-// source out, and write a redirect in its own way: the host counts.
+// like reports whether a link does what was asked for: one for anybody is not one for somebody. A
+// server may leave the data source out, and write a redirect in its own way: the host counts.
 func (l LinkCreate) like(other LinkCreate) bool {
 	return (other.DataSourceID == "" || strings.EqualFold(l.DataSourceID, other.DataSourceID)) &&
-		strings.EqualFold(l.RequireUsername, other.RequireUsername) && strings.EqualFold(hostOf(l.RedirectURL), hostOf(other.RedirectURL))
+		strings.EqualFold(l.RequireUsername, other.RequireUsername) &&
+		strings.EqualFold(hostOf(l.RedirectURL), hostOf(other.RedirectURL))
 }
 
 // hostOf is the host of a URL, or all of what is none.
@@ -130,14 +141,14 @@ func (o *creating) findOrMake(ctx context.Context, f *flight.Run[creation, struc
 		case err != nil:
 			return marked{}, afterUnclear(unclear, err)
 		case link != nil:
-			return found(link), nil
+			return markedAs(link), nil
 		case attempt > o.trip.retry.MaxAttempts || unclear != nil && o.trip.retry.MaxWait == 0:
 			return marked{}, unclear
 		}
 		made, err := o.service.Create(ctx, o.link, o.with, sharedWrite(f.Write()))
 		if err == nil && unclear != nil { // the one before may have come about meanwhile
-			if link, err := o.look(ctx); err == nil && link != nil {
-				return found(link), nil
+			if link, err := o.poll(ctx); err == nil && link != nil {
+				return markedAs(link), nil
 			}
 		}
 		if err == nil {
@@ -163,21 +174,21 @@ func afterUnclear(unclear, err error) error {
 // find looks for the link: after an unclear creation for as long as it may take to come about.
 func (o *creating) find(ctx context.Context, patient bool) (found *LoginLink, err error) {
 	if !patient || o.trip.retry.MaxWait == 0 {
-		return o.look(ctx)
+		return o.poll(ctx)
 	}
-	until := time.Now().Add(grace)
+	until := time.Now().Add(defaultGrace)
 	w := watching{patience: o.trip.patience(), tell: func(error, time.Duration) {}}
-	w.see = func() (look, error) {
-		link, err := o.look(ctx)
+	w.poll = func() (pollResult, error) {
+		link, err := o.poll(ctx)
 		left := time.Until(until)
 		switch {
 		case err == nil:
 			found = link
-			return look{over: link != nil || left <= 0, most: left, promised: promised(o.response)}, nil
+			return pollResult{over: link != nil || left <= 0, most: left, promised: promisedPause(o.response)}, nil
 		case left <= 0:
-			return look{over: true, end: err}, nil
+			return pollResult{over: true, end: err}, nil
 		}
-		return look{most: left}, err
+		return pollResult{most: left}, err
 	}
 	w.lapsed = func(ended error, more string) *Error {
 		e := o.trip.error(nil)
@@ -189,9 +200,9 @@ func (o *creating) find(ctx context.Context, patient bool) (found *LoginLink, er
 	return found, err
 }
 
-// look returns the link that has the marker. Where several have it and are for the same, it closes those that are open and not
-// the one.
-func (o *creating) look(ctx context.Context) (*LoginLink, error) {
+// poll returns the link that has the marker. Where several have it and are for the same, it closes
+// those that are open and not the one.
+func (o *creating) poll(ctx context.Context) (*LoginLink, error) {
 	links, err := o.service.List(ctx, o.with)
 	if err != nil {
 		return nil, err
@@ -205,9 +216,9 @@ func (o *creating) look(ctx context.Context) (*LoginLink, error) {
 		e.Outcome, e.Message = NotSent, "the list of links is full, and may have left out the one with the marker"
 		return nil, e
 	}
-	slices.SortStableFunc(all, before)
+	slices.SortStableFunc(all, compareMarked)
 	for _, surplus := range all[1:] {
-		if surplus.Status == LinkOpen && o.link.like(found(&surplus).as) && o.link.like(found(&all[0]).as) {
+		if surplus.Status == LinkOpen && o.link.like(markedAs(&surplus).as) && o.link.like(markedAs(&all[0]).as) {
 			if _, err := o.service.Close(ctx, surplus.ID, o.with); err != nil {
 				return nil, err
 			}
@@ -216,8 +227,9 @@ func (o *creating) look(ctx context.Context) (*LoginLink, error) {
 	return &all[0], nil
 }
 
-// before orders the links that have a marker: the one that was used, else the oldest that is open, else the oldest.
-func before(a, b LoginLink) int {
+// compareMarked orders the links that have a marker: the one that was used, else the oldest that is
+// open, else the oldest.
+func compareMarked(a, b LoginLink) int {
 	rank := func(l LoginLink) int {
 		switch {
 		case l.LoginID != "":

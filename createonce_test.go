@@ -340,7 +340,7 @@ func TestCreateOnceWithoutPatience(t *testing.T) {
 				kindIs(t, err, ErrServer)
 				require.Equal(t, Unknown, asError(t, err).Outcome)
 				require.Equal(t, 1, s.Count("links.create"))
-				require.Equal(t, name == "no retry", time.Since(began) == grace, "it is looked for")
+				require.Equal(t, name == "no retry", time.Since(began) == defaultGrace, "it is looked for")
 			})
 		})
 	}

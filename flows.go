@@ -73,8 +73,8 @@ func (t *trip) patience() time.Duration {
 	return max(t.retry.MaxWait, time.Hour)
 }
 
-// handOver is what a caller gets of a run: copies of its own of the response and the error, to keep,
-// to change and to wipe.
+// handOver is what a caller gets of a run: copies of its own of the response and the error, to
+// keep, to change and to wipe.
 func (t *trip) handOver(response *Response, err error) error {
 	if t.response != nil {
 		head, body := response.Header().Clone(), bytes.Clone(response.Body())

@@ -16,8 +16,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A write that its run refuses to send is not handed to the transport, also not to one that does not
-// care whether its context has ended.
+// A write that its run refuses to send is not handed to the transport, also not to one that does
+// not care whether its context has ended.
 func TestWriteThatIsNotSent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, m := inMemory(t, func(*http.Request) *http.Response { return reply(200, "") })
@@ -51,7 +51,7 @@ func TestWriteThatIsNotSent(t *testing.T) {
 		_, err = c.Links.CreateOnce(ctx, LinkCreate{DataSourceID: "GAWA"}, "job-7")
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		time.Sleep(time.Hour)
-		require.Equal(t, []Abandoned{{Supermetrics, "links.create_once", grace - time.Second}}, d.abandoned())
+		require.Equal(t, []Abandoned{{Supermetrics, "links.create_once", defaultGrace - time.Second}}, d.abandoned())
 		require.Equal(t, 1, creates)
 	})
 }

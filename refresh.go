@@ -13,13 +13,15 @@ import (
 
 // RefreshOptions changes how a refresh is waited for.
 type RefreshOptions struct {
-	// MaxAge: data that is no older, by the server's clock, is returned as it is, and nothing is refreshed or billed. With 0
-	// there is a refresh each time. One that is under way for another caller is waited for.
+	// MaxAge: data that is no older, by the server's clock, is returned as it is, and nothing is
+	// refreshed or billed. With 0 there is a refresh each time. One that is under way for another
+	// caller is waited for.
 	MaxAge time.Duration
-	// Timeout is how long to wait; default 10 minutes. The context may end the wait before. No refresh is watched for longer than
-	// an hour.
+	// Timeout is how long to wait; default 10 minutes. The context may end the wait before. No
+	// refresh is watched for longer than an hour.
 	Timeout time.Duration
-	// Progress is called after the looks at the link that do not end the wait; who comes late, or is slow, misses some.
+	// Progress is called after the looks at the link that do not end the wait; who comes late, or
+	// is slow, misses some.
 	Progress func(RefreshProgress)
 }
 
@@ -35,9 +37,9 @@ type RefreshProgress struct {
 
 const defaultRefreshTimeout = 10 * time.Minute
 
-// RefreshAndGet refreshes the identity of a link, waits until that is done, and reads it: once, whatever the wait. It looks at
-// the link meanwhile, never at the identity, compares the server's times with each other alone, and asks for the refresh
-// once.
+// RefreshAndGet refreshes the identity of a link, waits until that is done, and reads it: once,
+// whatever the wait. It looks at the link meanwhile, never at the identity, compares the server's
+// times with each other alone, and asks for the refresh once.
 //
 // Callers who want it of the same link with the same credential, as the same tenant, at the same
 // time share one refresh. Whoever joins it when it has begun waits for it, also if older data would
@@ -53,25 +55,33 @@ const defaultRefreshTimeout = 10 * time.Minute
 // allows. Its Outcome is NotSent or Rejected if no refresh has begun and none will. Otherwise this
 // client watches the refresh for ten minutes more: ask it again, with a MaxAge, and it is not paid
 // for twice. Another process knows nothing of it.
-func (s *IdentityService) RefreshAndGet(ctx context.Context, linkID string, query IdentityQuery, options RefreshOptions, opts ...CallOption) (*Identity, error) {
+func (s *IdentityService) RefreshAndGet(
+	ctx context.Context, linkID string, query IdentityQuery, options RefreshOptions, opts ...CallOption,
+) (*Identity, error) {
 	op := identityGet.on(linkID)
-	op.name, op.query, op.invalid, op.private = "identity.refresh_and_get", query, checkAccountIDs(query.AccountIDs), query.AccountIDs
-	r := &fetching{client: s.client, op: op, product: ProductIdentity, options: options, read: func(ctx context.Context, with CallOption) error {
+	op.name, op.query, op.private = "identity.refresh_and_get", query, query.AccountIDs
+	op.invalid = checkAccountIDs(query.AccountIDs)
+	r := &fetching{client: s.client, op: op, product: ProductIdentity, options: options}
+	r.read = func(ctx context.Context, with CallOption) error {
 		_, err := s.Get(ctx, linkID, query, with)
 		return err
-	}}
+	}
 	return refreshAndRead(ctx, r, bare[Identity], opts)
 }
 
-// RefreshAndNumbers refreshes the account numbers of a link, waits until that is done, and reads them once. It is to
-// [AuthService.Numbers] what [IdentityService.RefreshAndGet] is to Get, and ends in the same ways.
-func (s *AuthService) RefreshAndNumbers(ctx context.Context, linkID string, options RefreshOptions, opts ...CallOption) (*AccountNumbers, error) {
+// RefreshAndNumbers refreshes the account numbers of a link, waits until that is done, and reads
+// them once. It is to [AuthService.Numbers] what [IdentityService.RefreshAndGet] is to Get, and
+// ends in the same ways.
+func (s *AuthService) RefreshAndNumbers(
+	ctx context.Context, linkID string, options RefreshOptions, opts ...CallOption,
+) (*AccountNumbers, error) {
 	op := authNumbers.on(linkID)
 	op.name = "auth.refresh_and_numbers"
-	r := &fetching{client: s.client, op: op, product: ProductAccountNumbers, options: options, read: func(ctx context.Context, with CallOption) error {
+	r := &fetching{client: s.client, op: op, product: ProductAccountNumbers, options: options}
+	r.read = func(ctx context.Context, with CallOption) error {
 		_, err := s.Numbers(ctx, linkID, with)
 		return err
-	}}
+	}
 	return refreshAndRead(ctx, r, bare[AccountNumbers], opts)
 }
 
@@ -110,8 +120,11 @@ func (f freshness) serves(maxAge time.Duration) bool {
 	return f.refreshed || f.known && maxAge > 0 && f.age <= maxAge
 }
 
-// refreshAndRead is the flow: check, share a run, and decode for each caller what the run has brought.
-func refreshAndRead[T any](ctx context.Context, r *fetching, answer func(*jx.Decoder) (*T, error), opts []CallOption) (*T, error) {
+// refreshAndRead is the flow: check, share a run, and decode for each caller what the run has
+// brought.
+func refreshAndRead[T any](
+	ctx context.Context, r *fetching, answer func(*jx.Decoder) (*T, error), opts []CallOption,
+) (*T, error) {
 	if r.options.MaxAge < 0 || r.options.Timeout < 0 {
 		r.op.invalid = argumentError("a member of RefreshOptions is negative")
 	}
@@ -180,7 +193,8 @@ func (r *fetching) readOnce(ctx context.Context, f *flight.Run[sharedReading, st
 
 type refreshRun = flight.Run[refreshResult, RefreshProgress]
 
-// refreshing is one run of a refresh: it looks at the link, asks for the refresh, and looks until it is done.
+// refreshing is one run of a refresh: it looks at the link, asks for the refresh, and looks until
+// it is done.
 type refreshing struct {
 	*fetching
 	shared *refreshRun
@@ -208,7 +222,7 @@ func (r *fetching) run(ctx context.Context, f *refreshRun) error {
 	run := &refreshing{
 		fetching: r, shared: f, with: r.trip.inherit(&f.Result.response), began: time.Now(),
 	}
-	link, err := run.look(ctx)
+	link, err := run.poll(ctx)
 	if err != nil {
 		return err
 	}
@@ -237,7 +251,7 @@ func (r *refreshing) age(link *BankLink) (age time.Duration, known bool) {
 	return date.Sub(r.now.RefreshedAt.Time), true
 }
 
-func (r *refreshing) look(ctx context.Context, opts ...CallOption) (*BankLink, error) {
+func (r *refreshing) poll(ctx context.Context, opts ...CallOption) (*BankLink, error) {
 	r.requests++
 	link, err := r.client.Identity.Link(ctx, r.op.args[0], append([]CallOption{r.with}, opts...)...)
 	r.heed()
@@ -246,7 +260,7 @@ func (r *refreshing) look(ctx context.Context, opts ...CallOption) (*BankLink, e
 
 // heed keeps in mind how long the latest answer asks to wait before the next look.
 func (r *refreshing) heed() {
-	if next := time.Now().Add(promised(&r.shared.Result.response)); next.After(r.next) {
+	if next := time.Now().Add(promisedPause(&r.shared.Result.response)); next.After(r.next) {
 		r.next = next
 	}
 }
@@ -262,12 +276,12 @@ func (r *refreshing) refresh(ctx context.Context) error {
 		r.unclear, r.failing = err, time.Now() // it may be under way all the same: the link will show it
 	}
 	w := watching{patience: r.trip.patience(), pause: time.Until(r.next), lapsed: r.trip.refreshPending}
-	w.see = func() (look, error) {
-		link, err := r.look(ctx, WithoutRetry())
+	w.poll = func() (pollResult, error) {
+		link, err := r.poll(ctx, WithoutRetry())
 		if err != nil {
-			return look{}, err
+			return pollResult{}, err
 		}
-		seen := r.judge(link)
+		seen := r.classify(link)
 		seen.promised = time.Until(r.next)
 		return seen, nil
 	}
@@ -277,14 +291,14 @@ func (r *refreshing) refresh(ctx context.Context) error {
 	return w.watch(ctx)
 }
 
-// judge says whether the refresh is done, or has failed.
-func (r *refreshing) judge(link *BankLink) look {
+// classify says whether the refresh is done, or has failed.
+func (r *refreshing) classify(link *BankLink) pollResult {
 	r.now = link.Products[r.product]
 	if r.now.RefreshedAt.After(r.before.RefreshedAt.Time) && link.State != LinkDeleted {
-		return look{over: true}
+		return pollResult{over: true}
 	}
 	if err := r.hopeless(link); err != nil {
-		return look{over: true, end: err}
+		return pollResult{over: true, end: err}
 	}
 	attempted := r.now.LastAttemptedAt.After(r.before.LastAttemptedAt.Time)
 	switch {
@@ -293,26 +307,26 @@ func (r *refreshing) judge(link *BankLink) look {
 		e.ProductErrorCode, e.Description = r.now.ErrorCode, r.now.ErrorMessage
 		e.scrub(r.trip.confidential())
 		if !r.now.ErrorCode.passes() {
-			return look{over: true, end: e}
+			return pollResult{over: true, end: e}
 		}
 		return r.patient(e)
 	case r.unclear != nil && !attempted:
 		return r.patient(r.unclear)
 	}
 	r.failing = time.Time{}
-	return look{}
+	return pollResult{}
 }
 
 // patient gives a trouble that may pass a while to do so.
-func (r *refreshing) patient(trouble error) look {
+func (r *refreshing) patient(trouble error) pollResult {
 	if r.failing.IsZero() {
 		r.failing = time.Now()
 	}
-	left := grace - time.Since(r.failing)
+	left := defaultGrace - time.Since(r.failing)
 	if left <= 0 {
-		return look{over: true, end: trouble}
+		return pollResult{over: true, end: trouble}
 	}
-	return look{most: left}
+	return pollResult{most: left}
 }
 
 // hopeless is what a link says of itself that no waiting changes.

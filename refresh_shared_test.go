@@ -17,7 +17,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Fifty callers want the same of the same link at the same time: one refresh, one reading, and a copy for each.
+// Fifty callers want the same of the same link at the same time: one refresh, one reading, and a
+// copy for each.
 func TestRefreshIsShared(t *testing.T) {
 	inBubble(t, []sandbox.Option{sandbox.WithRefreshTime(90 * time.Second)}, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
 		answers, told := make([]*Identity, 50), make([]int, 50)
@@ -179,8 +180,8 @@ func TestRefreshThatNeverEnds(t *testing.T) {
 	})
 }
 
-// A caller who gives up leaves the run to the others. When nobody is left, a refresh that was asked for is watched a while, so
-// that who comes back does not pay for another.
+// A caller who gives up leaves the run to the others. When nobody is left, a refresh that was asked
+// for is watched a while, so that who comes back does not pay for another.
 func TestRefreshIsGivenUp(t *testing.T) {
 	inBubble(t, []sandbox.Option{sandbox.WithRefreshTime(90 * time.Second)}, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
 		impatient, cancel := context.WithTimeout(t.Context(), 10*time.Second)
@@ -230,7 +231,8 @@ func TestRefreshIsAskedForAgain(t *testing.T) {
 	}
 }
 
-// A refresh that nobody has come back for is left after a while, and one that was not asked for at once.
+// A refresh that nobody has come back for is left after a while, and one that was not asked for at
+// once.
 func TestRefreshIsLeftAlone(t *testing.T) {
 	inBubble(t, []sandbox.Option{sandbox.WithRefreshTime(time.Hour)}, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
 		_, err := c.Identity.RefreshAndGet(t.Context(), sandbox.LinkID, IdentityQuery{}, RefreshOptions{Timeout: time.Minute})
@@ -335,7 +337,8 @@ func TestPanicInProgress(t *testing.T) {
 	})
 }
 
-// A run under way is known by what proves whose it is; no verb brings that out of the client, however it is held.
+// A run under way is known by what proves whose it is; no verb brings that out of the client,
+// however it is held.
 func TestRunningFlightNeverPrints(t *testing.T) {
 	const token, link = "tok_canary_KJHGFDSA_zyxwvu_6789", "mk_canary_KJHGFDSA_zyxwvu_6789"
 	synctest.Test(t, func(t *testing.T) {

@@ -119,7 +119,7 @@ func TestRefreshEndings(t *testing.T) {
 		},
 		"a refresh that was lost on the way there": {
 			script: fault(sandbox.Fault{Operation: "identity.refresh", Drop: sandbox.DropBefore}), outcome: Unknown,
-			after: grace, within: grace + time.Second, looks: [2]int{9, 11},
+			after: defaultGrace, within: defaultGrace + time.Second, looks: [2]int{9, 11},
 		},
 		"a refresh whose answer was lost": {
 			script: fault(sandbox.Fault{Operation: "identity.refresh", Drop: sandbox.DropAfter}),
@@ -131,7 +131,7 @@ func TestRefreshEndings(t *testing.T) {
 		},
 		"a 500, and it was not": {
 			script: fault(sandbox.Fault{Operation: "identity.refresh", Status: 500}), kind: ErrServer, outcome: Unknown,
-			after: grace, within: grace + time.Second, looks: [2]int{9, 11},
+			after: defaultGrace, within: defaultGrace + time.Second, looks: [2]int{9, 11},
 		},
 		"the token runs out meanwhile": {
 			script: soon(func(s *sandbox.Sandbox, _ Product) { s.ExpireTokens() }),
