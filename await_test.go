@@ -57,11 +57,16 @@ func TestAwaitEndings(t *testing.T) {
 				require.NoError(t, err)
 			}, kind: ErrLinkClosed, after: time.Second, within: time.Second, least: 2, most: 2,
 		},
-		"expired long ago": {id: sandbox.ExpiredLoginLinkID, kind: ErrLinkExpired, after: defaultGrace, within: defaultGrace, least: 8, most: 9},
-		"no such link":     {id: "dsll_none", kind: ErrNotFound, least: 1, most: 1},
+		"expired long ago": {
+			id: sandbox.ExpiredLoginLinkID, kind: ErrLinkExpired, after: defaultGrace,
+			within: defaultGrace, least: 8, most: 9,
+		},
+		"no such link": {id: "dsll_none", kind: ErrNotFound, least: 1, most: 1},
 		"the server's 502 and 429 pass": {
 			id: open, script: func(t *testing.T, _ *Client, s *sandbox.Sandbox) {
-				s.Script(sandbox.Fault{Operation: "links.get", Status: 502, Times: 3}, sandbox.Fault{Operation: "links.get", Drop: sandbox.DropBefore},
+				s.Script(
+					sandbox.Fault{Operation: "links.get", Status: 502, Times: 3},
+					sandbox.Fault{Operation: "links.get", Drop: sandbox.DropBefore},
 					sandbox.Fault{Operation: "links.get", Status: 429, Header: http.Header{"Retry-After": {"20"}}},
 					sandbox.Fault{Operation: "links.get", Status: 503, Header: http.Header{"Retry-After": {"30"}}})
 				comes(t, s)
@@ -100,7 +105,9 @@ func TestAwaitEndings(t *testing.T) {
 		"a deadline under way": {
 			id: open, deadline: 10 * time.Second, script: func(_ *testing.T, _ *Client, s *sandbox.Sandbox) {
 				s.Script(sandbox.Fault{Delay: time.Hour})
-			}, kind: ErrLoginPending, also: context.DeadlineExceeded, after: 10 * time.Second, within: 10 * time.Second, least: 1, most: 1,
+			},
+			kind: ErrLoginPending, also: context.DeadlineExceeded,
+			after: 10 * time.Second, within: 10 * time.Second, least: 1, most: 1,
 		},
 		"no id":          {id: "", kind: ErrArgument},
 		"no id at all":   {id: "../x", kind: ErrArgument},
@@ -235,7 +242,8 @@ func TestAwaitPatience(t *testing.T) {
 		kindIs(t, err, ErrLoginPending)
 		require.NotErrorIs(t, err, context.DeadlineExceeded)
 		require.Equal(t, time.Minute, asError(t, err).RetryAfter)
-		require.Equal(t, "duolink: links.await: login pending: nobody has logged in yet; the latest look failed: rate limited", err.Error())
+		require.Equal(t, "duolink: links.await: login pending: nobody has logged in yet; "+
+			"the latest look failed: rate limited", err.Error())
 		require.Zero(t, time.Since(began))
 	})
 }

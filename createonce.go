@@ -35,18 +35,11 @@ const mostListed = 1000
 func (s *LinksService) CreateOnce(
 	ctx context.Context, link LinkCreate, marker string, opts ...CallOption,
 ) (*LoginLink, error) {
-	op := linksCreate
-	op.name = "links.create_once"
 	o := &creating{service: s, link: link, ref: "[ref:" + marker + "]"}
-	op.private = append(link.private(), marker)
 	o.link.Description = strings.TrimLeft(link.Description+" "+o.ref, " ")
-	_, op.invalid = o.link.wire(time.Now())
-	if Supermetrics.checkID("marker", marker) != nil {
-		op.invalid = argumentError("marker is not 1 to 50 letters, digits, - and _")
-	}
-	if strings.Contains(link.Description, "[ref:") {
-		op.invalid = argumentError("Description has a marker already")
-	}
+	op := linksCreate
+	op.name, op.private = "links.create_once", append(link.private(), marker)
+	op.invalid = o.check(marker, link.Description)
 	t, err := s.client.checked(ctx, op, opts)
 	if err != nil {
 		return nil, err
@@ -73,6 +66,18 @@ func (s *LinksService) CreateOnce(
 	}
 	own := *f.Result.link
 	return &own, nil
+}
+
+// check refuses a marker or a link that can never be right.
+func (o *creating) check(marker, description string) error {
+	switch {
+	case strings.Contains(description, "[ref:"):
+		return argumentError("Description has a marker already")
+	case Supermetrics.checkID("marker", marker) != nil:
+		return argumentError("marker is not 1 to 50 letters, digits, - and _")
+	}
+	_, err := o.link.wire(time.Now())
+	return err
 }
 
 // creation is what a run of CreateOnce brings.

@@ -69,100 +69,84 @@ func noneRunning(t *testing.T, group interface{ Running() int }) {
 	require.Zero(t, group.Running())
 }
 
+// refuses has the write refused.
+func refuses(f sharedFlow, after time.Duration) sandbox.Fault {
+	return sandbox.Fault{Operation: f.write, Delay: after, Status: 429, Header: http.Header{"Retry-After": {"30"}}}
+}
+
+// closes has the group of the write closed when the first look is over.
+func closes(t *testing.T, c *Client, s *sandbox.Sandbox, f sharedFlow) {
+	s.Script(sandbox.Fault{Operation: f.look, Delay: time.Second})
+	later(500*time.Millisecond, func() {
+		if f.write == "links.create" {
+			s.Script(sandbox.Fault{Operation: "logins.list", Status: 429, Header: http.Header{"Retry-After": {"30"}}})
+			_, err := c.Logins.List(t.Context(), WithoutRetry())
+			kindIs(t, err, ErrRateLimited)
+			return
+		}
+		s.Script(refuses(f, 0))
+		products := []Product{ProductIdentity, ProductAccountNumbers} // each of which is counted
+		_, err := c.Identity.Refresh(t.Context(), sandbox.LinkID, products, WithoutRetry())
+		kindIs(t, err, ErrRateLimited)
+	})
+}
+
+// abandonment is when the last caller leaves a run, and what is known and done then.
+type abandonment struct {
+	script   func(t *testing.T, c *Client, s *sandbox.Sandbox, f sharedFlow)
+	outcome  Outcome
+	done     int
+	requests int  // of the write, from the flow or not
+	told     bool // that it was abandoned
+}
+
+var abandonments = map[string]abandonment{
+	"while it looks": {func(_ *testing.T, _ *Client, s *sandbox.Sandbox, f sharedFlow) {
+		s.Script(sandbox.Fault{Operation: f.look, Delay: 20 * time.Second})
+	}, NotSent, 0, 0, false},
+	"while the write waits for its limit group": {closes, NotSent, 0, 0, false},
+	"while it waits because the write was refused": {func(_ *testing.T, _ *Client, s *sandbox.Sandbox, f sharedFlow) {
+		s.Script(refuses(f, 0))
+	}, Rejected, 0, 1, false},
+	"while the write is being refused": {func(_ *testing.T, _ *Client, s *sandbox.Sandbox, f sharedFlow) {
+		s.Script(refuses(f, 20*time.Second))
+	}, Unknown, 0, 1, false},
+	"while the write is being done": {func(_ *testing.T, _ *Client, s *sandbox.Sandbox, f sharedFlow) {
+		s.Script(sandbox.Fault{Operation: f.write, Delay: 20 * time.Second})
+	}, Unknown, 1, 1, false},
+	"while the write is lost": {func(_ *testing.T, _ *Client, s *sandbox.Sandbox, f sharedFlow) {
+		s.Script(sandbox.Fault{Operation: f.write, Delay: 20 * time.Second, Drop: sandbox.DropBefore})
+	}, Unknown, 0, 1, true},
+	"while a lost write is looked for": {func(_ *testing.T, _ *Client, s *sandbox.Sandbox, f sharedFlow) {
+		s.Script(sandbox.Fault{Operation: f.write, Drop: sandbox.DropBefore})
+	}, Unknown, 0, 1, true},
+}
+
 // What was not sent when the last caller left is never sent; what is known then is what the caller
 // is told.
 func TestNothingIsSentForNobody(t *testing.T) {
-	refused := func(f sharedFlow, after time.Duration) sandbox.Fault {
-		return sandbox.Fault{Operation: f.write, Delay: after, Status: 429, Header: http.Header{"Retry-After": {"30"}}}
-	}
-	// closed has the group of the write closed when the first look is over.
-	closed := func(t *testing.T, c *Client, s *sandbox.Sandbox, f sharedFlow) {
-		s.Script(sandbox.Fault{Operation: f.look, Delay: time.Second})
-		later(500*time.Millisecond, func() {
-			if f.write == "links.create" {
-				s.Script(sandbox.Fault{Operation: "logins.list", Status: 429, Header: http.Header{"Retry-After": {"30"}}})
-				_, err := c.Logins.List(t.Context(), WithoutRetry())
-				kindIs(t, err, ErrRateLimited)
-				return
-			}
-			s.Script(refused(f, 0))
-			products := []Product{ProductIdentity, ProductAccountNumbers} // each of which is counted
-			_, err := c.Identity.Refresh(t.Context(), sandbox.LinkID, products, WithoutRetry())
-			kindIs(t, err, ErrRateLimited)
-		})
-	}
-	for name, tc := range map[string]struct {
-		script   func(t *testing.T, c *Client, s *sandbox.Sandbox, f sharedFlow)
-		outcome  Outcome
-		done     int
-		requests int  // of the write, from the flow or not
-		told     bool // that it was abandoned
-	}{
-		"while it looks": {func(_ *testing.T, _ *Client, s *sandbox.Sandbox, f sharedFlow) {
-			s.Script(sandbox.Fault{Operation: f.look, Delay: 20 * time.Second})
-		}, NotSent, 0, 0, false},
-		"while the write waits for its limit group": {closed, NotSent, 0, 0, false},
-		"while it waits because the write was refused": {func(_ *testing.T, _ *Client, s *sandbox.Sandbox, f sharedFlow) {
-			s.Script(refused(f, 0))
-		}, Rejected, 0, 1, false},
-		"while the write is being refused": {func(_ *testing.T, _ *Client, s *sandbox.Sandbox, f sharedFlow) {
-			s.Script(refused(f, 20*time.Second))
-		}, Unknown, 0, 1, false},
-		"while the write is being done": {func(_ *testing.T, _ *Client, s *sandbox.Sandbox, f sharedFlow) {
-			s.Script(sandbox.Fault{Operation: f.write, Delay: 20 * time.Second})
-		}, Unknown, 1, 1, false},
-		"while the write is lost": {func(_ *testing.T, _ *Client, s *sandbox.Sandbox, f sharedFlow) {
-			s.Script(sandbox.Fault{Operation: f.write, Delay: 20 * time.Second, Drop: sandbox.DropBefore})
-		}, Unknown, 0, 1, true},
-		"while a lost write is looked for": {func(_ *testing.T, _ *Client, s *sandbox.Sandbox, f sharedFlow) {
-			s.Script(sandbox.Fault{Operation: f.write, Drop: sandbox.DropBefore})
-		}, Unknown, 0, 1, true},
-	} {
+	for name, l := range abandonments {
 		for flow, f := range sharedFlows {
 			for _, callers := range []int{1, 3} {
 				t.Run(name+"/"+flow+"/"+strconv.Itoa(callers), func(t *testing.T) {
 					d := &diary{}
-					opts := []Option{WithHooks(d.hooks())}
 					server := []sandbox.Option{sandbox.WithRefreshTime(time.Minute)}
+					opts := []Option{WithHooks(d.hooks())}
 					inBubble(t, server, opts, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
 						require.NoError(t, linkOf(t.Context(), c)) // for the token
-						tc.script(t, c, s, f)
-						var wg sync.WaitGroup
-						for i := range callers {
-							wg.Go(func() {
-								ctx, cancel := context.WithTimeout(t.Context(), time.Duration(5+i)*time.Second)
-								defer cancel()
-								err := f.call(ctx, c)
-								require.ErrorIs(t, err, context.DeadlineExceeded)
-								outcome := tc.outcome
-								if i < callers-1 { // it may be sent for the others yet
-									outcome = Unknown
-								}
-								require.Equal(t, outcome, asError(t, err).Outcome)
-							})
-						}
-						wg.Wait()
-						synctest.Wait()
-						if tc.outcome != Unknown {
-							noRuns(t, c)
-						}
+						l.script(t, c, s, f)
+						l.leave(t, c, f, callers)
 						time.Sleep(time.Hour)
-						require.Equal(t, tc.done, f.done(s))
+						require.Equal(t, l.done, f.done(s))
 						writes := s.Count(f.write)
 						if strings.Contains(name, "limit group") && f.write == "identity.refresh" {
 							writes-- // of another call
 						}
-						require.Equal(t, tc.requests, writes)
+						require.Equal(t, l.requests, writes)
 						// Of a refresh it turns out that it has not begun; a link would have to be
 						// made again.
-						require.Equal(t, tc.told && f.write == "links.create", len(d.abandoned()) > 0, d.lines)
-						noRuns(t, c)
-						require.NoError(t, f.call(t.Context(), c), "whoever calls again has it")
-						done := 1
-						if f.write == "identity.refresh" { // an hour is too old
-							done += tc.done
-						}
-						require.Equal(t, done, f.done(s))
+						require.Equal(t, l.told && f.write == "links.create", len(d.abandoned()) > 0, d.lines)
+						l.comeBack(t, c, s, f)
 					})
 				})
 			}
@@ -170,40 +154,82 @@ func TestNothingIsSentForNobody(t *testing.T) {
 	}
 }
 
+// leave has some callers give up, one after the other.
+func (l abandonment) leave(t *testing.T, c *Client, f sharedFlow, callers int) {
+	t.Helper()
+	var wg sync.WaitGroup
+	for i := range callers {
+		wg.Go(func() {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Duration(5+i)*time.Second)
+			defer cancel()
+			err := f.call(ctx, c)
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+			outcome := l.outcome
+			if i < callers-1 { // it may be sent for the others yet
+				outcome = Unknown
+			}
+			require.Equal(t, outcome, asError(t, err).Outcome)
+		})
+	}
+	wg.Wait()
+	synctest.Wait()
+	if l.outcome != Unknown {
+		noRuns(t, c)
+	}
+}
+
+// comeBack calls again.
+func (l abandonment) comeBack(t *testing.T, c *Client, s *sandbox.Sandbox, f sharedFlow) {
+	t.Helper()
+	noRuns(t, c)
+	require.NoError(t, f.call(t.Context(), c), "whoever calls again has it")
+	done := 1
+	if f.write == "identity.refresh" { // an hour is too old
+		done += l.done
+	}
+	require.Equal(t, done, f.done(s))
+}
+
+// varying sends each caller's number in a header.
+func varying(name string) func(i int) []CallOption {
+	return func(i int) []CallOption { return []CallOption{WithHeader(name, strconv.Itoa(i))} }
+}
+
+// varyingHeaders are what callers may send, and how many runs ten of them have.
+var varyingHeaders = map[string]struct {
+	opts func(i int) []CallOption
+	runs int // of ten callers
+}{
+	"a trace": {varying("Traceparent"), 1},
+	"the same tenant": {func(i int) []CallOption {
+		return []CallOption{WithTenantHeader("x-tenant", "7"), WithHeader("Traceparent", strconv.Itoa(i))}
+	}, 1},
+	"tenants": {func(i int) []CallOption {
+		return []CallOption{WithTenantHeader("x-tenant", strconv.Itoa(i%2))}
+	}, 2},
+	"tenants by another header": {func(i int) []CallOption {
+		return []CallOption{WithTenantHeader([]string{"X-Tenant", "X-Customer"}[i%2], "7")}
+	}, 2},
+	"tenants by two values": {func(i int) []CallOption {
+		return append(varying("X-Tenant")(i%2), WithTenantHeader("X-Tenant", "7"))
+	}, 2},
+	"tenants and none": {func(i int) []CallOption {
+		if i == 0 {
+			return nil
+		}
+		return []CallOption{WithTenantHeader("X-Tenant", "")}
+	}, 2},
+}
+
 // Callers who send headers of their own share a run, and the first one's headers are sent. What
 // selects a tenant is a part of who calls.
 func TestHeadersOfSharedRuns(t *testing.T) {
-	header := func(name string) func(i int) []CallOption {
-		return func(i int) []CallOption { return []CallOption{WithHeader(name, strconv.Itoa(i))} }
-	}
-	for name, tc := range map[string]struct {
-		opts func(i int) []CallOption
-		runs int // of ten callers
-	}{
-		"a trace": {header("Traceparent"), 1},
-		"the same tenant": {func(i int) []CallOption {
-			return []CallOption{WithTenantHeader("x-tenant", "7"), WithHeader("Traceparent", strconv.Itoa(i))}
-		}, 1},
-		"tenants": {func(i int) []CallOption {
-			return []CallOption{WithTenantHeader("x-tenant", strconv.Itoa(i%2))}
-		}, 2},
-		"tenants by another header": {func(i int) []CallOption {
-			return []CallOption{WithTenantHeader([]string{"X-Tenant", "X-Customer"}[i%2], "7")}
-		}, 2},
-		"tenants by two values": {func(i int) []CallOption {
-			return append(header("X-Tenant")(i%2), WithTenantHeader("X-Tenant", "7"))
-		}, 2},
-		"tenants and none": {func(i int) []CallOption {
-			if i == 0 {
-				return nil
-			}
-			return []CallOption{WithTenantHeader("X-Tenant", "")}
-		}, 2},
-	} {
+	for name, tc := range varyingHeaders {
 		for flow, f := range sharedFlows {
 			t.Run(name+"/"+flow, func(t *testing.T) {
 				inBubble(t, nil, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
-					s.Script(sandbox.Fault{Operation: f.look, Perform: true, Delay: time.Second, Times: -1}) // nobody sees another's write
+					// Nobody sees another's write.
+					s.Script(sandbox.Fault{Operation: f.look, Perform: true, Delay: time.Second, Times: -1})
 					var wg sync.WaitGroup
 					for i := range 10 {
 						wg.Go(func() {
@@ -296,8 +322,7 @@ func TestEachCallerHasCopies(t *testing.T) {
 	}
 }
 
-// A run that somebody has come back to goes on for as long as ever when it is left again, and one
-// that has ended is not among those that nobody waits for.
+// A run that somebody has come back to goes on for as long as ever when it is left again.
 func TestRunThatSomebodyCameBackTo(t *testing.T) {
 	for flow, f := range sharedFlows {
 		t.Run(flow, func(t *testing.T) {
@@ -324,9 +349,16 @@ func TestRunThatSomebodyCameBackTo(t *testing.T) {
 				require.Equal(t, 10*time.Minute, d.abandoned()[0].After)
 				noRuns(t, c)
 			})
+		})
+	}
+}
 
-			d = &diary{}
-			server, opts = []sandbox.Option{sandbox.WithRefreshTime(5 * time.Minute)}, []Option{WithHooks(d.hooks())}
+// A run that has ended is not among those that nobody waits for.
+func TestRunThatEndsUnattended(t *testing.T) {
+	for flow, f := range sharedFlows {
+		t.Run(flow, func(t *testing.T) {
+			d := &diary{}
+			server, opts := []sandbox.Option{sandbox.WithRefreshTime(5 * time.Minute)}, []Option{WithHooks(d.hooks())}
 			inBubble(t, server, opts, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
 				s.Script(sandbox.Fault{Operation: f.write, Delay: 20 * time.Second})
 				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)

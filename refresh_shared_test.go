@@ -17,10 +17,16 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+func refreshIdentity(ctx context.Context, c *Client, o RefreshOptions, opts ...CallOption) error {
+	_, err := c.Identity.RefreshAndGet(ctx, sandbox.LinkID, IdentityQuery{}, o, opts...)
+	return err
+}
+
 // Fifty callers want the same of the same link at the same time: one refresh, one reading, and a
 // copy for each.
 func TestRefreshIsShared(t *testing.T) {
-	inBubble(t, []sandbox.Option{sandbox.WithRefreshTime(90 * time.Second)}, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
+	server := []sandbox.Option{sandbox.WithRefreshTime(90 * time.Second)}
+	inBubble(t, server, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
 		answers, told := make([]*Identity, 50), make([]int, 50)
 		var wg sync.WaitGroup
 		for i := range answers {
@@ -28,11 +34,14 @@ func TestRefreshIsShared(t *testing.T) {
 				time.Sleep(time.Duration(i) * time.Second) // they need not begin together
 				var response Response
 				var err error
-				answers[i], err = c.Identity.RefreshAndGet(t.Context(), sandbox.LinkID, IdentityQuery{}, RefreshOptions{Progress: func(p RefreshProgress) {
+				options := RefreshOptions{Progress: func(p RefreshProgress) {
 					told[i]++
 					require.Equal(t, ProductIdentity, p.Product)
 					require.Positive(t, p.Next)
-				}}, WithResponse(&response))
+				}}
+				answers[i], err = c.Identity.RefreshAndGet(
+					t.Context(), sandbox.LinkID, IdentityQuery{}, options, WithResponse(&response),
+				)
 				require.NoError(t, err)
 				require.Equal(t, 200, response.Status)
 				require.Equal(t, byte('{'), response.Body()[0])
@@ -58,7 +67,9 @@ func TestRefreshIsShared(t *testing.T) {
 // once, whatever else differs, and if other accounts are wanted, they are read.
 func TestRefreshIsNotShared(t *testing.T) {
 	type tenant struct{}
-	get := func(ctx context.Context, c *Client, linkID string, query IdentityQuery, o RefreshOptions, opts ...CallOption) error {
+	get := func(
+		ctx context.Context, c *Client, linkID string, query IdentityQuery, o RefreshOptions, opts ...CallOption,
+	) error {
 		_, err := c.Identity.RefreshAndGet(ctx, linkID, query, o, opts...)
 		return err
 	}
@@ -120,7 +131,8 @@ func TestRefreshIsNotShared(t *testing.T) {
 				})
 				wg.Go(func() {
 					time.Sleep(time.Second)
-					if err := tc.second(t.Context(), c, other); tenants || name == "a tenant's header" { // the server counts by the link
+					err := tc.second(t.Context(), c, other)
+					if tenants || name == "a tenant's header" { // the server counts by the link
 						require.ErrorIs(t, err, ErrRateLimited)
 					} else {
 						require.NoError(t, err)
@@ -133,7 +145,9 @@ func TestRefreshIsNotShared(t *testing.T) {
 					reads++
 				}
 				require.Equal(t, tc.reads, reads)
-				sent := slices.ContainsFunc(s.Requests(), func(r sandbox.Request) bool { return r.Header.Get("Authorization") == "Bearer "+other })
+				sent := slices.ContainsFunc(s.Requests(), func(r sandbox.Request) bool {
+					return r.Header.Get("Authorization") == "Bearer "+other
+				})
 				require.Equal(t, tenants, sent)
 			})
 		})
@@ -144,7 +158,8 @@ func TestRefreshIsNotShared(t *testing.T) {
 // them. If that fails, it has the data that is there, and nothing older than it wants: the time
 // that has passed counts.
 func TestRefreshForTheContent(t *testing.T) {
-	inBubble(t, []sandbox.Option{sandbox.WithRefreshTime(90 * time.Second)}, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
+	server := []sandbox.Option{sandbox.WithRefreshTime(90 * time.Second)}
+	inBubble(t, server, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
 		s.FailRefreshes(sandbox.LinkID, "no_permission")
 		var wg sync.WaitGroup
 		for _, tc := range []struct {
@@ -157,7 +172,7 @@ func TestRefreshForTheContent(t *testing.T) {
 			wg.Go(func() {
 				began := time.Now()
 				time.Sleep(tc.comes)
-				_, err := c.Identity.RefreshAndGet(t.Context(), sandbox.LinkID, IdentityQuery{}, RefreshOptions{MaxAge: tc.age})
+				err := refreshIdentity(t.Context(), c, RefreshOptions{MaxAge: tc.age})
 				require.ErrorIs(t, err, tc.kind)
 				require.GreaterOrEqual(t, time.Since(began), 90*time.Second)
 			})
@@ -169,9 +184,10 @@ func TestRefreshForTheContent(t *testing.T) {
 
 // A refresh that never ends is given up after an hour, also where callers keep coming.
 func TestRefreshThatNeverEnds(t *testing.T) {
-	inBubble(t, []sandbox.Option{sandbox.WithRefreshTime(1000 * time.Hour)}, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
+	server := []sandbox.Option{sandbox.WithRefreshTime(1000 * time.Hour)}
+	inBubble(t, server, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
 		for range 30 {
-			_, err := c.Identity.RefreshAndGet(t.Context(), sandbox.LinkID, IdentityQuery{}, RefreshOptions{Timeout: 5 * time.Minute})
+			err := refreshIdentity(t.Context(), c, RefreshOptions{Timeout: 5 * time.Minute})
 			kindIs(t, err, ErrRefreshPending)
 		}
 		require.Equal(t, 3, s.Count("identity.refresh"), "in two hours and a half")
@@ -183,14 +199,15 @@ func TestRefreshThatNeverEnds(t *testing.T) {
 // A caller who gives up leaves the run to the others. When nobody is left, a refresh that was asked
 // for is watched a while, so that who comes back does not pay for another.
 func TestRefreshIsGivenUp(t *testing.T) {
-	inBubble(t, []sandbox.Option{sandbox.WithRefreshTime(90 * time.Second)}, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
+	server := []sandbox.Option{sandbox.WithRefreshTime(90 * time.Second)}
+	inBubble(t, server, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
 		impatient, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()
 		var wg sync.WaitGroup
 		wg.Go(func() {
 			began := time.Now()
 			var response Response
-			_, err := c.Identity.RefreshAndGet(impatient, sandbox.LinkID, IdentityQuery{}, RefreshOptions{}, WithResponse(&response))
+			err := refreshIdentity(impatient, c, RefreshOptions{}, WithResponse(&response))
 			require.Equal(t, 10*time.Second, time.Since(began))
 			kindIs(t, err, ErrRefreshPending)
 			require.ErrorIs(t, err, context.DeadlineExceeded)
@@ -199,7 +216,7 @@ func TestRefreshIsGivenUp(t *testing.T) {
 			response.Status = 1 // it is the caller's again
 		})
 		wg.Go(func() {
-			_, err := c.Identity.RefreshAndGet(t.Context(), sandbox.LinkID, IdentityQuery{}, RefreshOptions{})
+			err := refreshIdentity(t.Context(), c, RefreshOptions{})
 			require.NoError(t, err)
 		})
 		wg.Wait()
@@ -213,16 +230,20 @@ func TestRefreshIsAskedForAgain(t *testing.T) {
 		timeout time.Duration
 		age     time.Duration
 	}{
-		"while it goes on":           {timeout: 20 * time.Second, age: time.Hour},
-		"without an age":             {timeout: 20 * time.Second},
-		"given up while it was sent": {sandbox.Fault{Operation: "identity.refresh", Delay: 5 * time.Second, Drop: sandbox.DropAfter}, time.Second, time.Hour},
+		"while it goes on": {timeout: 20 * time.Second, age: time.Hour},
+		"without an age":   {timeout: 20 * time.Second},
+		"given up while it was sent": {
+			sandbox.Fault{Operation: "identity.refresh", Delay: 5 * time.Second, Drop: sandbox.DropAfter},
+			time.Second, time.Hour,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, []sandbox.Option{sandbox.WithRefreshTime(90 * time.Second), sandbox.WithMoneyKitLimits()}, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
+			server := []sandbox.Option{sandbox.WithRefreshTime(90 * time.Second), sandbox.WithMoneyKitLimits()}
+			inBubble(t, server, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
 				s.Script(tc.fault)
-				_, err := c.Identity.RefreshAndGet(t.Context(), sandbox.LinkID, IdentityQuery{}, RefreshOptions{Timeout: tc.timeout})
+				err := refreshIdentity(t.Context(), c, RefreshOptions{Timeout: tc.timeout})
 				kindIs(t, err, ErrRefreshPending)
-				_, err = c.Identity.RefreshAndGet(t.Context(), sandbox.LinkID, IdentityQuery{}, RefreshOptions{MaxAge: tc.age})
+				err = refreshIdentity(t.Context(), c, RefreshOptions{MaxAge: tc.age})
 				require.NoError(t, err)
 				require.Equal(t, []int{1, 1}, []int{s.Refreshes(sandbox.LinkID), s.Count("identity.get")})
 				noneRunning(t, c.refreshes)
@@ -234,8 +255,9 @@ func TestRefreshIsAskedForAgain(t *testing.T) {
 // A refresh that nobody has come back for is left after a while, and one that was not asked for at
 // once.
 func TestRefreshIsLeftAlone(t *testing.T) {
-	inBubble(t, []sandbox.Option{sandbox.WithRefreshTime(time.Hour)}, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
-		_, err := c.Identity.RefreshAndGet(t.Context(), sandbox.LinkID, IdentityQuery{}, RefreshOptions{Timeout: time.Minute})
+	server := []sandbox.Option{sandbox.WithRefreshTime(time.Hour)}
+	inBubble(t, server, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
+		err := refreshIdentity(t.Context(), c, RefreshOptions{Timeout: time.Minute})
 		kindIs(t, err, ErrRefreshPending)
 		time.Sleep(flight.LongestUnattended)
 		asked := s.Count("")
@@ -246,7 +268,7 @@ func TestRefreshIsLeftAlone(t *testing.T) {
 
 		s.ResetRequests()
 		s.Script(sandbox.Fault{Operation: "identity.link", Delay: time.Hour})
-		_, err = c.Identity.RefreshAndGet(t.Context(), sandbox.LinkID, IdentityQuery{}, RefreshOptions{Timeout: 5 * time.Second})
+		err = refreshIdentity(t.Context(), c, RefreshOptions{Timeout: 5 * time.Second})
 		kindIs(t, err, ErrRefreshPending)
 		synctest.Wait()
 		noneRunning(t, c.refreshes)
@@ -255,7 +277,7 @@ func TestRefreshIsLeftAlone(t *testing.T) {
 
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		_, err = c.Identity.RefreshAndGet(ctx, sandbox.LinkID, IdentityQuery{}, RefreshOptions{})
+		err = refreshIdentity(ctx, c, RefreshOptions{})
 		require.ErrorIs(t, err, context.Canceled)
 		require.Equal(t, NotSent, asError(t, err).Outcome)
 		require.Equal(t, 1, s.Count("identity.link"), "who has given up before asks for nothing")
@@ -264,7 +286,8 @@ func TestRefreshIsLeftAlone(t *testing.T) {
 
 // Each caller has the time that it gives itself, also one who comes late.
 func TestRefreshTimeoutOfEach(t *testing.T) {
-	inBubble(t, []sandbox.Option{sandbox.WithRefreshTime(70 * time.Second)}, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
+	server := []sandbox.Option{sandbox.WithRefreshTime(70 * time.Second)}
+	inBubble(t, server, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
 		var wg sync.WaitGroup
 		for _, tc := range []struct {
 			starts time.Duration
@@ -272,7 +295,7 @@ func TestRefreshTimeoutOfEach(t *testing.T) {
 		}{{0, ErrRefreshPending}, {55 * time.Second, nil}} {
 			wg.Go(func() {
 				time.Sleep(tc.starts)
-				_, err := c.Identity.RefreshAndGet(t.Context(), sandbox.LinkID, IdentityQuery{}, RefreshOptions{Timeout: time.Minute})
+				err := refreshIdentity(t.Context(), c, RefreshOptions{Timeout: time.Minute})
 				require.ErrorIs(t, err, tc.kind)
 			})
 		}
@@ -303,8 +326,9 @@ func TestPanicInASharedRun(t *testing.T) {
 						panics.Add(1)
 					}
 				}()
-				_, err := c.Identity.RefreshAndGet(t.Context(), sandbox.LinkID, IdentityQuery{}, RefreshOptions{})
-				require.Equal(t, "duolink: identity.refresh_and_get: no answer: the run that the call shared did not end well", err.Error())
+				err := refreshIdentity(t.Context(), c, RefreshOptions{})
+				require.Equal(t, "duolink: identity.refresh_and_get: no answer: "+
+					"the run that the call shared did not end well", err.Error())
 				require.Equal(t, Unknown, asError(t, err).Outcome)
 				failures.Add(1)
 			})
@@ -312,7 +336,7 @@ func TestPanicInASharedRun(t *testing.T) {
 		wg.Wait()
 		require.Equal(t, []int32{1, 9}, []int32{panics.Load(), failures.Load()})
 		armed.Store(false)
-		_, err := c.Identity.RefreshAndGet(t.Context(), sandbox.LinkID, IdentityQuery{}, RefreshOptions{})
+		err := refreshIdentity(t.Context(), c, RefreshOptions{})
 		require.NoError(t, err)
 	})
 }
@@ -323,12 +347,12 @@ func TestPanicInProgress(t *testing.T) {
 		s.Script(sandbox.Fault{Operation: "identity.link", Delay: time.Second}) // until both are there
 		var wg sync.WaitGroup
 		wg.Go(func() {
-			_, err := c.Identity.RefreshAndGet(t.Context(), sandbox.LinkID, IdentityQuery{}, RefreshOptions{})
+			err := refreshIdentity(t.Context(), c, RefreshOptions{})
 			require.NoError(t, err)
 		})
 		wg.Go(func() {
 			require.PanicsWithValue(t, "mine", func() {
-				_, _ = c.Identity.RefreshAndGet(t.Context(), sandbox.LinkID, IdentityQuery{}, RefreshOptions{Progress: func(RefreshProgress) { panic("mine") }})
+				_ = refreshIdentity(t.Context(), c, RefreshOptions{Progress: func(RefreshProgress) { panic("mine") }})
 			})
 		})
 		wg.Wait()

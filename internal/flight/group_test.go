@@ -156,12 +156,8 @@ func TestUnattendedIsBounded(t *testing.T) {
 		synctest.Wait()
 		require.Zero(t, list.Len())
 		require.Equal(t, want, ended.list())
-		for i, d := range after.list() {
-			if i < given-MostUnattended {
-				require.Equal(t, MostUnattended*time.Second, d, "one was left each second")
-			} else {
-				require.Equal(t, LongestUnattended, d)
-			}
-		}
+		// One was left each second.
+		early := slices.Repeat([]time.Duration{MostUnattended * time.Second}, given-MostUnattended)
+		require.Equal(t, append(early, slices.Repeat([]time.Duration{LongestUnattended}, MostUnattended)...), after.list())
 	})
 }

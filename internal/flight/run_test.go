@@ -11,32 +11,35 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// lonely are runs that take an hour, and that nobody waits for after a second.
+var lonely = map[string]struct {
+	write func(w Write)
+	ends  time.Duration   // of the run, after it began
+	told  []time.Duration // after which it was said to be abandoned
+}{
+	"nothing sent": {func(Write) {}, time.Second, nil},
+	"a write sent": {
+		func(w Write) { w.Commit() },
+		time.Second + LongestUnattended, []time.Duration{LongestUnattended},
+	},
+	"a write refused": {func(w Write) { w.Commit(); w.Uncommit(true) }, time.Second, nil},
+	"a write refused later": {
+		func(w Write) { w.Commit(); time.AfterFunc(time.Minute, func() { w.Uncommit(true) }) },
+		time.Minute, nil,
+	},
+	"a write to be sent when all have left": {
+		func(w Write) { time.AfterFunc(time.Minute, func() { w.Commit() }) },
+		time.Second, nil,
+	},
+	"a second write to be sent when all have left": {
+		func(w Write) { w.Commit(); time.AfterFunc(time.Minute, func() { w.Commit() }) },
+		time.Minute, []time.Duration{59 * time.Second},
+	},
+}
+
 // What becomes of a run that takes an hour, when its only caller leaves it after a second.
 func TestRunThatNobodyWaitsFor(t *testing.T) {
-	for name, tc := range map[string]struct {
-		write func(w Write)
-		ends  time.Duration   // of the run, after it began
-		told  []time.Duration // after which it was said to be abandoned
-	}{
-		"nothing sent": {func(Write) {}, time.Second, nil},
-		"a write sent": {
-			func(w Write) { w.Commit() },
-			time.Second + LongestUnattended, []time.Duration{LongestUnattended},
-		},
-		"a write refused": {func(w Write) { w.Commit(); w.Uncommit(true) }, time.Second, nil},
-		"a write refused later": {
-			func(w Write) { w.Commit(); time.AfterFunc(time.Minute, func() { w.Uncommit(true) }) },
-			time.Minute, nil,
-		},
-		"a write to be sent when all have left": {
-			func(w Write) { time.AfterFunc(time.Minute, func() { w.Commit() }) },
-			time.Second, nil,
-		},
-		"a second write to be sent when all have left": {
-			func(w Write) { w.Commit(); time.AfterFunc(time.Minute, func() { w.Commit() }) },
-			time.Minute, []time.Duration{59 * time.Second},
-		},
-	} {
+	for name, tc := range lonely {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T, g *Group[int, int]) {
 				began := time.Now()
