@@ -3,15 +3,14 @@ package duolink
 import (
 	"cmp"
 	"context"
-	"net/http"
-	"net/url"
 	"time"
 )
 
 // AwaitOptions changes how Links.Await waits.
 type AwaitOptions struct {
-	// Grace is how long a link that is closed, or has expired, may still get its login, from when it is first seen so: an attempt
-	// that began before can end shortly after. 0 is the default, 30 s. A context that ends sooner gets ErrLoginPending.
+	// Grace is how long a link that is closed, or has expired, may still get its login, from when
+	// it is first seen so: an attempt that began before can end shortly after. 0 is the default, 30
+	// s. A context that ends sooner gets ErrLoginPending.
 	Grace time.Duration
 	// Progress is called after each look that does not end the wait.
 	Progress func(AwaitProgress)
@@ -26,15 +25,19 @@ type AwaitProgress struct {
 	Next     time.Duration // until the next look
 }
 
-// Await waits until somebody has logged in through the link, and returns it then, with its LoginID, whatever its status. Give
-// the context a deadline: a link can stay open after its ExpiryTime, which is the server's to judge. One that is closed or
-// expired without a login is ErrLinkClosed or ErrLinkExpired, after a grace period; an unknown one ErrNotFound at once. When
-// the context ends before, the error is ErrLoginPending and matches the context's.
+// Await waits until somebody has logged in through the link, and returns it then, with its LoginID,
+// whatever its status. Give the context a deadline: a link can stay open after its ExpiryTime,
+// which is the server's to judge. One that is closed or expired without a login is ErrLinkClosed or
+// ErrLinkExpired, after a grace period; an unknown one ErrNotFound at once. When the context ends
+// before, the error is ErrLoginPending and matches the context's.
 //
-// It looks at once, again after about 2 s, then less and less often, to every 15 s: at most 300 requests for a link that lives
-// for an hour, and 6,500 for one that lives for a day. A failure that passes, such as a 502 or a 429, does not end the wait,
-// unless the server asks for more than an hour's pause, or than WithMaxWait allows: that is ErrLoginPending with a RetryAfter.
-func (s *LinksService) Await(ctx context.Context, linkID string, options AwaitOptions, opts ...CallOption) (*LoginLink, error) {
+// It looks at once, again after about 2 s, then less and less often, to every 15 s: at most 300
+// requests for a link that lives for an hour, and 6,500 for one that lives for a day. A failure
+// that passes, such as a 502 or a 429, does not end the wait, unless the server asks for more than
+// an hour's pause, or than WithMaxWait allows: that is ErrLoginPending with a RetryAfter.
+func (s *LinksService) Await(
+	ctx context.Context, linkID string, options AwaitOptions, opts ...CallOption,
+) (*LoginLink, error) {
 	op := linksGet.on(linkID)
 	op.name = "links.await"
 	if options.Grace < 0 {
@@ -44,20 +47,20 @@ func (s *LinksService) Await(ctx context.Context, linkID string, options AwaitOp
 	if err != nil {
 		return nil, err
 	}
-	a, began := &awaiting{trip: t, grace: cmp.Or(options.Grace, grace)}, time.Now()
+	a, began := &awaiting{trip: t, grace: cmp.Or(options.Grace, defaultGrace)}, time.Now()
 	if t.response == nil {
 		t.response = &Response{}
 	}
 	with := t.inherit(t.response)
 	w := watching{patience: t.patience(), lapsed: a.pending}
-	w.see = func() (look, error) {
+	w.poll = func() (pollResult, error) {
 		a.requests++
 		link, err := s.Get(ctx, linkID, with, WithoutRetry())
 		if err != nil {
-			return look{}, err
+			return pollResult{}, err
 		}
-		seen := a.judge(link)
-		seen.promised = promised(t.response)
+		seen := a.classify(link)
+		seen.promised = promisedPause(t.response)
 		return seen, nil
 	}
 	w.tell = func(err error, next time.Duration) {
@@ -80,11 +83,11 @@ type awaiting struct {
 	ended    time.Time // when the link was first seen closed or expired
 }
 
-// judge says whether the wait is over, and with what.
-func (a *awaiting) judge(link *LoginLink) look {
+// classify says whether the wait is over, and with what.
+func (a *awaiting) classify(link *LoginLink) pollResult {
 	a.link = *link
 	if link.LoginID != "" {
-		return look{over: true}
+		return pollResult{over: true}
 	}
 	kind, message := ErrLinkClosed, "closed, and nobody has logged in"
 	switch link.Status {
@@ -93,7 +96,7 @@ func (a *awaiting) judge(link *LoginLink) look {
 		kind, message = ErrLinkExpired, "expired, and nobody has logged in"
 	default:
 		a.ended = time.Time{}
-		return look{}
+		return pollResult{}
 	}
 	if a.ended.IsZero() {
 		a.ended = time.Now()
@@ -102,9 +105,9 @@ func (a *awaiting) judge(link *LoginLink) look {
 	if left <= 0 {
 		e := a.trip.error(kind)
 		e.Message = message
-		return look{over: true, end: e}
+		return pollResult{over: true, end: e}
 	}
-	return look{most: left}
+	return pollResult{most: left}
 }
 
 func (a *awaiting) pending(ended error, more string) *Error {
@@ -112,64 +115,4 @@ func (a *awaiting) pending(ended error, more string) *Error {
 	e.Message = "nobody has logged in yet" + more
 	e.because(ended)
 	return e
-}
-
-// redirectParameter is what the verifier is called in the redirect. The vendor's pages do not say; hence the option.
-const redirectParameter = "redirect_verifier"
-
-// WithRedirectParameter names the query parameter in which the redirect after a login carries its verifier, for
-// [LinksService.ConfirmRedirect]. The default is "redirect_verifier".
-func WithRedirectParameter(name string) Option {
-	return func(cfg *config) error {
-		if name == "" {
-			return argumentError("WithRedirectParameter: the name is empty")
-		}
-		cfg.redirectParameter = name
-		return nil
-	}
-}
-
-// ConfirmRedirect decides whether a browser that comes to the RedirectURL comes from a login through this link, and returns
-// the link as the server has it now, with its LoginID. Of the link that was stored when it was made, ID and
-// RedirectVerifier are used: Reveal and [NewSensitive] take the verifier into a database and out again. A redirect is
-// anybody's input: one whose verifier is missing, empty, there twice or another is ErrRedirectMismatch, and nothing is asked;
-// the comparison takes constant time. A link that has no login, although the verifier is right, is ErrLoginPending: Await
-// tells what becomes of it.
-func (s *LinksService) ConfirmRedirect(ctx context.Context, link LoginLink, r *http.Request, opts ...CallOption) (*LoginLink, error) {
-	op := linksGet.on(link.ID)
-	op.name = "links.confirm_redirect"
-	if r == nil || r.URL == nil {
-		op.invalid = argumentError("the browser's request is nil")
-	}
-	t, err := s.client.checked(ctx, op, opts)
-	if err != nil {
-		return nil, err
-	}
-	mismatch := t.error(ErrRedirectMismatch)
-	mismatch.Outcome = NotSent
-	switch {
-	case link.RedirectVerifier.IsZero():
-		mismatch.Message = "the stored link has no RedirectVerifier"
-		return nil, mismatch
-	case !verified(r.URL.RawQuery, s.client.config.redirectParameter, link.RedirectVerifier):
-		mismatch.Message = "the verifier is not the link's"
-		return nil, mismatch
-	}
-	confirmed, err := s.Get(ctx, link.ID, opts...)
-	if err != nil {
-		return nil, err
-	}
-	if confirmed.LoginID == "" {
-		pending := t.error(ErrLoginPending)
-		pending.Message = "nobody has logged in yet"
-		return nil, pending
-	}
-	return confirmed, nil
-}
-
-// verified reports whether a query carries the verifier, exactly once.
-func verified(rawQuery, parameter string, verifier Sensitive) bool {
-	values, err := url.ParseQuery(rawQuery)
-	given := values[parameter]
-	return err == nil && len(given) == 1 && !verifier.IsZero() && verifier.Equal(NewSensitive(given[0]))
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"net/http/httptest"
 	"testing"
 	"time"
 
@@ -58,11 +57,16 @@ func TestAwaitEndings(t *testing.T) {
 				require.NoError(t, err)
 			}, kind: ErrLinkClosed, after: time.Second, within: time.Second, least: 2, most: 2,
 		},
-		"expired long ago": {id: sandbox.ExpiredLoginLinkID, kind: ErrLinkExpired, after: grace, within: grace, least: 8, most: 9},
-		"no such link":     {id: "dsll_none", kind: ErrNotFound, least: 1, most: 1},
+		"expired long ago": {
+			id: sandbox.ExpiredLoginLinkID, kind: ErrLinkExpired, after: defaultGrace,
+			within: defaultGrace, least: 8, most: 9,
+		},
+		"no such link": {id: "dsll_none", kind: ErrNotFound, least: 1, most: 1},
 		"the server's 502 and 429 pass": {
 			id: open, script: func(t *testing.T, _ *Client, s *sandbox.Sandbox) {
-				s.Script(sandbox.Fault{Operation: "links.get", Status: 502, Times: 3}, sandbox.Fault{Operation: "links.get", Drop: sandbox.DropBefore},
+				s.Script(
+					sandbox.Fault{Operation: "links.get", Status: 502, Times: 3},
+					sandbox.Fault{Operation: "links.get", Drop: sandbox.DropBefore},
 					sandbox.Fault{Operation: "links.get", Status: 429, Header: http.Header{"Retry-After": {"20"}}},
 					sandbox.Fault{Operation: "links.get", Status: 503, Header: http.Header{"Retry-After": {"30"}}})
 				comes(t, s)
@@ -101,7 +105,9 @@ func TestAwaitEndings(t *testing.T) {
 		"a deadline under way": {
 			id: open, deadline: 10 * time.Second, script: func(_ *testing.T, _ *Client, s *sandbox.Sandbox) {
 				s.Script(sandbox.Fault{Delay: time.Hour})
-			}, kind: ErrLoginPending, also: context.DeadlineExceeded, after: 10 * time.Second, within: 10 * time.Second, least: 1, most: 1,
+			},
+			kind: ErrLoginPending, also: context.DeadlineExceeded,
+			after: 10 * time.Second, within: 10 * time.Second, least: 1, most: 1,
 		},
 		"no id":          {id: "", kind: ErrArgument},
 		"no id at all":   {id: "../x", kind: ErrArgument},
@@ -188,8 +194,8 @@ func TestAwaitADay(t *testing.T) {
 		began := time.Now()
 		_, err = c.Links.Await(t.Context(), link.ID, AwaitOptions{})
 		kindIs(t, err, ErrLinkExpired)
-		require.GreaterOrEqual(t, time.Since(began), 24*time.Hour+grace)
-		require.Less(t, time.Since(began), 24*time.Hour+grace+17*time.Second)
+		require.GreaterOrEqual(t, time.Since(began), 24*time.Hour+defaultGrace)
+		require.Less(t, time.Since(began), 24*time.Hour+defaultGrace+17*time.Second)
 		require.Greater(t, s.Count("links.get"), 5500)
 		require.LessOrEqual(t, s.Count("links.get"), 6500)
 		for _, r := range s.Requests() {
@@ -236,7 +242,8 @@ func TestAwaitPatience(t *testing.T) {
 		kindIs(t, err, ErrLoginPending)
 		require.NotErrorIs(t, err, context.DeadlineExceeded)
 		require.Equal(t, time.Minute, asError(t, err).RetryAfter)
-		require.Equal(t, "duolink: links.await: login pending: nobody has logged in yet; the latest look failed: rate limited", err.Error())
+		require.Equal(t, "duolink: links.await: login pending: nobody has logged in yet; "+
+			"the latest look failed: rate limited", err.Error())
 		require.Zero(t, time.Since(began))
 	})
 }
@@ -251,73 +258,4 @@ func TestAwaitWithoutACredential(t *testing.T) {
 	require.Empty(t, m.requests)
 	_, err = c.Links.Await(nil, "dsll_1", AwaitOptions{}) //nolint:staticcheck // a caller's mistake
 	kindIs(t, err, ErrArgument)
-}
-
-func TestConfirmRedirect(t *testing.T) {
-	const verifier = "vRf-8fQ2hV9xKd+/="
-	closed := `{"data":{"link_id":"dsll_1","status_code":"CLOSED","login_id":"dsl_1"}}`
-	for name, tc := range map[string]struct {
-		target string
-		stored string // "" is verifier; "none" is none
-		answer string
-		opts   []Option
-		kind   error
-	}{
-		"right":                {target: "/done?redirect_verifier=vRf-8fQ2hV9xKd%2B%2F%3D", answer: closed},
-		"beside others":        {target: "/done?state=7&redirect_verifier=vRf-8fQ2hV9xKd%2B%2F%3D&x=", answer: closed},
-		"another parameter":    {target: "/done?v=vRf-8fQ2hV9xKd%2B%2F%3D", answer: closed, opts: []Option{WithRedirectParameter("v")}},
-		"not that parameter":   {target: "/done?redirect_verifier=vRf-8fQ2hV9xKd%2B%2F%3D", opts: []Option{WithRedirectParameter("v")}, kind: ErrRedirectMismatch},
-		"absent":               {target: "/done", kind: ErrRedirectMismatch},
-		"empty":                {target: "/done?redirect_verifier=", kind: ErrRedirectMismatch},
-		"without a value":      {target: "/done?redirect_verifier", kind: ErrRedirectMismatch},
-		"different":            {target: "/done?redirect_verifier=vRf-8fQ2hV9xKd%2B%2F", kind: ErrRedirectMismatch},
-		"longer":               {target: "/done?redirect_verifier=vRf-8fQ2hV9xKd%2B%2F%3D%20", kind: ErrRedirectMismatch},
-		"other case":           {target: "/done?redirect_verifier=VRF-8fQ2hV9xKd%2B%2F%3D", kind: ErrRedirectMismatch},
-		"twice":                {target: "/done?redirect_verifier=vRf-8fQ2hV9xKd%2B%2F%3D&redirect_verifier=vRf-8fQ2hV9xKd%2B%2F%3D", kind: ErrRedirectMismatch},
-		"and another":          {target: "/done?redirect_verifier=vRf-8fQ2hV9xKd%2B%2F%3D&redirect_verifier=x", kind: ErrRedirectMismatch},
-		"in the fragment":      {target: "/done?a=b#redirect_verifier=vRf-8fQ2hV9xKd%2B%2F%3D", kind: ErrRedirectMismatch},
-		"a query that is none": {target: "/done?redirect_verifier=vRf-8fQ2hV9xKd%2B%2F%3D&%zz", kind: ErrRedirectMismatch},
-		"none stored":          {target: "/done?redirect_verifier=vRf-8fQ2hV9xKd%2B%2F%3D", stored: "none", kind: ErrRedirectMismatch},
-		"none at all":          {target: "/done?redirect_verifier=", stored: "none", kind: ErrRedirectMismatch},
-		"no login":             {target: "/done?redirect_verifier=vRf-8fQ2hV9xKd%2B%2F%3D", answer: `{"data":{"link_id":"dsll_1","status_code":"OPEN"}}`, kind: ErrLoginPending},
-		"closed, no login yet": {target: "/done?redirect_verifier=vRf-8fQ2hV9xKd%2B%2F%3D", answer: `{"data":{"link_id":"dsll_1","status_code":"CLOSED"}}`, kind: ErrLoginPending},
-	} {
-		t.Run(name, func(t *testing.T) {
-			c, m := inMemory(t, func(*http.Request) *http.Response { return reply(200, tc.answer) },
-				append([]Option{WithSupermetrics(BearerToken(testKey))}, tc.opts...)...)
-			stored := LoginLink{ID: "dsll_1", RedirectVerifier: NewSensitive(verifier)}
-			if tc.stored == "none" {
-				stored.RedirectVerifier = Sensitive{}
-			}
-			link, err := c.Links.ConfirmRedirect(t.Context(), stored, httptest.NewRequest("GET", tc.target, nil))
-			if tc.kind == ErrRedirectMismatch {
-				require.Empty(t, m.requests, "nothing is asked")
-			} else {
-				require.Len(t, m.requests, 1)
-			}
-			if tc.kind != nil {
-				require.Nil(t, link)
-				kindIs(t, err, tc.kind)
-				for _, text := range append(printed(err), logged(err)...) {
-					require.NotContains(t, text, "vRf-8fQ2")
-				}
-				return
-			}
-			require.NoError(t, err)
-			require.Equal(t, "dsl_1", link.LoginID)
-		})
-	}
-	c, m := inMemory(t, func(*http.Request) *http.Response { return reply(404, `{"error":"LINK_NOT_FOUND"}`) })
-	request := httptest.NewRequest("GET", "/done?redirect_verifier=v", nil)
-	_, err := c.Links.ConfirmRedirect(t.Context(), LoginLink{ID: "dsll_1", RedirectVerifier: NewSensitive("v")}, request)
-	kindIs(t, err, ErrNotFound)
-	_, err = c.Links.ConfirmRedirect(t.Context(), LoginLink{ID: "../x", RedirectVerifier: NewSensitive("v")}, request)
-	kindIs(t, err, ErrArgument)
-	_, err = c.Links.ConfirmRedirect(t.Context(), LoginLink{ID: "dsll_1"}, nil)
-	kindIs(t, err, ErrArgument)
-	_, err = c.Links.ConfirmRedirect(t.Context(), LoginLink{ID: "dsll_1"}, &http.Request{})
-	kindIs(t, err, ErrArgument)
-	require.Len(t, m.requests, 1)
-	_, err = New(WithRedirectParameter(""))
-	require.ErrorIs(t, err, ErrArgument)
 }

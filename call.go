@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/duolink/duolink/internal/flight"
 )
 
 // CallOption changes one call; it is the last argument of every method.
@@ -19,13 +21,7 @@ type callOptions struct {
 	maxWait  *time.Duration
 	once     bool
 	response *Response
-	write    *sharedWrite
-}
-
-// sharedWrite is what a run that callers share wants to know of a write that should not be sent twice.
-type sharedWrite struct {
-	commit   func() bool           // before its first byte may leave; if false, it must not
-	uncommit func(nothing Outcome) // it was not sent, or was rejected: nothing has happened
+	write    *flight.Write // of a run that callers share
 }
 
 // WithToken sends this call with another bearer token, say another tenant's, over the same connections. The

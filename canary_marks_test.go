@@ -53,7 +53,7 @@ func (w *canaryWorld) argument(t *testing.T, typ reflect.Type, place, spoil stri
 	case typ == reflect.TypeFor[Sensitive]():
 		v.Set(reflect.ValueOf(NewSensitive(w.secretAt(strings.TrimPrefix(place, "Field."), awkwardTail+spoil))))
 	case typ == reflect.TypeFor[*http.Request](): // a browser's, back from a login
-		query := url.Values{redirectParameter: {w.secretAt("LoginLink.RedirectVerifier", awkwardTail+spoil)}, "state": {w.secretAt("browser", "")}}
+		query := url.Values{defaultRedirectParameter: {w.secretAt("LoginLink.RedirectVerifier", awkwardTail+spoil)}, "state": {w.secretAt("browser", "")}}
 		v.Set(reflect.ValueOf(httptest.NewRequest(http.MethodGet, "/?"+query.Encode(), nil)))
 	case typ.Kind() == reflect.Func: // that of a wait's progress, which has an answer in it and an error
 		v.Set(reflect.MakeFunc(typ, func(in []reflect.Value) []reflect.Value {

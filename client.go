@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/duolink/duolink/internal/flight"
 	"github.com/hashicorp/go-retryablehttp"
 )
 
@@ -69,8 +70,9 @@ type Client struct {
 	state  *limitState
 
 	// What callers share while it is under way.
-	creates   *flights[marked, struct{}]
-	refreshes *flights[*refreshResult, RefreshProgress]
+	unattended *flight.Unattended // of both kinds together
+	creates    *flight.Group[creation, struct{}]
+	refreshes  *flight.Group[refreshResult, RefreshProgress]
 }
 
 // config is what the options write into.
@@ -96,16 +98,19 @@ type Option func(*config) error
 // [WithToken]; a call without any credential is ErrNotConfigured. An option that cannot be right is ErrArgument.
 func New(opts ...Option) (*Client, error) {
 	c := &Client{
-		config: config{credentials: map[API]Credentials{}, base: map[API]hidden{}, userAgent: "duolink-go/" + Version, redirectParameter: redirectParameter},
+		config: config{
+			credentials: map[API]Credentials{}, base: map[API]hidden{}, userAgent: "duolink-go/" + Version,
+			redirectParameter: defaultRedirectParameter,
+		},
 		auth:   map[API]authorizer{},
 		pace:   newPace(),
 		budget: &budgets{spent: map[shutKey]*budget{}},
 		state:  &limitState{latest: map[API]RateLimit{}},
 
-		creates:   newFlights[marked, struct{}](),
-		refreshes: newFlights[*refreshResult, RefreshProgress](),
+		unattended: &flight.Unattended{},
 	}
-	c.refreshes.unattended = c.creates.unattended // so many of both together
+	c.creates = flight.NewGroup[creation, struct{}](c.unattended)
+	c.refreshes = flight.NewGroup[refreshResult, RefreshProgress](c.unattended)
 	if err := c.config.apply(opts); err != nil {
 		return nil, named(err, "", "new")
 	}

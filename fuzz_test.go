@@ -275,9 +275,9 @@ func FuzzConfirmRedirect(f *testing.F) {
 	}
 	f.Add("redirect_verifier=", "")
 	f.Fuzz(func(t *testing.T, query, stored string) {
-		got := verified(query, redirectParameter, NewSensitive(stored))
+		got := hasVerifier(query, defaultRedirectParameter, NewSensitive(stored))
 		values, err := url.ParseQuery(query)
-		require.Equal(t, err == nil && stored != "" && slices.Equal(values[redirectParameter], []string{stored}), got)
-		require.True(t, stored == "" || verified("x=1&redirect_verifier="+url.QueryEscape(stored), redirectParameter, NewSensitive(stored)))
+		require.Equal(t, err == nil && stored != "" && slices.Equal(values[defaultRedirectParameter], []string{stored}), got)
+		require.True(t, stored == "" || hasVerifier("x=1&redirect_verifier="+url.QueryEscape(stored), defaultRedirectParameter, NewSensitive(stored)))
 	})
 }

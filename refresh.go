@@ -7,18 +7,21 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/duolink/duolink/internal/flight"
 	"github.com/duolink/duolink/internal/wire"
 )
 
 // RefreshOptions changes how a refresh is waited for.
 type RefreshOptions struct {
-	// MaxAge: data that is no older, by the server's clock, is returned as it is, and nothing is refreshed or billed. With 0
-	// there is a refresh each time. One that is under way for another caller is waited for.
+	// MaxAge: data that is no older, by the server's clock, is returned as it is, and nothing is
+	// refreshed or billed. With 0 there is a refresh each time. One that is under way for another
+	// caller is waited for.
 	MaxAge time.Duration
-	// Timeout is how long to wait; default 10 minutes. The context may end the wait before. No refresh is watched for longer than
-	// an hour.
+	// Timeout is how long to wait; default 10 minutes. The context may end the wait before. No
+	// refresh is watched for longer than an hour.
 	Timeout time.Duration
-	// Progress is called after the looks at the link that do not end the wait; who comes late, or is slow, misses some.
+	// Progress is called after the looks at the link that do not end the wait; who comes late, or
+	// is slow, misses some.
 	Progress func(RefreshProgress)
 }
 
@@ -34,9 +37,9 @@ type RefreshProgress struct {
 
 const defaultRefreshTimeout = 10 * time.Minute
 
-// RefreshAndGet refreshes the identity of a link, waits until that is done, and reads it: once, whatever the wait. It looks at
-// the link meanwhile, never at the identity, compares the server's times with each other alone, and asks for the refresh
-// once.
+// RefreshAndGet refreshes the identity of a link, waits until that is done, and reads it: once,
+// whatever the wait. It looks at the link meanwhile, never at the identity, compares the server's
+// times with each other alone, and asks for the refresh once.
 //
 // Callers who want it of the same link with the same credential, as the same tenant, at the same
 // time share one refresh. Whoever joins it when it has begun waits for it, also if older data would
@@ -52,25 +55,33 @@ const defaultRefreshTimeout = 10 * time.Minute
 // allows. Its Outcome is NotSent or Rejected if no refresh has begun and none will. Otherwise this
 // client watches the refresh for ten minutes more: ask it again, with a MaxAge, and it is not paid
 // for twice. Another process knows nothing of it.
-func (s *IdentityService) RefreshAndGet(ctx context.Context, linkID string, query IdentityQuery, options RefreshOptions, opts ...CallOption) (*Identity, error) {
+func (s *IdentityService) RefreshAndGet(
+	ctx context.Context, linkID string, query IdentityQuery, options RefreshOptions, opts ...CallOption,
+) (*Identity, error) {
 	op := identityGet.on(linkID)
-	op.name, op.query, op.invalid, op.private = "identity.refresh_and_get", query, checkAccountIDs(query.AccountIDs), query.AccountIDs
-	r := &fetching{client: s.client, op: op, product: ProductIdentity, options: options, read: func(ctx context.Context, with CallOption) error {
+	op.name, op.query, op.private = "identity.refresh_and_get", query, query.AccountIDs
+	op.invalid = checkAccountIDs(query.AccountIDs)
+	r := &fetching{client: s.client, op: op, product: ProductIdentity, options: options}
+	r.read = func(ctx context.Context, with CallOption) error {
 		_, err := s.Get(ctx, linkID, query, with)
 		return err
-	}}
+	}
 	return refreshAndRead(ctx, r, bare[Identity], opts)
 }
 
-// RefreshAndNumbers refreshes the account numbers of a link, waits until that is done, and reads them once. It is to
-// [AuthService.Numbers] what [IdentityService.RefreshAndGet] is to Get, and ends in the same ways.
-func (s *AuthService) RefreshAndNumbers(ctx context.Context, linkID string, options RefreshOptions, opts ...CallOption) (*AccountNumbers, error) {
+// RefreshAndNumbers refreshes the account numbers of a link, waits until that is done, and reads
+// them once. It is to [AuthService.Numbers] what [IdentityService.RefreshAndGet] is to Get, and
+// ends in the same ways.
+func (s *AuthService) RefreshAndNumbers(
+	ctx context.Context, linkID string, options RefreshOptions, opts ...CallOption,
+) (*AccountNumbers, error) {
 	op := authNumbers.on(linkID)
 	op.name = "auth.refresh_and_numbers"
-	r := &fetching{client: s.client, op: op, product: ProductAccountNumbers, options: options, read: func(ctx context.Context, with CallOption) error {
+	r := &fetching{client: s.client, op: op, product: ProductAccountNumbers, options: options}
+	r.read = func(ctx context.Context, with CallOption) error {
 		_, err := s.Numbers(ctx, linkID, with)
 		return err
-	}}
+	}
 	return refreshAndRead(ctx, r, bare[AccountNumbers], opts)
 }
 
@@ -84,21 +95,36 @@ type fetching struct {
 	trip    *trip // never sent: it knows the options
 }
 
-// refreshResult is what a run has done, or has seen before it failed.
+// refreshResult is what a run of a refresh brings.
 type refreshResult struct {
+	freshness
+	readings *flight.Group[sharedReading, struct{}]
+	response Response // of the latest request
+}
+
+// freshness is what a run has done, or has seen before it failed.
+type freshness struct {
 	refreshed bool
 	known     bool          // how old the data is that was not refreshed
 	age       time.Duration // that
-	readings  *flights[[]byte, struct{}]
+}
+
+// sharedReading is what callers share who want the same read.
+type sharedReading struct {
+	body     []byte
+	response Response
 }
 
 // serves reports whether that is enough for a caller.
-func (r *refreshResult) serves(maxAge time.Duration) bool {
-	return r != nil && (r.refreshed || r.known && maxAge > 0 && r.age <= maxAge)
+func (f freshness) serves(maxAge time.Duration) bool {
+	return f.refreshed || f.known && maxAge > 0 && f.age <= maxAge
 }
 
-// refreshAndRead is the flow: check, share a run, and decode for each caller what the run has brought.
-func refreshAndRead[T any](ctx context.Context, r *fetching, answer func(*wire.Scanner) (*T, error), opts []CallOption) (*T, error) {
+// refreshAndRead is the flow: check, share a run, and decode for each caller what the run has
+// brought.
+func refreshAndRead[T any](
+	ctx context.Context, r *fetching, answer func(*wire.Scanner) (*T, error), opts []CallOption,
+) (*T, error) {
 	if r.options.MaxAge < 0 || r.options.Timeout < 0 {
 		r.op.invalid = argumentError("a member of RefreshOptions is negative")
 	}
@@ -114,7 +140,7 @@ func refreshAndRead[T any](ctx context.Context, r *fetching, answer func(*wire.S
 		return nil, err
 	}
 	for {
-		body, again, err := r.fetch(ctx, shared(tenant, r.op.args[0], string(r.product)))
+		body, again, err := r.fetch(ctx, flight.KeyOf(tenant, r.op.args[0], string(r.product)))
 		switch {
 		case again:
 		case err != nil:
@@ -129,45 +155,49 @@ func refreshAndRead[T any](ctx context.Context, r *fetching, answer func(*wire.S
 // joined it. It is to be called again if the run was content with data that is too old for this
 // caller. Each run serves the caller who began it at least, so of a number of callers nobody waits
 // for more runs than there are callers.
-func (r *fetching) fetch(ctx context.Context, key flightKey) (body []byte, again bool, err error) {
-	f, err := r.client.refreshes.hold(ctx, key, r.run, r.options.Progress)
+func (r *fetching) fetch(ctx context.Context, key flight.Key) (body []byte, again bool, err error) {
+	f, err := r.client.refreshes.Hold(ctx, key, r.run, r.options.Progress)
 	if err != nil {
 		return nil, false, r.leftEarly(f, err)
 	}
-	defer f.leave()
+	defer f.Leave()
 	switch {
-	case f.result.serves(r.options.MaxAge):
-	case f.err != nil:
-		return nil, false, r.trip.landed(&f.response, f.err)
+	case f.Result.serves(r.options.MaxAge):
+	case f.Err != nil:
+		return nil, false, r.trip.handOver(&f.Result.response, f.Err)
 	default:
 		return nil, true, nil
 	}
 	// Nobody leaves a reading that has ended, so that those who are slow find it: it goes with the
 	// run.
-	g, err := f.result.readings.hold(ctx, shared("", r.trip.url), r.readOnce, nil)
+	g, err := f.Result.readings.Hold(ctx, flight.KeyOf(r.trip.url), r.readOnce, nil)
 	if err != nil {
 		return nil, false, r.leftEarly(f, err)
 	}
-	return g.result, false, r.trip.landed(&g.response, g.err)
+	return g.Result.body, false, r.trip.handOver(&g.Result.response, g.Err)
 }
 
 // leftEarly is the error of a caller who has given up.
-func (r *fetching) leftEarly(f *flight[*refreshResult, RefreshProgress], ended error) error {
+func (r *fetching) leftEarly(f *refreshRun, ended error) error {
 	e := r.trip.refreshPending(ended, "")
-	e.Outcome = f.outcome()
-	return r.trip.landed(&Response{}, e)
+	e.Outcome = writeOutcome(f.Outcome())
+	return r.trip.handOver(&Response{}, e)
 }
 
-// readOnce returns the body of the answer, for each caller to decode.
-func (r *fetching) readOnce(ctx context.Context, f *flight[[]byte, struct{}]) ([]byte, error) {
-	err := r.read(ctx, r.trip.inherit(&f.response))
-	return f.response.Body(), err
+// readOnce reads the body of the answer, which each caller decodes.
+func (r *fetching) readOnce(ctx context.Context, f *flight.Run[sharedReading, struct{}]) error {
+	err := r.read(ctx, r.trip.inherit(&f.Result.response))
+	f.Result.body = f.Result.response.Body()
+	return err
 }
 
-// refreshing is one run of a refresh: it looks at the link, asks for the refresh, and looks until it is done.
+type refreshRun = flight.Run[refreshResult, RefreshProgress]
+
+// refreshing is one run of a refresh: it looks at the link, asks for the refresh, and looks until
+// it is done.
 type refreshing struct {
 	*fetching
-	flight *flight[*refreshResult, RefreshProgress]
+	shared *refreshRun
 	with   CallOption // on each request
 
 	began    time.Time
@@ -185,40 +215,43 @@ const longestRefresh = time.Hour
 // run is what callers share who want the same product of the same link. Its first look decides
 // whether there is a refresh: nobody else asks for one meanwhile, so the look is not behind the
 // times.
-func (r *fetching) run(ctx context.Context, f *flight[*refreshResult, RefreshProgress]) (*refreshResult, error) {
-	f.lost = r.trip.abandoned
+func (r *fetching) run(ctx context.Context, f *refreshRun) error {
+	f.OnAbandoned = r.trip.abandoned
 	ctx, cancel := context.WithTimeout(ctx, longestRefresh)
 	defer cancel()
-	run := &refreshing{fetching: r, flight: f, with: r.trip.inherit(&f.response), began: time.Now()}
-	link, err := run.look(ctx)
+	run := &refreshing{
+		fetching: r, shared: f, with: r.trip.inherit(&f.Result.response), began: time.Now(),
+	}
+	link, err := run.poll(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	run.before = link.Products[r.product]
 	run.now = run.before
-	did := &refreshResult{readings: newFlights[[]byte, struct{}]()}
-	if did.age, did.known = run.age(link); did.serves(r.options.MaxAge) {
-		return did, nil
+	var did freshness
+	if did.age, did.known = run.age(link); !did.serves(r.options.MaxAge) {
+		if err = run.hopeless(link); err == nil {
+			err = run.refresh(ctx)
+		}
+		did.refreshed = err == nil
+		did.age += time.Since(run.began)
 	}
-	if err = run.hopeless(link); err == nil {
-		err = run.refresh(ctx)
-	}
-	did.refreshed = err == nil
-	did.age += time.Since(run.began)
-	return did, err
+	f.Result.freshness = did
+	f.Result.readings = flight.NewGroup[sharedReading, struct{}](&flight.Unattended{})
+	return err
 }
 
 // age compares two of the server's times. Where the answer has no Date, the age is not known, and
 // where the link is deleted, there is nothing to read.
 func (r *refreshing) age(link *BankLink) (age time.Duration, known bool) {
-	date, err := http.ParseTime(r.flight.response.Header().Get("Date"))
+	date, err := http.ParseTime(r.shared.Result.response.Header().Get("Date"))
 	if err != nil || r.now.RefreshedAt.IsZero() || link.State == LinkDeleted {
 		return 0, false
 	}
 	return date.Sub(r.now.RefreshedAt.Time), true
 }
 
-func (r *refreshing) look(ctx context.Context, opts ...CallOption) (*BankLink, error) {
+func (r *refreshing) poll(ctx context.Context, opts ...CallOption) (*BankLink, error) {
 	r.requests++
 	link, err := r.client.Identity.Link(ctx, r.op.args[0], append([]CallOption{r.with}, opts...)...)
 	r.heed()
@@ -227,14 +260,14 @@ func (r *refreshing) look(ctx context.Context, opts ...CallOption) (*BankLink, e
 
 // heed keeps in mind how long the latest answer asks to wait before the next look.
 func (r *refreshing) heed() {
-	if next := time.Now().Add(promised(&r.flight.response)); next.After(r.next) {
+	if next := time.Now().Add(promisedPause(&r.shared.Result.response)); next.After(r.next) {
 		r.next = next
 	}
 }
 
 // refresh asks for the refresh, once, and waits until it is done.
 func (r *refreshing) refresh(ctx context.Context) error {
-	_, err := r.client.Identity.Refresh(ctx, r.op.args[0], []Product{r.product}, r.with, r.flight.write())
+	_, err := r.client.Identity.Refresh(ctx, r.op.args[0], []Product{r.product}, r.with, sharedWrite(r.shared.Write()))
 	r.heed()
 	if err != nil {
 		if e, ok := errors.AsType[*Error](err); !ok || e.Outcome != Unknown || e.Operation != identityRefresh.name {
@@ -243,29 +276,29 @@ func (r *refreshing) refresh(ctx context.Context) error {
 		r.unclear, r.failing = err, time.Now() // it may be under way all the same: the link will show it
 	}
 	w := watching{patience: r.trip.patience(), pause: time.Until(r.next), lapsed: r.trip.refreshPending}
-	w.see = func() (look, error) {
-		link, err := r.look(ctx, WithoutRetry())
+	w.poll = func() (pollResult, error) {
+		link, err := r.poll(ctx, WithoutRetry())
 		if err != nil {
-			return look{}, err
+			return pollResult{}, err
 		}
-		seen := r.judge(link)
+		seen := r.classify(link)
 		seen.promised = time.Until(r.next)
 		return seen, nil
 	}
 	w.tell = func(err error, next time.Duration) {
-		r.flight.tell(RefreshProgress{r.product, r.now, err, r.requests, time.Since(r.began), next})
+		r.shared.Tell(RefreshProgress{r.product, r.now, err, r.requests, time.Since(r.began), next})
 	}
 	return w.watch(ctx)
 }
 
-// judge says whether the refresh is done, or has failed.
-func (r *refreshing) judge(link *BankLink) look {
+// classify says whether the refresh is done, or has failed.
+func (r *refreshing) classify(link *BankLink) pollResult {
 	r.now = link.Products[r.product]
 	if r.now.RefreshedAt.After(r.before.RefreshedAt.Time) && link.State != LinkDeleted {
-		return look{over: true}
+		return pollResult{over: true}
 	}
 	if err := r.hopeless(link); err != nil {
-		return look{over: true, end: err}
+		return pollResult{over: true, end: err}
 	}
 	attempted := r.now.LastAttemptedAt.After(r.before.LastAttemptedAt.Time)
 	switch {
@@ -274,26 +307,26 @@ func (r *refreshing) judge(link *BankLink) look {
 		e.ProductErrorCode, e.Description = r.now.ErrorCode, r.now.ErrorMessage
 		e.scrub(r.trip.confidential())
 		if !r.now.ErrorCode.passes() {
-			return look{over: true, end: e}
+			return pollResult{over: true, end: e}
 		}
 		return r.patient(e)
 	case r.unclear != nil && !attempted:
 		return r.patient(r.unclear)
 	}
 	r.failing = time.Time{}
-	return look{}
+	return pollResult{}
 }
 
 // patient gives a trouble that may pass a while to do so.
-func (r *refreshing) patient(trouble error) look {
+func (r *refreshing) patient(trouble error) pollResult {
 	if r.failing.IsZero() {
 		r.failing = time.Now()
 	}
-	left := grace - time.Since(r.failing)
+	left := defaultGrace - time.Since(r.failing)
 	if left <= 0 {
-		return look{over: true, end: trouble}
+		return pollResult{over: true, end: trouble}
 	}
-	return look{most: left}
+	return pollResult{most: left}
 }
 
 // hopeless is what a link says of itself that no waiting changes.

@@ -8,24 +8,34 @@ import (
 	"testing"
 	"time"
 
+	"github.com/duolink/duolink/internal/flight"
 	"github.com/duolink/duolink/internal/sandbox"
 	"github.com/stretchr/testify/require"
 )
+
+// refreshCall calls one of the flows, and returns how many accounts it has read.
+type refreshCall func(
+	ctx context.Context, c *Client, linkID string, o RefreshOptions, opts ...CallOption,
+) (accounts int, err error)
 
 // readings are the two flows, which behave alike.
 var readings = map[string]struct {
 	read    string  // the operation that shows what is confidential
 	product Product // that is refreshed
-	call    func(ctx context.Context, c *Client, linkID string, o RefreshOptions, opts ...CallOption) (accounts int, err error)
+	call    refreshCall
 }{
-	"identity": {"identity.get", ProductIdentity, func(ctx context.Context, c *Client, linkID string, o RefreshOptions, opts ...CallOption) (int, error) {
+	"identity": {"identity.get", ProductIdentity, func(
+		ctx context.Context, c *Client, linkID string, o RefreshOptions, opts ...CallOption,
+	) (int, error) {
 		who, err := c.Identity.RefreshAndGet(ctx, linkID, IdentityQuery{}, o, opts...)
 		if err != nil {
 			return 0, err
 		}
 		return len(who.Accounts), nil
 	}},
-	"numbers": {"auth.numbers", ProductAccountNumbers, func(ctx context.Context, c *Client, linkID string, o RefreshOptions, opts ...CallOption) (int, error) {
+	"numbers": {"auth.numbers", ProductAccountNumbers, func(
+		ctx context.Context, c *Client, linkID string, o RefreshOptions, opts ...CallOption,
+	) (int, error) {
 		numbers, err := c.Auth.RefreshAndNumbers(ctx, linkID, o, opts...)
 		if err != nil {
 			return 0, err
@@ -66,37 +76,113 @@ func TestRefreshEndings(t *testing.T) {
 		reads     int           // of what is confidential
 		looks     [2]int        // least and most requests for the link, the first one included
 	}{
-		"90 seconds":                  {after: 90 * time.Second, within: 107 * time.Second, refreshes: 1, reads: 1, looks: [2]int{12, 14}},
-		"at once":                     {takes: time.Millisecond, within: 2200 * time.Millisecond, refreshes: 1, reads: 1, looks: [2]int{3, 3}},
-		"never refreshed before":      {id: sandbox.SecondLinkID, takes: time.Second, after: time.Second, within: 3 * time.Second, refreshes: 1, reads: 1, looks: [2]int{3, 3}},
-		"the clock is a day ahead":    {skew: 24 * time.Hour, after: 90 * time.Second, within: 107 * time.Second, refreshes: 1, reads: 1, looks: [2]int{12, 14}},
-		"the clock is a day behind":   {skew: -24 * time.Hour, after: 90 * time.Second, within: 107 * time.Second, refreshes: 1, reads: 1, looks: [2]int{12, 14}},
-		"fresh enough":                {options: RefreshOptions{MaxAge: 49 * time.Hour}, reads: 1, looks: [2]int{1, 1}},
-		"fresh, and a day ahead":      {options: RefreshOptions{MaxAge: 49 * time.Hour}, skew: 24 * time.Hour, reads: 1, looks: [2]int{1, 1}},
-		"fresh, and a day behind":     {options: RefreshOptions{MaxAge: 49 * time.Hour}, skew: -24 * time.Hour, reads: 1, looks: [2]int{1, 1}},
-		"fresh, and the bank refuses": {options: RefreshOptions{MaxAge: 49 * time.Hour}, script: state("error", "user_error"), kind: ErrLinkState, link: LinkUserError, reads: 1, looks: [2]int{1, 1}},
-		"too old":                     {options: RefreshOptions{MaxAge: 47 * time.Hour}, takes: time.Second, within: 3 * time.Second, refreshes: 1, reads: 1, looks: [2]int{3, 3}},
-		"too old, and a day behind":   {options: RefreshOptions{MaxAge: 47 * time.Hour}, skew: -24 * time.Hour, takes: time.Second, within: 3 * time.Second, refreshes: 1, reads: 1, looks: [2]int{3, 3}},
+		"90 seconds": {
+			after: 90 * time.Second, within: 107 * time.Second, refreshes: 1, reads: 1,
+			looks: [2]int{12, 14},
+		},
+		"at once": {
+			takes: time.Millisecond, within: 2200 * time.Millisecond, refreshes: 1, reads: 1,
+			looks: [2]int{3, 3},
+		},
+		"never refreshed before": {
+			id: sandbox.SecondLinkID, takes: time.Second, after: time.Second,
+			within: 3 * time.Second, refreshes: 1, reads: 1, looks: [2]int{3, 3},
+		},
+		"the clock is a day ahead": {
+			skew: 24 * time.Hour, after: 90 * time.Second, within: 107 * time.Second, refreshes: 1,
+			reads: 1, looks: [2]int{12, 14},
+		},
+		"the clock is a day behind": {
+			skew: -24 * time.Hour, after: 90 * time.Second, within: 107 * time.Second, refreshes: 1,
+			reads: 1, looks: [2]int{12, 14},
+		},
+		"fresh enough": {options: RefreshOptions{MaxAge: 49 * time.Hour}, reads: 1, looks: [2]int{1, 1}},
+		"fresh, and a day ahead": {
+			options: RefreshOptions{MaxAge: 49 * time.Hour}, skew: 24 * time.Hour, reads: 1,
+			looks: [2]int{1, 1},
+		},
+		"fresh, and a day behind": {
+			options: RefreshOptions{MaxAge: 49 * time.Hour}, skew: -24 * time.Hour, reads: 1,
+			looks: [2]int{1, 1},
+		},
+		"fresh, and the bank refuses": {
+			options: RefreshOptions{MaxAge: 49 * time.Hour}, script: state("error", "user_error"),
+			kind: ErrLinkState, link: LinkUserError, reads: 1, looks: [2]int{1, 1},
+		},
+		"too old": {
+			options: RefreshOptions{MaxAge: 47 * time.Hour}, takes: time.Second,
+			within: 3 * time.Second, refreshes: 1, reads: 1, looks: [2]int{3, 3},
+		},
+		"too old, and a day behind": {
+			options: RefreshOptions{MaxAge: 47 * time.Hour}, skew: -24 * time.Hour,
+			takes: time.Second, within: 3 * time.Second, refreshes: 1, reads: 1,
+			looks: [2]int{3, 3},
+		},
 		"fresh, and no date": {
-			options: RefreshOptions{MaxAge: 49 * time.Hour}, takes: time.Second, within: 3 * time.Second, refreshes: 1, reads: 1, looks: [2]int{3, 3},
+			options: RefreshOptions{MaxAge: 49 * time.Hour}, takes: time.Second,
+			within: 3 * time.Second, refreshes: 1, reads: 1, looks: [2]int{3, 3},
 			script: fault(sandbox.Fault{Operation: "identity.link", Header: http.Header{"Date": nil}}),
 		},
 
-		"a deleted link":         {id: sandbox.DeletedLinkID, kind: ErrDeleted, looks: [2]int{1, 1}},
-		"no such link":           {id: "mk_none", kind: ErrNotFound, looks: [2]int{1, 1}},
-		"somebody else's":        {id: sandbox.ForeignLinkID, kind: ErrUnauthorized, looks: [2]int{1, 1}},
-		"re-link first":          {id: sandbox.AuthExpiredLinkID, kind: ErrLinkState, link: LinkAuthExpired, looks: [2]int{1, 1}},
-		"unavailable":            {script: func(s *sandbox.Sandbox, p Product) { s.SetUnavailable(id, string(p), "between 22:00 and 6:00") }, kind: ErrUnavailable, looks: [2]int{1, 1}},
-		"an error that is new":   {script: state("error", "brand_new"), kind: ErrLinkState, link: "brand_new", looks: [2]int{1, 1}},
-		"refused as too soon":    {script: fault(sandbox.Fault{Operation: "identity.refresh", Status: 429, Header: http.Header{"Retry-After": {"86400"}}}), kind: ErrRateLimited, outcome: Rejected, looks: [2]int{1, 1}},
-		"deleted meanwhile":      {script: soon(state("deleted", "")), kind: ErrDeleted, after: 20 * time.Second, within: 30 * time.Second, refreshes: 1, looks: [2]int{7, 9}},
-		"expired meanwhile":      {script: soon(state("error", "auth_expired")), kind: ErrLinkState, link: LinkAuthExpired, after: 20 * time.Second, within: 30 * time.Second, refreshes: 1, looks: [2]int{7, 9}},
-		"unavailable meanwhile":  {script: soon(func(s *sandbox.Sandbox, p Product) { s.SetUnavailable(id, string(p), "night") }), kind: ErrUnavailable, after: 20 * time.Second, within: 30 * time.Second, refreshes: 1, looks: [2]int{7, 9}},
-		"forbidden meanwhile":    {script: soon(fault(sandbox.Fault{Operation: "identity.link", Status: 403, Body: nativeBody("link_error.forbidden_action")})), kind: ErrForbidden, after: 20 * time.Second, within: 30 * time.Second, refreshes: 1, looks: [2]int{7, 9}},
-		"not permitted":          {script: fails("no_permission"), kind: ErrRefreshFailed, product: ProductNoPermission, after: 90 * time.Second, within: 107 * time.Second, refreshes: 1, looks: [2]int{12, 14}},
-		"a failure that is new":  {script: fails("brand_new"), kind: ErrRefreshFailed, product: "brand_new", after: 90 * time.Second, within: 107 * time.Second, refreshes: 1, looks: [2]int{12, 14}},
-		"failed, but may pass":   {script: fails("timeout"), kind: ErrRefreshFailed, product: ProductTimeout, after: 120 * time.Second, within: 137 * time.Second, refreshes: 1, looks: [2]int{14, 18}},
-		"a transient link error": {script: soon(state("error", "provider_error")), kind: ErrRefreshFailed, product: ProductUnknownError, after: 120 * time.Second, within: 137 * time.Second, refreshes: 1, looks: [2]int{14, 18}},
+		"a deleted link":  {id: sandbox.DeletedLinkID, kind: ErrDeleted, looks: [2]int{1, 1}},
+		"no such link":    {id: "mk_none", kind: ErrNotFound, looks: [2]int{1, 1}},
+		"somebody else's": {id: sandbox.ForeignLinkID, kind: ErrUnauthorized, looks: [2]int{1, 1}},
+		"re-link first": {
+			id: sandbox.AuthExpiredLinkID, kind: ErrLinkState, link: LinkAuthExpired,
+			looks: [2]int{1, 1},
+		},
+		"unavailable": {
+			script: func(s *sandbox.Sandbox, p Product) { s.SetUnavailable(id, string(p), "between 22:00 and 6:00") },
+			kind:   ErrUnavailable, looks: [2]int{1, 1},
+		},
+		"an error that is new": {
+			script: state("error", "brand_new"), kind: ErrLinkState, link: "brand_new",
+			looks: [2]int{1, 1},
+		},
+		"refused as too soon": {
+			script: fault(sandbox.Fault{
+				Operation: "identity.refresh", Status: 429, Header: http.Header{"Retry-After": {"86400"}},
+			}),
+			kind: ErrRateLimited, outcome: Rejected, looks: [2]int{1, 1},
+		},
+		"deleted meanwhile": {
+			script: soon(state("deleted", "")), kind: ErrDeleted, after: 20 * time.Second,
+			within: 30 * time.Second, refreshes: 1, looks: [2]int{7, 9},
+		},
+		"expired meanwhile": {
+			script: soon(state("error", "auth_expired")), kind: ErrLinkState, link: LinkAuthExpired,
+			after: 20 * time.Second, within: 30 * time.Second, refreshes: 1, looks: [2]int{7, 9},
+		},
+		"unavailable meanwhile": {
+			script: soon(func(s *sandbox.Sandbox, p Product) { s.SetUnavailable(id, string(p), "night") }),
+			kind:   ErrUnavailable, after: 20 * time.Second, within: 30 * time.Second, refreshes: 1,
+			looks: [2]int{7, 9},
+		},
+		"forbidden meanwhile": {
+			script: soon(fault(sandbox.Fault{
+				Operation: "identity.link", Status: 403, Body: nativeBody("link_error.forbidden_action"),
+			})),
+			kind: ErrForbidden, after: 20 * time.Second, within: 30 * time.Second, refreshes: 1,
+			looks: [2]int{7, 9},
+		},
+		"not permitted": {
+			script: fails("no_permission"), kind: ErrRefreshFailed, product: ProductNoPermission,
+			after: 90 * time.Second, within: 107 * time.Second, refreshes: 1, looks: [2]int{12, 14},
+		},
+		"a failure that is new": {
+			script: fails("brand_new"), kind: ErrRefreshFailed, product: "brand_new",
+			after: 90 * time.Second, within: 107 * time.Second, refreshes: 1, looks: [2]int{12, 14},
+		},
+		"failed, but may pass": {
+			script: fails("timeout"), kind: ErrRefreshFailed, product: ProductTimeout,
+			after: 120 * time.Second, within: 137 * time.Second, refreshes: 1,
+			looks: [2]int{14, 18},
+		},
+		"a transient link error": {
+			script: soon(state("error", "provider_error")), kind: ErrRefreshFailed,
+			product: ProductUnknownError, after: 120 * time.Second, within: 137 * time.Second,
+			refreshes: 1, looks: [2]int{14, 18},
+		},
 		"and it has passed": {
 			script: soon(func(s *sandbox.Sandbox, _ Product) {
 				s.SetLinkState(id, "error", "provider_error")
@@ -108,7 +194,8 @@ func TestRefreshEndings(t *testing.T) {
 			after: 10*time.Minute - 2*time.Second, within: 10 * time.Minute, refreshes: 1, looks: [2]int{40, 50},
 		},
 		"not in time": {
-			options: RefreshOptions{Timeout: time.Minute}, kind: ErrRefreshPending, also: context.DeadlineExceeded, outcome: Unknown,
+			options: RefreshOptions{Timeout: time.Minute}, kind: ErrRefreshPending,
+			also: context.DeadlineExceeded, outcome: Unknown,
 			after: time.Minute - 2*time.Second, within: time.Minute, refreshes: 1, looks: [2]int{10, 12},
 		},
 
@@ -118,7 +205,7 @@ func TestRefreshEndings(t *testing.T) {
 		},
 		"a refresh that was lost on the way there": {
 			script: fault(sandbox.Fault{Operation: "identity.refresh", Drop: sandbox.DropBefore}), outcome: Unknown,
-			after: grace, within: grace + time.Second, looks: [2]int{9, 11},
+			after: defaultGrace, within: defaultGrace + time.Second, looks: [2]int{9, 11},
 		},
 		"a refresh whose answer was lost": {
 			script: fault(sandbox.Fault{Operation: "identity.refresh", Drop: sandbox.DropAfter}),
@@ -130,7 +217,7 @@ func TestRefreshEndings(t *testing.T) {
 		},
 		"a 500, and it was not": {
 			script: fault(sandbox.Fault{Operation: "identity.refresh", Status: 500}), kind: ErrServer, outcome: Unknown,
-			after: grace, within: grace + time.Second, looks: [2]int{9, 11},
+			after: defaultGrace, within: defaultGrace + time.Second, looks: [2]int{9, 11},
 		},
 		"the token runs out meanwhile": {
 			script: soon(func(s *sandbox.Sandbox, _ Product) { s.ExpireTokens() }),
@@ -142,14 +229,21 @@ func TestRefreshEndings(t *testing.T) {
 				s.Script(sandbox.Fault{Operation: "identity.link", Status: 502})
 			}), after: 90 * time.Second, within: 107 * time.Second, refreshes: 1, reads: 1, looks: [2]int{13, 15},
 		},
-		"a deleted link, and an age": {id: sandbox.DeletedLinkID, options: RefreshOptions{MaxAge: time.Hour}, kind: ErrDeleted, looks: [2]int{1, 1}},
+		"a deleted link, and an age": {
+			id: sandbox.DeletedLinkID, options: RefreshOptions{MaxAge: time.Hour}, kind: ErrDeleted,
+			looks: [2]int{1, 1},
+		},
 		"a token that is never good": {
-			script: soon(fault(sandbox.Fault{Operation: "identity.link", Status: 401, Body: nativeBody("api_error.auth.expired_access_token"), Times: -1})),
-			kind:   ErrUnauthorized, after: 20 * time.Second, within: 45 * time.Second, refreshes: 1, looks: [2]int{8, 10},
+			script: soon(fault(sandbox.Fault{
+				Operation: "identity.link", Status: 401, Times: -1,
+				Body: nativeBody("api_error.auth.expired_access_token"),
+			})),
+			kind: ErrUnauthorized, after: 20 * time.Second, within: 45 * time.Second, refreshes: 1, looks: [2]int{8, 10},
 		},
 		"no token for the refresh": {
 			script: func(s *sandbox.Sandbox, _ Product) {
-				s.Script(sandbox.Fault{Operation: "identity.refresh", Status: 401, Body: nativeBody("api_error.auth.expired_access_token")},
+				expired := nativeBody("api_error.auth.expired_access_token")
+				s.Script(sandbox.Fault{Operation: "identity.refresh", Status: 401, Body: expired},
 					sandbox.Fault{Operation: "auth.token", Status: 401, Body: nativeBody("api_error.auth.unauthorized")})
 			}, kind: ErrUnauthorized, outcome: Rejected, looks: [2]int{1, 1},
 		},
@@ -165,7 +259,8 @@ func TestRefreshEndings(t *testing.T) {
 				if tc.id == "" {
 					tc.id = id
 				}
-				inBubble(t, []sandbox.Option{sandbox.WithRefreshTime(tc.takes), sandbox.WithClockSkew(tc.skew)}, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
+				server := []sandbox.Option{sandbox.WithRefreshTime(tc.takes), sandbox.WithClockSkew(tc.skew)}
+				inBubble(t, server, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
 					require.NoError(t, linkOf(t.Context(), c)) // for the token
 					s.ResetRequests()
 					if tc.script != nil {
@@ -184,8 +279,8 @@ func TestRefreshEndings(t *testing.T) {
 					}
 					require.GreaterOrEqual(t, s.Count("identity.link"), tc.looks[0])
 					require.LessOrEqual(t, s.Count("identity.link"), tc.looks[1])
-					time.Sleep(alone) // for which a refresh is watched when its callers have left
-					grounded(t, c.refreshes)
+					time.Sleep(flight.LongestUnattended) // for which a refresh is watched when its callers have left
+					noneRunning(t, c.refreshes)
 					if tc.reads > 0 && tc.kind == nil {
 						require.NoError(t, err)
 						require.Positive(t, accounts)
@@ -271,7 +366,9 @@ func TestRefreshIsDecidedOnce(t *testing.T) {
 		crowd = append(crowd, caller{time.Duration(i) * 500 * time.Millisecond, 3 * day, 0, time.Minute})
 	}
 	crowd[17].age = 0
-	slow := []sandbox.Fault{{Operation: "identity.get", Delay: 20 * time.Second}, {Operation: "auth.numbers", Delay: 20 * time.Second}}
+	slow := []sandbox.Fault{
+		{Operation: "identity.get", Delay: 20 * time.Second}, {Operation: "auth.numbers", Delay: 20 * time.Second},
+	}
 	for name, tc := range map[string]struct {
 		callers          []caller
 		refreshes, reads int
@@ -338,11 +435,11 @@ func TestRefreshLooksSeldom(t *testing.T) {
 		var inAMinute atomic.Int64
 		told := 0
 		later(time.Minute, func() { inAMinute.Store(int64(s.Count("identity.link"))) })
-		_, err := c.Identity.RefreshAndGet(t.Context(), sandbox.LinkID, IdentityQuery{}, RefreshOptions{Progress: func(p RefreshProgress) { told = p.Requests }})
+		err := refreshIdentity(t.Context(), c, RefreshOptions{Progress: func(p RefreshProgress) { told = p.Requests }})
 		kindIs(t, err, ErrRefreshPending)
 		require.LessOrEqual(t, inAMinute.Load(), int64(15))
 		require.InDelta(t, s.Count("identity.link"), told, 1)
 		s.ClearScript()
-		time.Sleep(alone)
+		time.Sleep(flight.LongestUnattended)
 	})
 }

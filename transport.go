@@ -131,12 +131,12 @@ func (t *trip) readyAgain(req *http.Request) error {
 }
 
 // mayWrite asks the run that the call belongs to whether somebody still waits for what is sent now.
-func (t *trip) mayWrite() bool { return t.write == nil || t.write.commit() }
+func (t *trip) mayWrite() bool { return t.write == nil || t.write.Commit() }
 
 // nothingWritten tells that run that nothing has come of it.
 func (t *trip) nothingWritten(outcome Outcome) {
 	if t.write != nil {
-		t.write.uncommit(outcome)
+		t.write.Uncommit(outcome == Rejected)
 	}
 }
 

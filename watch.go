@@ -7,32 +7,33 @@ import (
 	"time"
 )
 
-// watch asks again and again for something that somebody else has to finish: a person at a login page, a bank. One way for all of
-// the flows; what they look for, and when it is over, they say themselves.
+// watch asks again and again for something that somebody else has to finish: a person at a login
+// page, a bank. One way for all of the flows; what they look for, and when it is over, they say
+// themselves.
 
-// The time between two looks: short at first, for those who are quick, then longer. Each is spread by a tenth to either
-// side, so that many who began together do not ask together. In the first minute it makes nine or ten requests, in each
-// later hour 267 at most.
+// The time between two looks: short at first, for those who are quick, then longer. Each is spread
+// by a tenth to either side, so that many who began together do not ask together. In the first
+// minute it makes nine or ten requests, in each later hour 267 at most.
 const (
-	firstLook = 2 * time.Second
-	laterLook = 15 * time.Second
+	firstPause = 2 * time.Second
+	laterPause = 15 * time.Second
 )
 
-// grace is what an end that may not be the last word is given.
-const grace = 30 * time.Second
+// defaultGrace is what an end that may not be the last word is given.
+const defaultGrace = 30 * time.Second
 
 // spacing is the time between two looks.
 type spacing struct{ d time.Duration }
 
 func (s *spacing) next() time.Duration {
-	d := cmp.Or(s.d, firstLook)
-	s.d = min(d*13/10, laterLook)
+	d := cmp.Or(s.d, firstPause)
+	s.d = min(d*13/10, laterPause)
 	return d - d/10 + jitter(d/5)
 }
 
 // watching is a flow that waits.
 type watching struct {
-	see      func() (look, error)                  // one request: the next look is its repetition
+	poll     func() (pollResult, error)            // one request: the next look is its repetition
 	tell     func(err error, next time.Duration)   // after each look that does not end the wait
 	lapsed   func(ended error, more string) *Error // the error where the wait ends before what was waited for has
 	patience time.Duration                         // the longest wait that a server may ask for
@@ -42,8 +43,8 @@ type watching struct {
 	renewed bool // the token was refused, and nothing has been seen since
 }
 
-// look is what one look has brought.
-type look struct {
+// pollResult is what one look has brought.
+type pollResult struct {
 	over bool          // the wait has ended
 	end  error         // and how, if not well
 	most time.Duration // how long to wait at most for the next look, if not 0
@@ -51,24 +52,24 @@ type look struct {
 	promised time.Duration // how long the server asks to wait at least, although all is well
 }
 
-// promised is what an answer that is good asks for.
-func promised(r *Response) time.Duration {
+// promisedPause is what an answer that is good asks for.
+func promisedPause(r *Response) time.Duration {
 	if r.Status/100 != 2 {
 		return 0
 	}
 	return retryAfter(r.Header(), time.Now())
 }
 
-// watch looks until it is over, or a look fails in a way that no time cures. A look that fails in a way that passes (a 502, a 429) is
-// made again later.
+// watch looks until it is over, or a look fails in a way that no time cures. A look that fails in a
+// way that passes (a 502, a 429) is made again later.
 func (w *watching) watch(ctx context.Context) error {
 	if w.pause > 0 {
-		if ended := w.wait(ctx, look{promised: w.pause}, nil); ended != nil {
+		if ended := w.wait(ctx, pollResult{promised: w.pause}, nil); ended != nil {
 			return ended
 		}
 	}
 	for {
-		seen, err := w.see()
+		seen, err := w.poll()
 		switch {
 		case err == nil && seen.over:
 			return seen.end
@@ -89,7 +90,7 @@ func (w *watching) watch(ctx context.Context) error {
 }
 
 // wait lets the time to the next look pass, and returns an error if it cannot.
-func (w *watching) wait(ctx context.Context, seen look, err error) error {
+func (w *watching) wait(ctx context.Context, seen pollResult, err error) error {
 	wait := w.spacing.next()
 	if seen.most > 0 {
 		wait = min(wait, seen.most)
@@ -97,7 +98,7 @@ func (w *watching) wait(ctx context.Context, seen look, err error) error {
 	if seen.promised > w.patience {
 		return w.tooLong(nil, err, seen.promised)
 	}
-	if wait = fitted(ctx, wait, seen.promised); wait == 0 {
+	if wait = fitWait(ctx, wait, seen.promised); wait == 0 {
 		return w.tooLong(context.DeadlineExceeded, err, seen.promised)
 	}
 	w.tell(err, wait)
@@ -107,17 +108,17 @@ func (w *watching) wait(ctx context.Context, seen look, err error) error {
 	return nil
 }
 
-// fitted fits a wait into the context's time, or returns 0 where none does: a promise to the server is kept or not started;
-// our own spacing leaves room for a last look.
-func fitted(ctx context.Context, wait, promised time.Duration) time.Duration {
+// fitWait fits a wait into the context's time, or returns 0 where none does: a promise to the
+// server is kept or not started; our own spacing leaves room for a last look.
+func fitWait(ctx context.Context, wait, promised time.Duration) time.Duration {
 	wait = max(wait, promised)
 	deadline, ok := ctx.Deadline()
 	left := time.Until(deadline)
 	switch {
 	case !ok || wait < left:
 		return wait
-	case promised < left-firstLook/2 && left > firstLook:
-		return left - firstLook/2
+	case promised < left-firstPause/2 && left > firstPause:
+		return left - firstPause/2
 	}
 	return 0
 }
@@ -129,7 +130,8 @@ func (w *watching) tooLong(ended, err error, promised time.Duration) error {
 	return e
 }
 
-// lapse is the end of a wait before its time. What the latest look failed with is told, and is not what kind of error this is.
+// lapse is the end of a wait before its time. What the latest look failed with is told, and is not
+// what kind of error this is.
 func (w *watching) lapse(ended, err error) *Error {
 	last, ok := errors.AsType[*Error](err)
 	if !ok || ended != nil && errors.Is(err, ended) {

@@ -29,12 +29,16 @@ func withMarker(s *sandbox.Sandbox, marker string) (all, open []string) {
 	return all, open
 }
 
-// mishaps are what can go wrong with one request; those of a creation may have made the link all the same.
+// mishaps are what can go wrong with one request; those of a creation may have made the link all
+// the same.
 func mishaps(operation string) []sandbox.Fault {
 	faults := []sandbox.Fault{
-		{}, {Status: 502}, {Status: 502, Perform: true}, {Status: 500, Perform: true}, {Status: 503, Perform: true, Header: http.Header{"Retry-After": {"3"}}},
-		{Drop: sandbox.DropBefore}, {Drop: sandbox.DropAfter}, {Truncate: 20}, {Stall: true}, {Delay: 40 * time.Second, Drop: sandbox.DropAfter},
-		{Delay: 40 * time.Second}, {Status: 429, Header: http.Header{"Retry-After": {"2"}}}, {Status: 429, Header: http.Header{"Retry-After": {"3600"}}},
+		{}, {Status: 502}, {Status: 502, Perform: true}, {Status: 500, Perform: true},
+		{Status: 503, Perform: true, Header: http.Header{"Retry-After": {"3"}}},
+		{Drop: sandbox.DropBefore}, {Drop: sandbox.DropAfter}, {Truncate: 20}, {Stall: true},
+		{Delay: 40 * time.Second, Drop: sandbox.DropAfter},
+		{Delay: 40 * time.Second}, {Status: 429, Header: http.Header{"Retry-After": {"2"}}},
+		{Status: 429, Header: http.Header{"Retry-After": {"3600"}}},
 		{Status: 201, Body: "<html>", Perform: true}, {Status: 302, Perform: true},
 		{Status: 200, Body: `{"error":"busy"}`, Perform: true}, {Status: 401, Body: `{"error":"invalid_token"}`},
 	}
@@ -47,7 +51,8 @@ func mishaps(operation string) []sandbox.Fault {
 	return faults
 }
 
-// Whatever goes wrong, and however often the caller has to call again, there is one link for a marker.
+// Whatever goes wrong, and however often the caller has to call again, there is one link for a
+// marker.
 func TestCreateOnceUnderFaults(t *testing.T) {
 	seeds := uint64(1000)
 	if inShort() {
@@ -71,7 +76,8 @@ func TestCreateOnceUnderFaults(t *testing.T) {
 				c := sandboxClient(t, transport) // as if the process had begun anew
 				var err error
 				calls++
-				if link, err = c.Links.CreateOnce(t.Context(), LinkCreate{DataSourceID: "GAWA", Description: "Q4"}, "job-7"); err == nil {
+				link, err = c.Links.CreateOnce(t.Context(), LinkCreate{DataSourceID: "GAWA", Description: "Q4"}, "job-7")
+				if err == nil {
 					break
 				}
 				time.Sleep(10 * time.Second)
@@ -87,7 +93,8 @@ func TestCreateOnceUnderFaults(t *testing.T) {
 func TestCreateOnce(t *testing.T) {
 	inBubble(t, nil, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
 		var response Response
-		first, err := c.Links.CreateOnce(t.Context(), LinkCreate{DataSourceID: "GAWA", Description: "Q4"}, "job-7", WithResponse(&response))
+		q4 := LinkCreate{DataSourceID: "GAWA", Description: "Q4"}
+		first, err := c.Links.CreateOnce(t.Context(), q4, "job-7", WithResponse(&response))
 		require.NoError(t, err)
 		require.Equal(t, "Q4 [ref:job-7]", first.Description)
 		require.Equal(t, 201, response.Status)
@@ -106,7 +113,8 @@ func TestCreateOnce(t *testing.T) {
 
 		_, err = c.Links.CreateOnce(t.Context(), LinkCreate{DataSourceID: "AW"}, "job-7")
 		kindIs(t, err, ErrConflict)
-		require.Equal(t, "duolink: links.create_once: conflict: the marker is that of a link of another data source, user or redirect", err.Error())
+		require.Equal(t, "duolink: links.create_once: conflict: "+
+			"the marker is that of a link of another data source, user or redirect", err.Error())
 
 		require.NoError(t, s.CompleteLogin(first.ID, "avery@example.com"))
 		used, err := c.Links.CreateOnce(t.Context(), LinkCreate{DataSourceID: "GAWA"}, "job-7")
@@ -144,7 +152,10 @@ func TestCreateOnceArguments(t *testing.T) {
 // Callers in one process who want the same link share its making; each may change its own copy.
 func TestCreateOnceAtOnce(t *testing.T) {
 	inBubble(t, nil, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
-		s.Script(sandbox.Fault{Operation: "links.list", Delay: time.Second}, sandbox.Fault{Operation: "links.create", Delay: time.Second, Drop: sandbox.DropAfter})
+		s.Script(
+			sandbox.Fault{Operation: "links.list", Delay: time.Second},
+			sandbox.Fault{Operation: "links.create", Delay: time.Second, Drop: sandbox.DropAfter},
+		)
 		links := make([]*LoginLink, 50)
 		var wg sync.WaitGroup
 		for i := range links {
@@ -161,7 +172,7 @@ func TestCreateOnceAtOnce(t *testing.T) {
 			require.Equal(t, fmt.Sprint(i), l.Description)
 		}
 		require.Equal(t, []int{2, 1}, []int{s.Count("links.list"), s.Count("links.create")})
-		grounded(t, c.creates)
+		noneRunning(t, c.creates)
 	})
 }
 
@@ -197,8 +208,9 @@ func (l *latecomer) RoundTrip(r *http.Request) (resp *http.Response, err error) 
 	return l.next.RoundTrip(r)
 }
 
-// A creation that was given up may come about later: while it is looked for, while the next one is made, or after everything.
-// Then the older link stays, and the new one is closed, by this call or the next.
+// A creation that was given up may come about later: while it is looked for, while the next one is
+// made, or after everything. Then the older link stays, and the new one is closed, by this call or
+// the next.
 func TestCreateOnceThatComesLate(t *testing.T) {
 	for name, tc := range map[string]struct {
 		late     time.Duration // after it was sent; given up after 30 s
@@ -206,10 +218,13 @@ func TestCreateOnceThatComesLate(t *testing.T) {
 		fault    sandbox.Fault
 		links    int
 	}{
-		"while it is looked for":     {late: 35 * time.Second, links: 1},
-		"while the next one is made": {late: 62 * time.Second, fault: sandbox.Fault{Operation: "links.create", Delay: 3 * time.Second}, links: 2},
-		"after everything":           {late: 5 * time.Minute, links: 2},
-		"after the caller has left":  {late: 2 * time.Second, patience: time.Second, links: 1},
+		"while it is looked for": {late: 35 * time.Second, links: 1},
+		"while the next one is made": {
+			late:  62 * time.Second,
+			fault: sandbox.Fault{Operation: "links.create", Delay: 3 * time.Second}, links: 2,
+		},
+		"after everything":          {late: 5 * time.Minute, links: 2},
+		"after the caller has left": {late: 2 * time.Second, patience: time.Second, links: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -292,7 +307,10 @@ func TestCreateOnceUnrestricted(t *testing.T) {
 				require.NoError(t, err)
 			})
 			time.Sleep(delay)
-			for _, other := range []LinkCreate{{DataSourceID: "GAWA", RequireUsername: "avery@example.com"}, {DataSourceID: "GAWA", RedirectURL: "https://a.example.com/"}} {
+			for _, other := range []LinkCreate{
+				{DataSourceID: "GAWA", RequireUsername: "avery@example.com"},
+				{DataSourceID: "GAWA", RedirectURL: "https://a.example.com/"},
+			} {
 				_, err := c.Links.CreateOnce(t.Context(), other, marker)
 				kindIs(t, err, ErrConflict)
 			}
@@ -340,7 +358,7 @@ func TestCreateOnceWithoutPatience(t *testing.T) {
 				kindIs(t, err, ErrServer)
 				require.Equal(t, Unknown, asError(t, err).Outcome)
 				require.Equal(t, 1, s.Count("links.create"))
-				require.Equal(t, name == "no retry", time.Since(began) == grace, "it is looked for")
+				require.Equal(t, name == "no retry", time.Since(began) == defaultGrace, "it is looked for")
 			})
 		})
 	}
@@ -348,7 +366,8 @@ func TestCreateOnceWithoutPatience(t *testing.T) {
 
 // A list that is full may have left the link out.
 func TestCreateOnceInAFullList(t *testing.T) {
-	full := `{"data":[` + strings.TrimSuffix(strings.Repeat(`{"link_id":"dsll_9","status_code":"OPEN"},`, 1000), ",") + `]}`
+	links := strings.Repeat(`{"link_id":"dsll_9","status_code":"OPEN"},`, 1000)
+	full := `{"data":[` + strings.TrimSuffix(links, ",") + `]}`
 	c, m := inMemory(t, func(r *http.Request) *http.Response { return reply(200, full) })
 	_, err := c.Links.CreateOnce(t.Context(), LinkCreate{DataSourceID: "GAWA"}, "job-7")
 	kindIs(t, err, ErrConflict)

@@ -1,0 +1,248 @@
+package duolink
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/duolink/duolink/internal/flight"
+)
+
+// mostListed is how many links a list shows. One that shows so many may have left out the one that
+// is looked for.
+const mostListed = 1000
+
+// CreateOnce returns the one login link with this marker, and makes it where there is none, however
+// often it is called, in this process or a later one. The API has no idempotency key, so the
+// marker, an id of yours with letters, digits, - and _ (at most 50), is put into the link's
+// description, as " [ref:marker]": those who see that see it, and both together have 1,000
+// characters. A link that has the marker is returned as it is: look at its Status, and its LoginID,
+// before you send it to anybody. It is made only where the list of links shows none. After a
+// failure that may have made it, it is looked for for half a minute, and then made again; a surplus
+// one that comes about after all is closed by the next call. Leave the marker in the description
+// when you update it, and use another for another link: of a second call, only what is named below
+// is compared.
+//
+// A marker that stands in a link of another data source, user or redirect is ErrConflict, and so is
+// a list that is full (1,000 links): the link could be missing from it. Callers in one process
+// share one run, with the call options and headers of the first; it goes on if a link may have been
+// made and they have given up. Two processes that begin at the same moment may each make a link,
+// until the next call. After any other error it can be called again.
+func (s *LinksService) CreateOnce(
+	ctx context.Context, link LinkCreate, marker string, opts ...CallOption,
+) (*LoginLink, error) {
+	o := &creating{service: s, link: link, ref: "[ref:" + marker + "]"}
+	o.link.Description = strings.TrimLeft(link.Description+" "+o.ref, " ")
+	op := linksCreate
+	op.name, op.private = "links.create_once", append(link.private(), marker)
+	op.invalid = o.check(marker, link.Description)
+	t, err := s.client.checked(ctx, op, opts)
+	if err != nil {
+		return nil, err
+	}
+	o.trip = t
+	tenant, err := t.tenant(ctx)
+	if err != nil {
+		return nil, err
+	}
+	f, err := s.client.creates.Join(ctx, flight.KeyOf(tenant, marker), o.run, nil)
+	if err != nil {
+		e := t.error(nil)
+		e.Message, e.Outcome = transportText(err), writeOutcome(f.Outcome())
+		e.because(err)
+		return nil, t.handOver(&Response{}, e)
+	}
+	if err := t.handOver(&f.Result.response, f.Err); err != nil {
+		return nil, err
+	}
+	if !o.link.like(f.Result.as) {
+		e := t.error(ErrConflict)
+		e.Outcome, e.Message = NotSent, "the marker is that of a link of another data source, user or redirect"
+		return nil, e
+	}
+	own := *f.Result.link
+	return &own, nil
+}
+
+// check refuses a marker or a link that can never be right.
+func (o *creating) check(marker, description string) error {
+	switch {
+	case strings.Contains(description, "[ref:"):
+		return argumentError("Description has a marker already")
+	case Supermetrics.checkID("marker", marker) != nil:
+		return argumentError("marker is not 1 to 50 letters, digits, - and _")
+	}
+	_, err := o.link.wire(time.Now())
+	return err
+}
+
+// creation is what a run of CreateOnce brings.
+type creation struct {
+	marked
+	response Response // of the latest request
+}
+
+// marked is a link that has the marker, and what it was made as: by us, or by somebody, as far as
+// the server says.
+type marked struct {
+	link *LoginLink
+	as   LinkCreate
+}
+
+func markedAs(link *LoginLink) marked {
+	return marked{link, LinkCreate{
+		DataSourceID:    link.DataSourceID,
+		RequireUsername: link.RequireUsername.Reveal(),
+		RedirectURL:     link.RedirectURL,
+	}}
+}
+
+// like reports whether a link does what was asked for: one for anybody is not one for somebody. A
+// server may leave the data source out, and write a redirect in its own way: the host counts.
+func (l LinkCreate) like(other LinkCreate) bool {
+	return (other.DataSourceID == "" || strings.EqualFold(l.DataSourceID, other.DataSourceID)) &&
+		strings.EqualFold(l.RequireUsername, other.RequireUsername) &&
+		strings.EqualFold(hostOf(l.RedirectURL), hostOf(other.RedirectURL))
+}
+
+// hostOf is the host of a URL, or all of what is none.
+func hostOf(rawURL string) string {
+	if u, err := url.Parse(rawURL); err == nil && u.Host != "" {
+		return u.Host
+	}
+	return rawURL
+}
+
+// creating is one run of CreateOnce.
+type creating struct {
+	service *LinksService
+	link    LinkCreate
+	ref     string
+	trip    *trip
+	with    CallOption // on each request
+
+	response *Response // of the latest
+}
+
+// run is what callers share who want the link with the same marker.
+func (o *creating) run(ctx context.Context, f *flight.Run[creation, struct{}]) (err error) {
+	f.OnAbandoned = o.trip.abandoned
+	o.with, o.response = o.trip.inherit(&f.Result.response), &f.Result.response
+	f.Result.marked, err = o.findOrMake(ctx, f)
+	return err
+}
+
+// findOrMake looks, makes the link if there is none, and looks again if making it did not end
+// clearly.
+func (o *creating) findOrMake(ctx context.Context, f *flight.Run[creation, struct{}]) (marked, error) {
+	var unclear error
+	for attempt := 1; ; attempt++ {
+		link, err := o.find(ctx, unclear != nil)
+		switch {
+		case err != nil:
+			return marked{}, afterUnclear(unclear, err)
+		case link != nil:
+			return markedAs(link), nil
+		case attempt > o.trip.retry.MaxAttempts || unclear != nil && o.trip.retry.MaxWait == 0:
+			return marked{}, unclear
+		}
+		made, err := o.service.Create(ctx, o.link, o.with, sharedWrite(f.Write()))
+		if err == nil && unclear != nil { // the one before may have come about meanwhile
+			if link, err := o.poll(ctx); err == nil && link != nil {
+				return markedAs(link), nil
+			}
+		}
+		if err == nil {
+			return marked{made, o.link}, nil
+		}
+		if e, ok := errors.AsType[*Error](err); !ok || e.Outcome != Unknown {
+			return marked{}, afterUnclear(unclear, err)
+		}
+		unclear = err
+	}
+}
+
+// afterUnclear is an error that came after an unclear creation: that the link may be there matters
+// more.
+func afterUnclear(unclear, err error) error {
+	if e, ok := errors.AsType[*Error](unclear); ok {
+		e.because(err)
+		return e
+	}
+	return err
+}
+
+// find looks for the link: after an unclear creation for as long as it may take to come about.
+func (o *creating) find(ctx context.Context, patient bool) (found *LoginLink, err error) {
+	if !patient || o.trip.retry.MaxWait == 0 {
+		return o.poll(ctx)
+	}
+	until := time.Now().Add(defaultGrace)
+	w := watching{patience: o.trip.patience(), tell: func(error, time.Duration) {}}
+	w.poll = func() (pollResult, error) {
+		link, err := o.poll(ctx)
+		left := time.Until(until)
+		switch {
+		case err == nil:
+			found = link
+			return pollResult{over: link != nil || left <= 0, most: left, promised: promisedPause(o.response)}, nil
+		case left <= 0:
+			return pollResult{over: true, end: err}, nil
+		}
+		return pollResult{most: left}, err
+	}
+	w.lapsed = func(ended error, more string) *Error {
+		e := o.trip.error(nil)
+		e.Message, e.Outcome = "the link was not found"+more, Unknown
+		e.because(ended)
+		return e
+	}
+	err = w.watch(ctx)
+	return found, err
+}
+
+// poll returns the link that has the marker. Where several have it and are for the same, it closes
+// those that are open and not the one.
+func (o *creating) poll(ctx context.Context) (*LoginLink, error) {
+	links, err := o.service.List(ctx, o.with)
+	if err != nil {
+		return nil, err
+	}
+	all := having(links, func(l LoginLink) bool { return strings.Contains(l.Description, o.ref) })
+	if len(all) == 0 {
+		if len(links) < mostListed {
+			return nil, nil //nolint:nilnil // there is none
+		}
+		e := o.trip.error(ErrConflict)
+		e.Outcome, e.Message = NotSent, "the list of links is full, and may have left out the one with the marker"
+		return nil, e
+	}
+	slices.SortStableFunc(all, compareMarked)
+	for _, surplus := range all[1:] {
+		if surplus.Status == LinkOpen && o.link.like(markedAs(&surplus).as) && o.link.like(markedAs(&all[0]).as) {
+			if _, err := o.service.Close(ctx, surplus.ID, o.with); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return &all[0], nil
+}
+
+// compareMarked orders the links that have a marker: the one that was used, else the oldest that is
+// open, else the oldest.
+func compareMarked(a, b LoginLink) int {
+	rank := func(l LoginLink) int {
+		switch {
+		case l.LoginID != "":
+			return 0
+		case l.Status == LinkOpen:
+			return 1
+		}
+		return 2
+	}
+	return cmp.Or(cmp.Compare(rank(a), rank(b)), a.CreatedTime.Compare(b.CreatedTime.Time))
+}

@@ -1,0 +1,119 @@
+package flight
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Key names a run and tells nothing of it. It is a whole hash, because one tenant must not be able
+// to make another's.
+type Key [sha256.Size]byte
+
+// KeyOf is the key of those who want the same.
+func KeyOf(wants ...string) Key { return sha256.Sum256(fmt.Appendf(nil, "%q", wants)) }
+
+// Work does what a run is for, on the run's context. It puts what it brings into the run's Result,
+// as soon as it has it.
+type Work[T, P any] func(ctx context.Context, r *Run[T, P]) error
+
+// Group is runs of one kind, by key. T is what they bring, and P is what they tell of their
+// progress.
+type Group[T, P any] struct {
+	unattended *Unattended
+	running    map[Key]*Run[T, P]
+}
+
+// NewGroup is a group whose runs are counted in this list if nobody waits for them. Groups may share
+// a list.
+func NewGroup[T, P any](list *Unattended) *Group[T, P] {
+	return &Group[T, P]{list, map[Key]*Run[T, P]{}}
+}
+
+// Join waits for the run under this key, and starts it if there is none. Progress reaches each
+// caller on the caller's own goroutine. An error is the context's: the caller has given up.
+func (g *Group[T, P]) Join(
+	ctx context.Context, key Key, work Work[T, P], progress func(P),
+) (*Run[T, P], error) {
+	r, err := g.Hold(ctx, key, work, progress)
+	if err == nil {
+		r.Leave()
+	}
+	return r, err
+}
+
+// Hold is Join for a caller who has more to do with what the run has brought. The caller counts as
+// one who waits until it calls Leave. Until the first caller has left, others can still join the
+// run.
+func (g *Group[T, P]) Hold(
+	ctx context.Context, key Key, work Work[T, P], progress func(P),
+) (*Run[T, P], error) {
+	if err := ctx.Err(); err != nil {
+		return &Run[T, P]{group: g}, err
+	}
+	r, changed := g.enter(ctx, key, work)
+	return r, r.wait(ctx, changed, progress)
+}
+
+func (g *Group[T, P]) enter(ctx context.Context, key Key, work Work[T, P]) (*Run[T, P], chan struct{}) {
+	g.unattended.mu.Lock()
+	defer g.unattended.mu.Unlock()
+	r := g.running[key]
+	if r == nil {
+		//nolint:gosec // the run's end calls cancel, or whoever leaves last
+		own, cancel := context.WithCancel(context.WithoutCancel(ctx))
+		r = &Run[T, P]{
+			group: g, key: key, cancel: cancel,
+			done: make(chan struct{}), changed: make(chan struct{}),
+		}
+		g.running[key] = r
+		go r.fly(own, work)
+	}
+	r.attend()
+	r.waiting++
+	return r, r.changed
+}
+
+// Running is how many runs can be joined.
+func (g *Group[T, P]) Running() int {
+	g.unattended.mu.Lock()
+	defer g.unattended.mu.Unlock()
+	return len(g.running)
+}
+
+// How long a run that has committed a write goes on if nobody waits for it, and how many such runs
+// are in a list.
+const (
+	LongestUnattended = 10 * time.Minute
+	MostUnattended    = 100
+)
+
+// Unattended is a list of runs that nobody waits for, the one that was left first in front. The zero
+// value is empty and ready.
+type Unattended struct {
+	mu   sync.Mutex // guards what changes in all runs of the groups
+	runs []abandoner
+}
+
+type abandoner interface{ abandon() }
+
+// Len is how many runs nobody waits for.
+func (u *Unattended) Len() int {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return len(u.runs)
+}
+
+// add puts a run at the end of the list. The mutex is held, as it is in remove.
+func (u *Unattended) add(r abandoner) {
+	if u.runs = append(u.runs, r); len(u.runs) > MostUnattended {
+		u.runs[0].abandon()
+	}
+}
+
+func (u *Unattended) remove(r abandoner) {
+	u.runs = slices.DeleteFunc(u.runs, func(other abandoner) bool { return other == r })
+}

@@ -1,0 +1,175 @@
+package flight
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"time"
+)
+
+// Run is work under way that callers share. What it brings can be read when it has ended.
+type Run[T, P any] struct {
+	Result T     // the work writes it, and after that nobody
+	Err    error // of the work
+
+	// OnAbandoned is told when the run was ended although a write may have been carried out. The
+	// work sets it. It is called when the work has ended, and a panic of it ends there.
+	OnAbandoned func(ctx context.Context, after time.Duration)
+
+	group     *Group[T, P]
+	key       Key
+	cancel    context.CancelFunc
+	waiting   int           // callers
+	committed bool          // a write is on its way, or may have been carried out
+	refused   bool          // a write was, and none may have been carried out
+	left      time.Time     // when the last caller left
+	end       *time.Timer   // of a run that nobody waits for
+	abandoned time.Duration // after which the run was ended that had committed a write, or 0
+	news      P             // the latest progress
+	changed   chan struct{} // closed when there is some
+	done      chan struct{}
+	panicked  any
+	raised    atomic.Bool // the panic has reached a caller
+}
+
+// ErrUnfinished is what the callers of a run get if the work has panicked and another caller gets
+// the panic.
+var ErrUnfinished = errors.New("the run did not end well")
+
+// wait waits for the run's end, and leaves the run unless it has seen that.
+func (r *Run[T, P]) wait(ctx context.Context, changed chan struct{}, progress func(P)) error {
+	stays := false
+	defer func() {
+		if !stays {
+			r.Leave()
+		}
+	}()
+	for {
+		select {
+		case <-r.done:
+			if r.panicked != nil && !r.raised.Swap(true) {
+				panic(r.panicked)
+			}
+			stays = true
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-changed:
+			var news P
+			if news, changed = r.latest(); progress != nil {
+				progress(news)
+			}
+		}
+	}
+}
+
+// Leave says that a caller waits no more. If it was the last, the run is stopped, so that the next
+// caller starts another, or goes on unattended.
+func (r *Run[T, P]) Leave() {
+	r.lock()
+	defer r.unlock()
+	r.waiting--
+	switch {
+	case r.over():
+		r.forget()
+	case r.waiting > 0:
+	case r.committed:
+		r.left = time.Now()
+		r.end = time.AfterFunc(LongestUnattended, r.expire)
+		r.group.unattended.add(r)
+	default:
+		r.stop()
+	}
+}
+
+// expire ends a run, unless somebody has come back just now.
+func (r *Run[T, P]) expire() {
+	r.lock()
+	defer r.unlock()
+	if r.waiting == 0 {
+		r.abandon()
+	}
+}
+
+func (r *Run[T, P]) lock()   { r.group.unattended.mu.Lock() }
+func (r *Run[T, P]) unlock() { r.group.unattended.mu.Unlock() }
+
+// over reports that the run has ended. The mutex is held, as it is in what follows.
+func (r *Run[T, P]) over() bool {
+	select {
+	case <-r.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// abandon ends a run that has committed a write, although nobody knows yet what came of it.
+func (r *Run[T, P]) abandon() {
+	r.abandoned = max(time.Since(r.left), 1)
+	r.stop()
+}
+
+// stop ends a run; the next caller starts another.
+func (r *Run[T, P]) stop() {
+	r.cancel()
+	r.attend()
+	r.forget()
+}
+
+// attend takes a run off the list of those that nobody waits for.
+func (r *Run[T, P]) attend() {
+	if r.end != nil {
+		r.end.Stop()
+		r.group.unattended.remove(r)
+	}
+}
+
+// forget has the next caller start another run.
+func (r *Run[T, P]) forget() {
+	if r.group.running[r.key] == r {
+		delete(r.group.running, r.key)
+	}
+}
+
+// fly does the work, and when it has ended, it tells of a run that was abandoned.
+func (r *Run[T, P]) fly(ctx context.Context, work Work[T, P]) {
+	if after := r.do(ctx, work); after > 0 && r.OnAbandoned != nil {
+		defer func() { _ = recover() }() // nobody waits who could have the panic
+		r.OnAbandoned(context.WithoutCancel(ctx), after)
+	}
+}
+
+func (r *Run[T, P]) do(ctx context.Context, work Work[T, P]) (abandoned time.Duration) {
+	r.Err = ErrUnfinished
+	defer func() {
+		r.panicked = recover()
+		r.lock()
+		defer r.unlock()
+		r.cancel()
+		r.attend()
+		if r.waiting == 0 { // otherwise the first one who leaves forgets it
+			r.forget()
+		}
+		if r.Err != nil {
+			abandoned = r.abandoned
+		}
+		close(r.done)
+	}()
+	r.Err = work(ctx, r)
+	return 0
+}
+
+// Tell lets the callers know of progress. A caller who is slow misses some.
+func (r *Run[T, P]) Tell(news P) {
+	r.lock()
+	defer r.unlock()
+	close(r.changed)
+	r.news, r.changed = news, make(chan struct{})
+}
+
+func (r *Run[T, P]) latest() (P, chan struct{}) {
+	r.lock()
+	defer r.unlock()
+	return r.news, r.changed
+}

@@ -1,0 +1,68 @@
+package flight
+
+// Write is something that a run sends and that should not be sent twice.
+type Write struct {
+	// Commit says that the write is sent now. It reports false if nobody waits for the run any more:
+	// then the write must not be sent.
+	Commit func() bool
+	// Uncommit says that nothing has come of the write: it was not sent, or it was refused. It may
+	// be committed again after that.
+	Uncommit func(refused bool)
+}
+
+// Write is the run's next write. What an earlier one may have done stays, whatever becomes of this.
+func (r *Run[T, P]) Write() Write {
+	r.lock()
+	defer r.unlock()
+	earlier := r.committed
+	return Write{r.commit, func(refused bool) { r.uncommit(earlier, refused) }}
+}
+
+func (r *Run[T, P]) commit() bool {
+	r.lock()
+	defer r.unlock()
+	if r.waiting > 0 {
+		r.committed = true
+		return true
+	}
+	if r.committed { // by an earlier write of the run
+		r.abandon()
+	}
+	return false
+}
+
+func (r *Run[T, P]) uncommit(earlier, refused bool) {
+	r.lock()
+	defer r.unlock()
+	r.committed = earlier
+	r.refused = r.refused || refused
+	if r.waiting == 0 && !earlier {
+		r.stop()
+	}
+}
+
+// Outcome is what is known of the writes of a run.
+type Outcome int
+
+const (
+	// NotSent: nothing was sent, and nothing will be.
+	NotSent Outcome = iota
+	// Rejected: all that was sent was refused, and nothing more will be sent.
+	Rejected
+	// Unknown: a write may have been carried out, or may be sent yet.
+	Unknown
+)
+
+// Outcome is what a caller who has left the run can know of its writes: of a run that goes on for
+// others, nothing.
+func (r *Run[T, P]) Outcome() Outcome {
+	r.lock()
+	defer r.unlock()
+	switch {
+	case r.committed || r.waiting > 0 && !r.over():
+		return Unknown
+	case r.refused:
+		return Rejected
+	}
+	return NotSent
+}

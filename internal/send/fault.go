@@ -1,0 +1,166 @@
+package send
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"reflect"
+)
+
+// Cause is what the request failed of: what this package has ended it for, else the error without
+// the URL that net/http writes into it. What no repetition cures is [Incurable]. A nil Sending is one
+// that was never begun.
+func (s *Sending) Cause(err error) error {
+	if s == nil {
+		return withoutURL(err)
+	}
+	switch own := context.Cause(s.ctx); own {
+	case ErrSentAgain, ErrNotNow, ErrNobodyWaits, ErrAttemptEnded:
+		err = own
+	}
+	return s.diagnose(withoutURL(err))
+}
+
+// withoutURL takes the URL off a network error: *url.Error prints it, with its query.
+func withoutURL(err error) error {
+	for {
+		u, ok := errors.AsType[*url.Error](err)
+		if !ok {
+			return err
+		}
+		err = u.Err
+	}
+}
+
+// isDialError reports that an error says of itself that there was no connection.
+func isDialError(err error) bool {
+	if _, ok := errors.AsType[*net.DNSError](err); ok {
+		return true
+	}
+	op, ok := errors.AsType[*net.OpError](err)
+	return ok && (op.Op == "dial" || op.Op == "proxyconnect" || op.Op == "socks connect")
+}
+
+// Incurable is a failure that no repetition cures.
+type Incurable struct {
+	What string // in our own words
+	err  error
+}
+
+func (e *Incurable) Error() string { return e.What }
+func (e *Incurable) Unwrap() error { return e.err }
+
+// IsIncurable reports that an error is one.
+func IsIncurable(err error) bool {
+	_, ok := errors.AsType[*Incurable](err)
+	return ok
+}
+
+// diagnose names what no repetition cures: a certificate, another protocol, a refusal on the way.
+// Anything else it leaves alone.
+func (s *Sending) diagnose(err error) error {
+	var (
+		op      *net.OpError
+		record  tls.RecordHeaderError
+		what    string
+		refused *tunnelError
+	)
+	switch {
+	case isCertificateError(err):
+		what = "certificate not trusted"
+	case errors.Is(err, http.ErrSchemeMismatch), errors.As(err, &record):
+		what = "the server does not speak TLS"
+	case errors.As(err, &op) && passingAlert(op):
+		return err
+	case errors.As(err, &op) && op.Op == "remote error":
+		what = "the server refused the TLS connection: " + alertText(op.Err)
+	case errors.As(err, &op) && op.Op == "local error":
+		what = "the TLS connection was refused here: " + alertText(op.Err)
+	case errors.As(err, &refused) || s.tunnelRefused(err, &refused):
+		if refused.status >= 500 { // the way behind the proxy may be free again
+			return err
+		}
+		what = refused.Error()
+	case s.handshakeRefused():
+		what = "the TLS handshake was refused here"
+	default:
+		return err
+	}
+	return &Incurable{what, err}
+}
+
+// passingAlert reports that a TLS alert speaks of trouble that may be over the next time: a damaged
+// record (20), or a server that has failed inside (80).
+func passingAlert(op *net.OpError) bool {
+	v := reflect.ValueOf(op.Err)
+	alert := op.Op == "remote error" || op.Op == "local error"
+	return alert && v.Kind() == reflect.Uint8 && (v.Uint() == 20 || v.Uint() == 80)
+}
+
+// alertText is what a TLS alert says, by its number. A text of somebody else's is not printed.
+func alertText(err error) string {
+	if v := reflect.ValueOf(err); v.Kind() == reflect.Uint8 { // crypto/tls keeps its type to itself
+		return tls.AlertError(uint8(v.Uint())).Error() //nolint:gosec // the kind says that it fits
+	}
+	return "a TLS alert"
+}
+
+func isCertificateError(err error) bool {
+	var (
+		verification *tls.CertificateVerificationError
+		authority    x509.UnknownAuthorityError
+		hostname     x509.HostnameError
+		invalid      x509.CertificateInvalidError
+	)
+	return errors.As(err, &verification) || errors.As(err, &authority) || errors.As(err, &hostname) ||
+		errors.As(err, &invalid)
+}
+
+// handshakeRefused reports that a TLS handshake failed for another reason than the network: a check
+// of the caller, such as a pin, said no.
+func (s *Sending) handshakeRefused() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var network net.Error
+	return s.handshake != nil && !s.connected && !errors.As(s.handshake, &network) &&
+		!errors.Is(s.handshake, io.EOF) && !errors.Is(s.handshake, io.ErrUnexpectedEOF) &&
+		!errors.Is(s.handshake, net.ErrClosed) && !errors.Is(s.handshake, context.Canceled)
+}
+
+// tunnelError is a proxy's refusal to let the client through.
+type tunnelError struct{ status int }
+
+func (e *tunnelError) Error() string {
+	return fmt.Sprintf("the proxy refused the tunnel: %d %s", e.status, http.StatusText(e.status))
+}
+
+// tunnelRefused finds the refusal of a proxy in a transport of the caller. net/http says it with
+// the text of the status alone, after it has reached the proxy and before it encrypts.
+func (s *Sending) tunnelRefused(err error, refused **tunnelError) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.dialed || s.encrypts || s.connected {
+		return false
+	}
+	for status := 300; status < 600; status++ {
+		if text := http.StatusText(status); text != "" && withoutURL(err).Error() == text {
+			*refused = &tunnelError{status}
+			return true
+		}
+	}
+	return false
+}
+
+// RefuseTunnel makes a typed error of a proxy's refusal.
+func RefuseTunnel(_ context.Context, _ *url.URL, _ *http.Request, answer *http.Response) error {
+	if answer.StatusCode == http.StatusOK {
+		return nil
+	}
+	return &tunnelError{answer.StatusCode}
+}

@@ -1,0 +1,318 @@
+package send
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Why a request was ended by this package, or did not end well. Canceled and DeadlineExceeded are
+// behind those that mean so.
+var (
+	ErrNoAnswer     = errors.New("the transport returned neither an answer nor an error")
+	ErrSentAgain    = errors.New("net/http was about to send the request a second time")
+	ErrNotNow       = errors.New("the request must not go out now")
+	ErrNobodyWaits  = fmt.Errorf("everybody who waited has given up: %w", context.Canceled)
+	ErrAttemptEnded = fmt.Errorf("the attempt took too long: %w", context.DeadlineExceeded)
+)
+
+// Transport sends requests through another transport. It is made once, because it remembers which
+// hosts speak HTTP/2 without TLS.
+type Transport struct {
+	Next http.RoundTripper // nil is http.DefaultTransport, whatever that is at the time
+
+	h2c sync.Map
+}
+
+// Rules say how one request is sent.
+type Rules struct {
+	Body      []byte
+	UserAgent string        // tells the request from those that a transport sends for itself
+	Limit     time.Duration // from the connection to the end of the answer, and once more for dialing
+	Now       func() bool   // may it go out now? Asked at its connection and, over HTTP/1, at its first byte
+	Wanted    func() bool   // does somebody wait for it? Asked last, and once where nothing goes wrong
+}
+
+// Send sends a request. The Sending tells what became of it, in any case.
+func (t *Transport) Send(req *http.Request, rules Rules) (*Sending, *http.Response, error) {
+	s := &Sending{rules: rules, transport: t, host: req.URL.Host, queues: true}
+	s.ctx, s.cancel = context.WithCancelCause(req.Context())
+	next := t.Next
+	if next == nil {
+		next = http.DefaultTransport
+	}
+	if base, ok := next.(*http.Transport); ok {
+		s.plain, s.queues = true, base.MaxConnsPerHost > 0
+	}
+	resp, err := s.send(next, req)
+	return s, resp, err
+}
+
+func (s *Sending) send(next http.RoundTripper, req *http.Request) (*http.Response, error) {
+	if !s.plain && !s.rules.Wanted() { // of such a transport nobody knows when the first byte leaves
+		s.note(func() { s.stop(ErrNobodyWaits) })
+		s.end()
+		return nil, ErrNobodyWaits
+	}
+	s.note(s.run) // until net/http tells more
+	out := req.WithContext(httptrace.WithClientTrace(s.ctx, s.trace()))
+	out.Body, out.GetBody = nil, nil // with GetBody, net/http would send the body again
+	if s.rules.Body != nil {
+		out.Body = io.NopCloser(bytes.NewReader(s.rules.Body))
+	}
+	answered := false
+	defer func() {
+		if !answered { // or the caller's transport has panicked
+			s.end()
+		}
+	}()
+	resp, err := next.RoundTrip(out)
+	switch {
+	case err != nil && resp != nil && resp.Body != nil:
+		_ = resp.Body.Close()
+	case err == nil && resp == nil:
+		err = ErrNoAnswer
+	}
+	if err != nil {
+		return nil, err
+	}
+	answered = true
+	if resp.Body == nil {
+		resp.Body = http.NoBody
+	}
+	resp.Body = timedBody{resp.Body, s}
+	return resp, nil
+}
+
+// timedBody ends an attempt's time with its body.
+type timedBody struct {
+	io.ReadCloser
+	of *Sending
+}
+
+func (b timedBody) Close() error {
+	defer b.of.end()
+	return b.ReadCloser.Close()
+}
+
+// Sending is one request on its way. net/http tells it how far it is, from several goroutines. Of a
+// dial it tells also after the request has ended.
+type Sending struct {
+	rules     Rules
+	transport *Transport
+	host      string          // of the URL
+	ctx       context.Context //nolint:containedctx // it is this request's, and ends with it
+	cancel    context.CancelCauseFunc
+	plain     bool // nothing stands between the client and net/http, which tells of all that it does
+	queues    bool // a request may wait for another one's connection
+
+	mu        sync.Mutex
+	timer     *time.Timer
+	ended     bool
+	asked     bool                  // net/http was asked for a connection
+	dialed    bool                  // and made one, or found out that it cannot
+	encrypts  bool                  // and began to encrypt it
+	connected bool                  // and had one that the request may use: bytes may have left
+	wrote     bool                  // the header, at least into a buffer
+	foreign   bool                  // the header that is being written is another request's
+	conn      httptrace.GotConnInfo // its connection, unless others may be on it
+	stopped   error                 // why the request goes no further
+	handshake error                 // what a TLS handshake failed with
+}
+
+func (s *Sending) trace() *httptrace.ClientTrace {
+	return &httptrace.ClientTrace{
+		GetConn:           s.getConn,
+		DNSStart:          func(httptrace.DNSStartInfo) { s.note(s.run) },
+		ConnectStart:      func(_, _ string) { s.note(s.run) },
+		ConnectDone:       func(_, _ string, _ error) { s.note(func() { s.dialed = true }) },
+		TLSHandshakeStart: func() { s.note(func() { s.encrypts = true; s.run() }) },
+		TLSHandshakeDone:  func(_ tls.ConnectionState, err error) { s.note(func() { s.handshake = err }) },
+		GotConn:           s.gotConn,
+		WroteHeaderField:  s.wroteField,
+		WroteHeaders:      s.wroteHeaders,
+	}
+}
+
+func (s *Sending) note(what func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	what()
+}
+
+// run begins the attempt's time, unless it runs. The mutex is held.
+func (s *Sending) run() {
+	if s.timer == nil && !s.ended {
+		s.timer = time.AfterFunc(s.rules.Limit, func() { s.cancel(ErrAttemptEnded) })
+	}
+}
+
+// halt stops the attempt's time. The mutex is held.
+func (s *Sending) halt() {
+	if s.timer != nil {
+		s.timer.Stop()
+		s.timer = nil
+	}
+}
+
+func (s *Sending) end() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ended = true
+	s.halt()
+	s.cancel(nil)
+}
+
+// getConn is told that net/http looks for a connection. The time in the queue for a connection that
+// others have is not the attempt's: the context bounds it. The time to make one has a bound of its
+// own.
+func (s *Sending) getConn(string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.asked = true
+	if s.wrote { // it has lost the connection that it had, and would send the request again
+		s.stop(ErrSentAgain)
+	} else if s.queues {
+		s.halt()
+	}
+}
+
+// gotConn is told of a connection before anything is written to it.
+func (s *Sending) gotConn(info httptrace.GotConnInfo) {
+	why := s.connect(s.rules.Now())
+	if s.transport.shared(info.Conn, s.host) {
+		info.Conn = nil
+	}
+	s.note(func() { s.conn = info })
+	if why != nil {
+		s.turnBack(why, info)
+	}
+}
+
+// connect takes a connection, or says why the request must not use it. A second one is fine if
+// nothing was written to the first: HTTP/2 may find its connection full.
+func (s *Sending) connect(now bool) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.stopped != nil:
+		return s.stopped
+	case s.ended: // a transport of the caller's has answered, and still goes on
+		return ErrAttemptEnded
+	case s.wrote:
+		return ErrSentAgain
+	case !now:
+		return ErrNotNow
+	case s.plain && !s.rules.Wanted():
+		return ErrNobodyWaits
+	}
+	s.connected = true
+	s.halt()
+	s.run() // its whole time begins here
+	return nil
+}
+
+// wroteField is told of each header. A transport of the caller may ask for something else on the
+// way, with the context of this request: a token, or a signature. That request has another
+// User-Agent. A name that begins with a colon is one of HTTP/2, and of HTTP/3.
+func (s *Sending) wroteField(name string, values []string) {
+	switch {
+	case strings.EqualFold(name, "User-Agent"):
+		s.note(func() { s.foreign = !slices.Equal(values, []string{s.rules.UserAgent}) })
+	case strings.HasPrefix(name, ":"):
+		s.note(func() {
+			if s.conn.Conn != nil { // nothing else tells of HTTP/2 without TLS
+				s.transport.h2c.Store(s.host, true)
+				s.conn.Conn = nil
+			}
+		})
+	}
+}
+
+// wroteHeaders is told that the header is complete. Over HTTP/1, net/http tells it while the end of
+// the header is still in its buffer, and the goroutine that writes may have waited for a core since
+// gotConn. In a test with a thousand TLS handshakes at once, every fourth request was written after
+// another one had been refused. HTTP/2 tells it afterwards, and of other transports nobody knows.
+func (s *Sending) wroteHeaders() {
+	s.mu.Lock()
+	conn, closed := s.conn, s.stopped != nil && s.conn.Conn != nil
+	s.wrote, s.foreign = s.wrote || !s.foreign && !closed, false
+	look := s.wrote && s.plain
+	s.mu.Unlock()
+	if look && conn.Conn != nil && !s.rules.Now() {
+		s.turnBack(ErrNotNow, conn)
+	}
+}
+
+// turnBack ends the request at its connection. HTTP/2 looks at the context before it writes.
+// HTTP/1 does not, so its connection is closed.
+func (s *Sending) turnBack(why error, conn httptrace.GotConnInfo) {
+	if conn.Conn != nil && conn.Reused {
+		// net/http gives a connection to the next request before the last one has its answer. If
+		// the connection were closed at once, that answer would be lost: in a test it was, once or
+		// twice in a thousand calls.
+		time.Sleep(handover)
+	}
+	s.note(func() {
+		if why == ErrNotNow {
+			s.connected, s.wrote = false, false
+		}
+		s.stop(why)
+	})
+	if conn.Conn != nil {
+		_ = conn.Conn.Close()
+	}
+}
+
+// handover is what a connection that was in use is given before it is closed.
+const handover = 10 * time.Millisecond
+
+// shared reports that other requests may be on a connection: HTTP/2, or HTTP/3, which net/http does
+// not speak, but a transport of the caller's may. Such a one may also show none at all.
+func (t *Transport) shared(conn net.Conn, host string) bool {
+	if conn == nil {
+		return true
+	}
+	if c, ok := conn.(interface{ ConnectionState() tls.ConnectionState }); ok {
+		return c.ConnectionState().NegotiatedProtocol == "h2"
+	}
+	if _, udp := conn.LocalAddr().(*net.UDPAddr); udp {
+		return true
+	}
+	_, known := t.h2c.Load(host)
+	return known
+}
+
+// stop lets the request go no further. The mutex is held.
+func (s *Sending) stop(why error) {
+	if s.stopped == nil {
+		s.stopped = why
+		s.cancel(why)
+	}
+}
+
+// HeldBack reports that the request was not let out, and that nothing of it has left: it may be
+// sent later.
+func (s *Sending) HeldBack(err error) bool {
+	return context.Cause(s.ctx) == ErrNotNow && s.NothingLeft(err)
+}
+
+// NothingLeft reports that provably no byte of the request left. net/http tells when it has a
+// connection. A transport of the caller may have gone another way and told nothing, so the error
+// has to say it as well. A request that was stopped at its connection has an ended context from
+// then on.
+func (s *Sending) NothingLeft(err error) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.connected && !s.wrote && (s.stopped != nil || s.asked && (s.plain || isDialError(err)))
+}

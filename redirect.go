@@ -1,0 +1,71 @@
+package duolink
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+)
+
+// defaultRedirectParameter is what the verifier is called in the redirect. The vendor's pages do
+// not say; hence the option.
+const defaultRedirectParameter = "redirect_verifier"
+
+// WithRedirectParameter names the query parameter in which the redirect after a login carries its
+// verifier, for [LinksService.ConfirmRedirect]. The default is "redirect_verifier".
+func WithRedirectParameter(name string) Option {
+	return func(cfg *config) error {
+		if name == "" {
+			return argumentError("WithRedirectParameter: the name is empty")
+		}
+		cfg.redirectParameter = name
+		return nil
+	}
+}
+
+// ConfirmRedirect decides whether a browser that comes to the RedirectURL comes from a login
+// through this link, and returns the link as the server has it now, with its LoginID. Of the link
+// that was stored when it was made, ID and RedirectVerifier are used: Reveal and [NewSensitive]
+// take the verifier into a database and out again. A redirect is anybody's input: one whose
+// verifier is missing, empty, there twice or another is ErrRedirectMismatch, and nothing is asked;
+// the comparison takes constant time. A link that has no login, although the verifier is right, is
+// ErrLoginPending: Await tells what becomes of it.
+func (s *LinksService) ConfirmRedirect(
+	ctx context.Context, link LoginLink, r *http.Request, opts ...CallOption,
+) (*LoginLink, error) {
+	op := linksGet.on(link.ID)
+	op.name = "links.confirm_redirect"
+	if r == nil || r.URL == nil {
+		op.invalid = argumentError("the browser's request is nil")
+	}
+	t, err := s.client.checked(ctx, op, opts)
+	if err != nil {
+		return nil, err
+	}
+	mismatch := t.error(ErrRedirectMismatch)
+	mismatch.Outcome = NotSent
+	switch {
+	case link.RedirectVerifier.IsZero():
+		mismatch.Message = "the stored link has no RedirectVerifier"
+		return nil, mismatch
+	case !hasVerifier(r.URL.RawQuery, s.client.config.redirectParameter, link.RedirectVerifier):
+		mismatch.Message = "the verifier is not the link's"
+		return nil, mismatch
+	}
+	confirmed, err := s.Get(ctx, link.ID, opts...)
+	if err != nil {
+		return nil, err
+	}
+	if confirmed.LoginID == "" {
+		pending := t.error(ErrLoginPending)
+		pending.Message = "nobody has logged in yet"
+		return nil, pending
+	}
+	return confirmed, nil
+}
+
+// hasVerifier reports whether a query carries the verifier, exactly once.
+func hasVerifier(rawQuery, parameter string, verifier Sensitive) bool {
+	values, err := url.ParseQuery(rawQuery)
+	given := values[parameter]
+	return err == nil && len(given) == 1 && !verifier.IsZero() && verifier.Equal(NewSensitive(given[0]))
+}
