@@ -40,16 +40,13 @@ import (
 //
 // At which rate:
 //
-//   - The group begins with what was accepted in the last minute or two, the wait that the server
-//     asks for included. If that was less than searchRate, or of too few requests to tell a rate, the
-//     rate is searched for from there, but from searchRate at least: it grows by a request a second
-//     with each that is accepted.
-//   - The search ends with a refusal, if enough requests were accepted to tell the rate: it is what
-//     was accepted in the last minute or two.
-//   - Otherwise the rate grows, in each second of acceptance, by a hundredth of what it was at the last
-//     refusal, and a refusal takes a fifth of it (additive increase, multiplicative decrease). That of
-//     a probe takes nothing, and lowestRate is always left.
-//   - The search begins again when there was no refusal for a minute.
+//   - The rate is searched for from searchRate: it grows by a request a second with each that is
+//     accepted. So it doubles within the time that an answer takes, or within a second.
+//   - The first refusal ends the search, if it is not a probe's. From then on the rate grows, in each
+//     second of acceptance, by a hundredth of what it was at the last refusal.
+//   - A refusal takes a fifth of the rate (additive increase, multiplicative decrease). That of a
+//     probe takes nothing, and lowestRate is always left.
+//   - The search begins again when the group has been open for a minute.
 //   - The group is forgotten when for a minute nobody had to wait for its time or its rate.
 //
 // Who waits:
@@ -68,21 +65,18 @@ const (
 	probeLimit = 10 * time.Second // a probe that is neither refused nor answered by then holds nobody up
 	paceEnds   = time.Minute      // without anybody having had to wait
 
-	searchAfter = time.Minute // without a refusal
-	enough      = 20          // accepted requests tell a rate; of fewer, a refusal may be chance
+	searchAfter = time.Minute // in which the group was open
 	mostGroups  = 1 << 16     // that are kept whole; of more, the closed ones are kept as a hash and a time
-	mostCounts  = 1 << 12
-	countFor    = time.Minute
+	mostStrikes = 1 << 12     // applications whose refused links are counted
 )
 
-// pace knows the limit groups of a client in which something was refused, and what was accepted lately in the others.
+// pace knows the limit groups of a client in which something was refused.
 type pace struct {
 	mu      sync.Mutex
 	groups  map[string]*group
 	roomAt  int                   // how many of them are looked through for those that nobody waits for
 	shut    map[shutKey]time.Time // the closed groups that there was no room for, and when they open
 	sweepAt int                   // how many of them are looked through for those that have opened
-	counts  map[string]*tally
 	strikes map[string]strikes
 	epochs  int // given out: no two groups, and no two refusals of one, have the same
 }
@@ -93,7 +87,7 @@ type shutKey [16]byte
 func newPace() *pace {
 	return &pace{
 		groups: map[string]*group{}, roomAt: mostGroups, shut: map[shutKey]time.Time{}, sweepAt: mostGroups,
-		counts: map[string]*tally{}, strikes: map[string]strikes{},
+		strikes: map[string]strikes{},
 	}
 }
 
@@ -108,16 +102,7 @@ type group struct {
 	limiter *rate.Limiter
 	step    rate.Limit // by which the rate grows in a second
 	search  bool       // the rate is not known
-	refused time.Time  // for the last time
 	boundAt time.Time  // when somebody last had to wait; never before it opens
-}
-
-// tally counts accepted answers over a minute or two.
-type tally struct {
-	since    time.Time // when it began to count
-	minute   time.Time // when the minute began that is under way
-	earlier  int       // those before it
-	accepted int
 }
 
 // pass lets one attempt out.
@@ -207,16 +192,15 @@ func (p *pace) find(key string, now time.Time) *group {
 		return nil
 	}
 	delete(p.shut, shortened(key))
-	g := p.add(key, 0, false, now)
+	g := p.add(key, now)
 	g.openAt, g.boundAt, g.proving = opens, opens, true
 	return g
 }
 
-// add makes a group in which something was refused. Its rate begins with what was accepted. If that is too little to tell the
-// rate, it is searched for from there.
-func (p *pace) add(key string, accepted rate.Limit, known bool, now time.Time) *group {
+// add makes a group in which something was refused. Its rate is searched for.
+func (p *pace) add(key string, now time.Time) *group {
 	p.makeRoom(now)
-	g := &group{turn: make(chan struct{}, 1), limiter: rate.NewLimiter(max(accepted, searchRate), 1), search: !known}
+	g := &group{turn: make(chan struct{}, 1), limiter: rate.NewLimiter(searchRate, 1), search: true}
 	g.epoch = p.nextEpoch()
 	g.step = g.limiter.Limit() * increase
 	p.groups[key] = g
@@ -324,14 +308,13 @@ func (p *pace) next(g *group, now time.Time) (wait time.Duration, epoch int, pro
 func (p *pace) accept(key string, admitted *pass, now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.count(key, now).accepted++
 	p.strikes[key].forget(admitted.at)
 	g := p.groups[key]
 	if g == nil || admitted.epoch != g.epoch {
 		return
 	}
 	g.proving, g.streak = false, 0
-	g.search = g.search || now.Sub(g.refused) > searchAfter
+	g.search = g.search || now.Sub(g.openAt) > searchAfter
 	r, step := g.limiter.Limit(), searchRate
 	if !g.search {
 		step = g.step / r
@@ -353,26 +336,21 @@ func (p *pace) refusals(key string) int {
 func (p *pace) refuse(key string, admitted *pass, now time.Time, wait time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	count := p.count(key, now)
-	accepted := count.rate(now, wait)
 	g := p.find(key, now)
 	first := g == nil
 	if first {
-		g = p.add(key, accepted, count.total() >= enough && accepted >= searchRate, now)
+		g = p.add(key, now)
 	}
 	current, probe := first || admitted.epoch == g.epoch, g.proving
-	g.proving, g.refused, g.epoch = true, now, p.nextEpoch()
+	g.proving, g.epoch = true, p.nextEpoch()
 	if until := now.Add(wait); until.After(g.openAt) {
 		g.openAt, g.boundAt = until, until
 	}
-	switch {
-	case !current: // it was under way when the group was closed
+	if !current { // it was under way when the group was closed
 		return
-	case first || probe: // nothing was learned about the rate
-	case g.search && count.total() >= enough:
+	}
+	if !first && !probe { // else nothing was learned about the rate
 		g.search = false
-		g.limiter.SetLimitAt(now, max(accepted, lowestRate))
-	default:
 		g.limiter.SetLimitAt(now, max(g.limiter.Limit()*decrease, lowestRate))
 	}
 	g.streak++
@@ -415,9 +393,9 @@ func (s strikes) forget(before time.Time) {
 }
 
 const (
-	mostStrikes  = 5                // refused links in a row are no longer those links' own limits
-	strikesFor   = 10 * time.Second // from the first to the last of them
-	longestWhole = time.Minute      // an application's limits are per minute
+	enoughStrikes = 5                // refused links in a row are no longer those links' own limits
+	strikesFor    = 10 * time.Second // from the first to the last of them
+	longestWhole  = time.Minute      // an application's limits are per minute
 )
 
 // whole reports that a refusal speaks of the whole application, not of a link alone: the server counts both, and does not say
@@ -431,7 +409,7 @@ func (p *pace) whole(key, link string, admitted *pass, now time.Time) bool {
 	}
 	s := p.strikes[key]
 	if s == nil {
-		if len(p.strikes) >= mostCounts {
+		if len(p.strikes) >= mostStrikes {
 			clear(p.strikes)
 		}
 		s = strikes{}
@@ -439,35 +417,9 @@ func (p *pace) whole(key, link string, admitted *pass, now time.Time) bool {
 	}
 	s.forget(now.Add(-strikesFor))
 	s[link] = now
-	if len(s) < mostStrikes {
+	if len(s) < enoughStrikes {
 		return false
 	}
 	delete(p.strikes, key)
 	return true
-}
-
-// count returns the tally of a group. When there are too many, all start anew: they only tell where to begin.
-func (p *pace) count(key string, now time.Time) *tally {
-	c := p.counts[key]
-	switch {
-	case c == nil:
-		if len(p.counts) >= mostCounts {
-			clear(p.counts)
-		}
-		c = &tally{since: now, minute: now}
-		p.counts[key] = c
-	case now.Sub(c.minute) > 2*countFor:
-		*c = tally{since: now, minute: now}
-	case now.Sub(c.minute) > countFor:
-		*c = tally{since: c.minute, minute: c.minute.Add(countFor), earlier: c.accepted}
-	}
-	return c
-}
-
-func (c *tally) total() int { return c.earlier + c.accepted }
-
-// rate is what the server has accepted lately, the wait that it asks for included.
-func (c *tally) rate(now time.Time, wait time.Duration) rate.Limit {
-	over := saturatingAdd(now.Sub(c.since), wait)
-	return rate.Limit(float64(c.total()) / max(over, time.Millisecond).Seconds())
 }

@@ -172,47 +172,7 @@ func TestPacingEnds(t *testing.T) {
 	})
 }
 
-// What was accepted is counted over the last minute or two, for as long as it goes on.
-func TestTally(t *testing.T) {
-	p, free, now := newPace(), &pass{release: func() {}}, time.Now()
-	for second := range 1000 {
-		now = now.Add(time.Second)
-		for range 5 {
-			p.accept("a", free, now)
-		}
-		require.InDelta(t, 5, float64(p.count("a", now).rate(now, time.Second)), 0.1, "after %d s", second)
-	}
-	now = now.Add(time.Minute)
-	require.InDelta(t, 2, float64(p.count("a", now).rate(now, time.Second)), 0.1, "40 s of the last 100 s were not silent")
-	require.Zero(t, p.count("a", now.Add(2*time.Minute)).total(), "after three minutes of silence")
-}
-
-// The first refusal tells the rate only if enough was accepted before it, and not less than a search would begin with.
-func TestKnownRate(t *testing.T) {
-	for name, tc := range map[string]struct {
-		accepted int
-		wait     time.Duration
-		rate     float64
-		search   bool
-	}{
-		"nothing":             {0, time.Second, 1, true},
-		"a few":               {enough - 1, time.Second, enough - 1, true},
-		"enough":              {enough, time.Second, enough, false},
-		"a quota of the hour": {enough, time.Hour, 1, true},
-	} {
-		t.Run(name, func(t *testing.T) {
-			p, free, now := newPace(), &pass{release: func() {}}, time.Now()
-			for range tc.accepted {
-				p.accept("a", free, now)
-			}
-			p.refuse("a", free, now, tc.wait)
-			require.InDelta(t, tc.rate, float64(p.groups["a"].limiter.Limit()), 0.001)
-			require.Equal(t, tc.search, p.groups["a"].search)
-		})
-	}
-}
-
-// Memory stays bounded under a million links that are each refused, and a million that are accepted: of a closed group a few bytes
+// Memory stays bounded under a million links that are each refused: of a closed group a few bytes
 // are kept, because it must not be forgotten.
 func TestPaceIsBounded(t *testing.T) {
 	links := 1_000_000
@@ -233,12 +193,11 @@ func TestPaceIsBounded(t *testing.T) {
 	}
 	took := inUse() - before
 	require.LessOrEqual(t, len(p.groups), mostGroups)
-	require.LessOrEqual(t, len(p.counts), mostCounts)
 	require.Equal(t, links, len(p.groups)+len(p.shut), "all of them are closed")
 	t.Logf("%d closed groups take %.0f bytes each: %d of them are kept whole", links, took/float64(links), len(p.groups))
 	require.Less(t, took/float64(links), 300.0)
 
-	p.groups, p.counts = nil, nil
+	p.groups = nil
 	perGroup := (inUse() - before) / float64(len(p.shut))
 	t.Logf("the others take %.0f bytes each", perGroup)
 	require.Less(t, perGroup, 150.0)
@@ -388,9 +347,10 @@ func TestPaceOfAThousand(t *testing.T) {
 				require.Zero(t, m.failed)
 				// The search for the rate takes some seconds. Then the rate is the server's but for a little.
 				require.Less(t, m.took, time.Duration(m.calls/perSecond)*time.Second+25*time.Second)
-				// At a refusal the rate falls by a fifth. It grows in each second by a hundredth of what it was then, so that it takes
-				// 25 s to where it was refused. The end of the search is one refusal more.
-				require.LessOrEqual(t, m.refused, int(m.took/(25*time.Second))+1)
+				// At a refusal the rate falls by a fifth. It grows in each second by a hundredth of what it was then, so
+				// that it takes 25 s to where it was refused. The search overshoots by less than three times in a
+				// second. After five refusals the rate is a third.
+				require.LessOrEqual(t, m.refused, int(m.took/(25*time.Second))+5)
 			})
 		})
 	}
