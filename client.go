@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/duolink/duolink/internal/pace"
 	"github.com/hashicorp/go-retryablehttp"
 )
 
@@ -64,8 +65,8 @@ type Client struct {
 	retry  *retryablehttp.Client
 	noJar  *retryablehttp.Client
 	auth   map[API]authorizer
-	pace   *pace
-	budget *budgets
+	pace   *pace.Groups
+	budget *pace.Budgets
 	state  *limitState
 
 	// What callers share while it is under way.
@@ -98,8 +99,8 @@ func New(opts ...Option) (*Client, error) {
 	c := &Client{
 		config: config{credentials: map[API]Credentials{}, base: map[API]hidden{}, userAgent: "duolink-go/" + Version, redirectParameter: redirectParameter},
 		auth:   map[API]authorizer{},
-		pace:   newPace(),
-		budget: &budgets{spent: map[shutKey]*budget{}},
+		pace:   pace.NewGroups(),
+		budget: pace.NewBudgets(),
 		state:  &limitState{latest: map[API]RateLimit{}},
 
 		creates:   newFlights[marked, struct{}](),

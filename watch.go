@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/duolink/duolink/internal/pace"
 )
 
 // watch asks again and again for something that somebody else has to finish: a person at a login page, a bank. One way for all of
@@ -27,7 +29,7 @@ type spacing struct{ d time.Duration }
 func (s *spacing) next() time.Duration {
 	d := cmp.Or(s.d, firstLook)
 	s.d = min(d*13/10, laterLook)
-	return d - d/10 + jitter(d/5)
+	return d - d/10 + pace.Jitter(d/5)
 }
 
 // watching is a flow that waits.
