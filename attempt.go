@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/duolink/duolink/internal/pace"
 	"github.com/hashicorp/go-retryablehttp"
 )
 
@@ -76,7 +77,7 @@ func (t *trip) timeout() time.Duration {
 	return t.retry.AttemptTimeout
 }
 
-// ready is what comes before every attempt: the caller's own Limiter, the limit groups' leave, and
+// ready is what comes before every attempt: the caller's own Limiter, the limit groups' permits, and
 // a credential.
 func (t *trip) ready(req *http.Request) error {
 	ctx := req.Context()
@@ -90,7 +91,7 @@ func (t *trip) ready(req *http.Request) error {
 	return t.admitAndSign(req)
 }
 
-// admitAndSign has the limit groups' leave, and then a credential. That may take its time, so the
+// admitAndSign has the limit groups' permits, and then a credential. That may take its time, so the
 // groups are asked again: they may be closed by then.
 func (t *trip) admitAndSign(req *http.Request) error {
 	ctx := req.Context()
@@ -104,19 +105,20 @@ func (t *trip) admitAndSign(req *http.Request) error {
 		if t.client.allOpen(t.groups) {
 			return nil
 		}
-		t.releasePasses()
+		t.releasePermits()
 	}
 }
 
 // admit waits until all of the call's limit groups let it out.
 func (t *trip) admit(ctx context.Context) error {
+	waiting := func(reason pace.Reason, d time.Duration) { t.waits(ctx, WaitReason(reason), d) }
 	for i := range t.groups {
 		g := &t.groups[i]
-		p, err := t.client.pace.admit(ctx, g.key, t.retry.MaxWait, func(reason WaitReason, d time.Duration) { t.waits(ctx, reason, d) })
+		permit, err := t.client.pace.Admit(ctx, g.key, t.retry.MaxWait, waiting)
 		if err != nil {
 			return t.notAdmitted(ctx, err)
 		}
-		g.pass = p
+		g.permit = permit
 	}
 	return nil
 }
@@ -124,7 +126,7 @@ func (t *trip) admit(ctx context.Context) error {
 // allOpen reports that none of these limit groups was closed since the call was admitted.
 func (c *Client) allOpen(groups []limitGroup) bool {
 	now := time.Now()
-	return !slices.ContainsFunc(groups, func(g limitGroup) bool { return !c.pace.open(g.key, g.pass, now) })
+	return !slices.ContainsFunc(groups, func(g limitGroup) bool { return !c.pace.StillOpen(g.key, g.permit, now) })
 }
 
 // notAdmitted is a call that would have to wait too long, or that was given up while it waited.
@@ -134,12 +136,12 @@ func (t *trip) notAdmitted(ctx context.Context, err error) error {
 	if t.last != nil {
 		e = t.last
 	}
-	if long, ok := errors.AsType[tooLong](err); ok {
-		e.RetryAfter = max(e.RetryAfter, long.wait)
+	if long, ok := errors.AsType[pace.TooLong](err); ok {
+		e.RetryAfter = max(e.RetryAfter, long.Wait)
 		if e.StatusCode == 0 {
 			e.Message += "; try again in " + max(e.RetryAfter.Round(time.Second), time.Second).String()
 		}
-		if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= long.wait {
+		if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= long.Wait {
 			e.because(context.DeadlineExceeded)
 		}
 	} else {
@@ -151,7 +153,7 @@ func (t *trip) notAdmitted(ctx context.Context, err error) error {
 // settle draws the conclusions of an attempt, once: for the limit groups, the retry budget, the
 // state and the hooks.
 func (t *trip) settle(ctx context.Context, e *Error) {
-	defer t.releasePasses()
+	defer t.releasePermits()
 	c, now := t.client, time.Now()
 	if t.token == nil {
 		c.state.note(t.op.api, t.head, now)
@@ -162,11 +164,11 @@ func (t *trip) settle(ctx context.Context, e *Error) {
 		t.refused(ctx, e, now)
 	default:
 		for _, g := range t.groups {
-			c.pace.accept(g.key, g.pass, now)
+			c.pace.Accept(g.key, g.permit, now)
 		}
 	}
 	if e == nil {
-		c.budget.refund(t.budgetKey(), now)
+		c.budget.Refund(t.budgetKey(), now)
 	}
 	if e != nil && e.Outcome != Unknown {
 		t.nothingWritten(e.Outcome)
@@ -181,6 +183,9 @@ func (e *Error) closesGroup() bool {
 	return e.kind == ErrRateLimited || e.StatusCode >= 500 && e.RetryAfter > 0
 }
 
+// longestWhole is how long a MoneyKit application is held back at most: its limits are per minute.
+const longestWhole = time.Minute
+
 // refused closes the limit groups of which the refusal speaks: for as long as the server says, or,
 // where it does not, for a backoff, which grows while it keeps refusing.
 func (t *trip) refused(ctx context.Context, e *Error, now time.Time) {
@@ -188,27 +193,26 @@ func (t *trip) refused(ctx context.Context, e *Error, now time.Time) {
 	if wait == 0 && permanent(e) { // a quota without a time is not a matter of pace
 		return
 	}
-	p := t.client.pace
-	groups := t.closedBy(e, now)
+	c, groups := t.client, t.closedBy(e, now)
 	if wait == 0 {
 		tries := len(t.attempts)
 		for _, g := range groups {
-			tries = max(tries, p.refusals(g.key)+1)
+			tries = max(tries, c.pace.Refusals(g.key)+1)
 		}
-		wait = backoff(t.client.config.retry, tries) // the group is not this call's alone, whatever its patience
+		wait = c.config.retry.backoff(tries) // the group is not this call's alone, whatever its patience
 	}
 	for _, g := range groups {
 		closed := wait
 		if g.whole && t.op.api.vendor() == MoneyKit {
 			closed = min(closed, longestWhole)
 		}
-		p.refuse(g.key, g.pass, now, closed)
+		c.pace.Refuse(g.key, g.permit, now, closed)
 	}
 	if len(groups) == 0 {
 		return
 	}
 	if t.token == nil {
-		t.client.state.cool(t.op.api, now.Add(wait))
+		c.state.cool(t.op.api, now.Add(wait))
 	}
 	t.coolsDown(ctx, wait)
 }
@@ -221,13 +225,13 @@ func (t *trip) closedBy(e *Error, now time.Time) []limitGroup {
 		return having(t.groups, func(g limitGroup) bool { return g.whole != daily })
 	}
 	narrow := t.groups[0].key
-	return having(t.groups, func(g limitGroup) bool { return !g.whole || t.client.pace.whole(g.key, narrow, g.pass, now) })
+	return having(t.groups, func(g limitGroup) bool {
+		return !g.whole || t.client.pace.RefusesWhole(g.key, narrow, g.permit, now)
+	})
 }
 
-func (t *trip) releasePasses() {
-	for i := range t.groups {
-		if p := t.groups[i].pass; p != nil {
-			p.release()
-		}
+func (t *trip) releasePermits() {
+	for _, g := range t.groups {
+		g.permit.Release()
 	}
 }

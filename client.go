@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/duolink/duolink/internal/flight"
+	"github.com/duolink/duolink/internal/pace"
 	"github.com/hashicorp/go-retryablehttp"
 )
 
@@ -65,8 +66,8 @@ type Client struct {
 	retry  *retryablehttp.Client
 	noJar  *retryablehttp.Client
 	auth   map[API]authorizer
-	pace   *pace
-	budget *budgets
+	pace   *pace.Groups
+	budget *pace.Budgets
 	state  *limitState
 
 	// What callers share while it is under way.
@@ -103,8 +104,8 @@ func New(opts ...Option) (*Client, error) {
 			redirectParameter: defaultRedirectParameter,
 		},
 		auth:   map[API]authorizer{},
-		pace:   newPace(),
-		budget: &budgets{spent: map[shutKey]*budget{}},
+		pace:   pace.NewGroups(),
+		budget: pace.NewBudgets(),
 		state:  &limitState{latest: map[API]RateLimit{}},
 
 		unattended: &flight.Unattended{},

@@ -4,36 +4,41 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"math"
-	"math/rand/v2"
 	"net/http"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/duolink/duolink/internal/pace"
 )
 
 // Retry says how a call is repeated and how long it may wait. Zero members take the default.
 type Retry struct {
 	// MaxAttempts is how often a request is sent at most, the first time included; default 4.
 	MaxAttempts int
-	// MinBackoff and MaxBackoff bound the random wait between attempts where the server asks for none: before
-	// attempt n+1 it is between 0 and MinBackoff*2^(n-1), at most MaxBackoff. Defaults 500 ms and 15 s.
+	// MinBackoff and MaxBackoff bound the random wait between attempts where the server asks for
+	// none: before attempt n+1 it is between 0 and MinBackoff*2^(n-1), at most MaxBackoff. Defaults
+	// 500 ms and 15 s.
 	MinBackoff, MaxBackoff time.Duration
 	// MaxWait is the longest single wait; a call that would have to wait longer fails at once with
 	// Error.RetryAfter. Default 60 s; for no wait at all there is WithMaxWait(0).
 	MaxWait time.Duration
-	// AttemptTimeout bounds each attempt, from the connection to the last byte of the answer, so that one which stalls is
-	// repeated while the caller's context lives. Default 30 s. Logins.ListAccounts and Logins.EachAccount have an hour: the
-	// server may be asking the ad platform meanwhile. The time to make a connection has the same
-	// bound, and is not counted in. Nor is the time in the queue for a connection that others have:
-	// the context bounds it. A DialContext of yours that does not dial with a net.Dialer must bound
-	// itself if MaxConnsPerHost is set, or if another transport stands before the http.Transport.
+	// AttemptTimeout bounds each attempt, from the connection to the last byte of the answer, so
+	// that one which stalls is repeated while the caller's context lives. Default 30 s.
+	// Logins.ListAccounts and Logins.EachAccount have an hour: the server may be asking the ad
+	// platform meanwhile. The time to make a connection has the same bound, and is not counted in.
+	// Nor is the time in the queue for a connection that others have: the context bounds it. A
+	// DialContext of yours that does not dial with a net.Dialer must bound itself if
+	// MaxConnsPerHost is set, or if another transport stands before the http.Transport.
 	AttemptTimeout time.Duration
 }
 
 // defaultRetry bounds a failing read to about four seconds of waiting on average.
-var defaultRetry = Retry{MaxAttempts: 4, MinBackoff: 500 * time.Millisecond, MaxBackoff: 15 * time.Second, MaxWait: time.Minute, AttemptTimeout: 30 * time.Second}
+var defaultRetry = Retry{
+	MaxAttempts: 4, MinBackoff: 500 * time.Millisecond, MaxBackoff: 15 * time.Second,
+	MaxWait: time.Minute, AttemptTimeout: 30 * time.Second,
+}
 
 // withDefaults fills what the caller left open and refuses what cannot be meant.
 func (r Retry) withDefaults() (Retry, error) {
@@ -51,15 +56,16 @@ func (r Retry) withDefaults() (Retry, error) {
 	return r, nil
 }
 
-// repeat says after which failures an operation may be sent again. The zero value is the careful one.
+// repeat says after which failures an operation may be sent again. The zero value is the careful
+// one.
 type repeat int
 
 const (
-	// repeatRefused: only after the server said 429, or when provably nothing was sent. Creating a login link and
-	// refreshing a bank link: done twice, they leave two links or are billed twice.
+	// repeatRefused: only after the server said 429, or when provably nothing was sent. Creating a
+	// login link and refreshing a bank link: done twice, they leave two links or are billed twice.
 	repeatRefused repeat = iota
-	// repeatSettling: also after 503 and transport errors. Update, close and revoke end in the same state
-	// however often they are done.
+	// repeatSettling: also after 503 and transport errors. Update, close and revoke end in the same
+	// state however often they are done.
 	repeatSettling
 	// repeatAlways: after any transient failure. Reads, and the token exchange.
 	repeatAlways
@@ -85,14 +91,14 @@ func (r repeat) allows(e *Error) bool {
 	}
 }
 
-// comesBack are the statuses with which a server asks for the same request again, on another connection or later: 408 Request
-// Timeout, 421 Misdirected Request, 425 Too Early.
+// comesBack are the statuses with which a server asks for the same request again, on another
+// connection or later: 408 Request Timeout, 421 Misdirected Request, 425 Too Early.
 var comesBack = map[int]bool{
 	http.StatusRequestTimeout: true, http.StatusMisdirectedRequest: true, http.StatusTooEarly: true,
 }
 
-// permanent names what no repetition changes: licence codes, although some come with a 500 or a 429, and refusals on the
-// way to the server.
+// permanent names what no repetition changes: licence codes, although some come with a 500 or a
+// 429, and refusals on the way to the server.
 func permanent(e *Error) bool {
 	return isIncurable(e.Unwrap()) || strings.HasPrefix(string(e.Code), "LICENSE_")
 }
@@ -103,8 +109,8 @@ func (e *Error) refusesToken() bool {
 	return e.StatusCode == http.StatusUnauthorized && !strings.HasPrefix(string(e.Code), "link_error.")
 }
 
-// next decides what follows a failed attempt: another one, after a wait, or the end. A wait that cannot end in time is
-// not started.
+// next decides what follows a failed attempt: another one, after a wait, or the end. A wait that
+// cannot end in time is not started.
 func (t *trip) next(ctx context.Context, e *Error) (again bool) {
 	t.wait, t.reason = 0, ""
 	e.renewable = e.refusesToken() && t.auth.renew(t.header)
@@ -126,26 +132,33 @@ func (t *trip) next(ctx context.Context, e *Error) (again bool) {
 	if e.kind == ErrRateLimited { // the limit group holds everybody up until the server's time, this call too
 		return t.inTime(ctx, e, e.RetryAfter)
 	}
-	t.wait, t.reason = backoff(t.retry, len(t.attempts)), WaitBackoff
+	t.wait, t.reason = t.retry.backoff(len(t.attempts)), WaitBackoff
 	if e.RetryAfter > 0 {
 		t.wait, t.reason = e.RetryAfter, WaitRetryAfter
 	}
 	if !t.inTime(ctx, e, t.wait) {
 		return false
 	}
-	// What net/http would have sent again by itself costs nothing, once: most often the server had no room for the request.
+	// What net/http would have sent again by itself costs nothing, once: most often the server had
+	// no room for the request.
 	free := errors.Is(e, errSentAgain) && len(t.attempts) == 1
-	if !free && !t.client.budget.take(t.budgetKey(), time.Now()) {
+	if !free && !t.client.budget.Take(t.budgetKey(), time.Now()) {
 		return false
 	}
-	if t.reason == WaitRetryAfter { // after the promised time, and not all callers at the same instant
-		room := min(t.retry.MinBackoff, t.retry.MaxWait-t.wait)
-		if deadline, ok := ctx.Deadline(); ok {
-			room = min(room, time.Until(deadline)-t.wait)
-		}
-		t.wait += jitter(room)
+	if t.reason == WaitRetryAfter {
+		t.wait += t.spread(ctx)
 	}
 	return true
+}
+
+// spread is how long after a promised time a call comes back, so that not all come at the same
+// instant. The patience and the context's time still bound the wait.
+func (t *trip) spread(ctx context.Context) time.Duration {
+	most := min(t.retry.MinBackoff, t.retry.MaxWait-t.wait)
+	if deadline, ok := ctx.Deadline(); ok {
+		most = min(most, time.Until(deadline)-t.wait)
+	}
+	return pace.Jitter(most)
 }
 
 // inTime reports whether a wait ends before the caller's patience and the context do.
@@ -157,118 +170,25 @@ func (t *trip) inTime(ctx context.Context, e *Error, wait time.Duration) bool {
 	return wait <= t.retry.MaxWait
 }
 
-// budgets stop retry storms: each repetition after a failure costs a token of its credential's, and each success brings back
-// a part of one, so that a client whose calls all fail soon sends each of them once. Time brings tokens back as well, for
-// those who call seldom. A repetition after 429 costs nothing, it is paced anyway.
-type budgets struct {
-	mu    sync.Mutex
-	spent map[shutKey]*budget // by credential; one of which nothing is spent has no entry
-}
-
-type budget struct {
-	spent float64
-	at    time.Time // when that was so
-}
-
-const (
-	budgetFull    = 100
-	budgetRefund  = 0.2     // for each success
-	budgetPerHour = 360     // a token in ten seconds
-	mostBudgets   = 1 << 12 // then those that time has filled are looked for
-)
-
-// take reports whether a repetition may be made.
-func (b *budgets) take(key string, now time.Time) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	k := shortened(key)
-	own := b.spent[k]
-	if own == nil {
-		b.makeRoom(now)
-		own = &budget{at: now}
-		b.spent[k] = own
-	}
-	if own.refill(now); own.spent+1 > budgetFull {
-		return false
-	}
-	own.spent++
-	return true
-}
-
-func (b *budgets) refund(key string, now time.Time) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if len(b.spent) == 0 {
-		return
-	}
-	k := shortened(key)
-	own := b.spent[k]
-	if own == nil {
-		return
-	}
-	own.refill(now)
-	if own.spent -= budgetRefund; own.spent <= 0 {
-		delete(b.spent, k)
-	}
-}
-
-func (b *budget) refill(now time.Time) {
-	b.spent = max(0, b.spent-budgetPerHour*now.Sub(b.at).Hours())
-	b.at = now
-}
-
-// makeRoom forgets the budgets that time has filled, and where that is not enough, all: a client with so many failing
-// credentials repeats a little more.
-func (b *budgets) makeRoom(now time.Time) {
-	if len(b.spent) < mostBudgets {
-		return
-	}
-	for key, own := range b.spent {
-		if own.refill(now); own.spent == 0 {
-			delete(b.spent, key)
-		}
-	}
-	if len(b.spent) >= mostBudgets {
-		clear(b.spent)
-	}
-}
-
-// budgetKey is whose budget a call draws on.
+// budgetKey is whose budget of repetitions a call draws on: its credential's. A repetition after 429
+// costs nothing, because it is paced anyway.
 func (t *trip) budgetKey() string { return string(t.op.api.vendor()) + " " + t.identity() }
 
-// backoff is full jitter under an exponential bound.
-func backoff(r Retry, attempts int) time.Duration {
-	bound := r.MaxBackoff
-	if shift := attempts - 1; r.MinBackoff<<shift>>shift == r.MinBackoff { // it does not overflow
-		bound = min(bound, r.MinBackoff<<shift)
-	}
-	return jitter(min(bound, r.MaxWait))
+// backoff is the random wait after so many attempts, if the server asks for none.
+func (r Retry) backoff(attempts int) time.Duration {
+	return pace.Backoff(r.MinBackoff, min(r.MaxBackoff, r.MaxWait), attempts)
 }
 
-func jitter(most time.Duration) time.Duration {
-	if most <= 0 {
-		return 0
-	}
-	return rand.N(most) //nolint:gosec // spreads callers in time; nothing is kept secret by it
+// retryAfter is how long an answer asks to be left alone.
+func retryAfter(h http.Header, now time.Time) time.Duration {
+	return pace.RetryAfter(h.Values("Retry-After"), h.Values("Retry-After-Ms"), h.Get("Date"), now)
 }
 
 // sleep waits, or returns the context's error as soon as it ends.
-func sleep(ctx context.Context, d time.Duration) error {
-	if d <= 0 {
-		return ctx.Err()
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
-	}
-}
+func sleep(ctx context.Context, d time.Duration) error { return pace.Sleep(ctx, d) }
 
-// RateLimit is what is known of an API's limit. Supermetrics tells of its hourly limit in X-RateLimit-Limit and
-// X-RateLimit-Remaining; MoneyKit tells nothing.
+// RateLimit is what is known of an API's limit. Supermetrics tells of its hourly limit in
+// X-RateLimit-Limit and X-RateLimit-Remaining; MoneyKit tells nothing.
 type RateLimit struct {
 	// Limit is the number of requests per hour, 0 where no answer has said.
 	Limit int
@@ -278,13 +198,13 @@ type RateLimit struct {
 	Known bool
 	// SeenAt is when Remaining was read.
 	SeenAt time.Time
-	// CooldownUntil is when the last limit group that was closed opens again; if it is zero or past, none is closed. It
-	// is not set in Response.RateLimit.
+	// CooldownUntil is when the last limit group that was closed opens again; if it is zero or
+	// past, none is closed. It is not set in Response.RateLimit.
 	CooldownUntil time.Time
 }
 
-// RateLimit returns what the latest answers have said of an API's limit, to the client's own credential. An answer that
-// said nothing changes nothing.
+// RateLimit returns what the latest answers have said of an API's limit, to the client's own
+// credential. An answer that said nothing changes nothing.
 func (c *Client) RateLimit(api API) RateLimit { return c.state.get(api) }
 
 func rateLimit(h http.Header, now time.Time) RateLimit {
@@ -337,15 +257,17 @@ func (s *limitState) cool(api API, until time.Time) {
 	})
 }
 
-// Limiter can hold requests back, in addition to the client's own pace: one that processes share, for example.
+// Limiter can hold requests back, in addition to the client's own pace: one that processes share,
+// for example.
 type Limiter interface {
-	// Wait returns when a request of the limit group may go, or an error when the context ends or the wait is not worth
-	// starting. A group's name is the same in every process and tells nothing of the ids and credentials behind it.
+	// Wait returns when a request of the limit group may go, or an error when the context ends or
+	// the wait is not worth starting. A group's name is the same in every process and tells nothing
+	// of the ids and credentials behind it.
 	Wait(ctx context.Context, group string) error
 }
 
-// WithLimiter asks a limiter before each attempt, for each of the limit groups that the call belongs to: a refresh of two
-// products is counted twice.
+// WithLimiter asks a limiter before each attempt, for each of the limit groups that the call
+// belongs to: a refresh of two products is counted twice.
 func WithLimiter(limiter Limiter) Option {
 	return func(cfg *config) error {
 		if limiter == nil {
@@ -362,11 +284,4 @@ func count(s string) (int, bool) {
 		return 0, false
 	}
 	return n, true
-}
-
-func saturatingAdd(a, b time.Duration) time.Duration {
-	if a > math.MaxInt64-b {
-		return math.MaxInt64
-	}
-	return a + b
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/duolink/duolink/internal/pace"
 	"github.com/duolink/duolink/internal/wire"
 	"github.com/google/go-querystring/query"
 	"github.com/hashicorp/go-retryablehttp"
@@ -79,7 +80,7 @@ func (c *Client) send(ctx context.Context, op operation, opts []CallOption, deco
 		return nil, err
 	}
 	t.decode = decode
-	defer t.releasePasses() // for those who wait behind it, should a hook panic
+	defer t.releasePermits() // for those who wait behind it, should a hook panic
 	req, err := t.request(ctx)
 	if err != nil {
 		return nil, t.blame(err)
@@ -198,9 +199,9 @@ func (t *trip) prepare(opts []CallOption) error {
 
 // limitGroup is what a server counts together, and a call's leave to go out within it.
 type limitGroup struct {
-	key   string
-	whole bool // all requests of a credential, or all of its requests of an operation
-	pass  *pass
+	key    string
+	whole  bool // all requests of a credential, or all of its requests of an operation
+	permit pace.Permit
 }
 
 // groups names the limit groups of a call, the narrow ones first. At Supermetrics a credential is counted, and the queries to a
@@ -208,16 +209,16 @@ type limitGroup struct {
 func (op operation) groups(caller string) (all []limitGroup) {
 	own := append([]string{caller}, op.args...)
 	for _, item := range slices.Sorted(slices.Values(op.items)) { // in one order, whatever the caller's
-		all = append(all, limitGroup{key: groupKey(op.name, slices.Concat(own, []string{item})...)})
+		all = append(all, limitGroup{key: pace.Key(op.name, slices.Concat(own, []string{item})...)})
 	}
 	switch {
 	case op.api == Supermetrics:
-		return append(all, limitGroup{key: groupKey(string(op.api), caller), whole: true})
+		return append(all, limitGroup{key: pace.Key(string(op.api), caller), whole: true})
 	case len(op.items) == 0:
-		all = append(all, limitGroup{key: groupKey(op.name, own...)})
+		all = append(all, limitGroup{key: pace.Key(op.name, own...)})
 	}
 	if op.perApp {
-		all = append(all, limitGroup{key: groupKey(op.name+"/all", caller), whole: true})
+		all = append(all, limitGroup{key: pace.Key(op.name+"/all", caller), whole: true})
 	}
 	return all
 }

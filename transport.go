@@ -60,7 +60,7 @@ func (tr *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 			return resp, err
 		}
 		t.nothingWritten(NotSent)
-		t.releasePasses()
+		t.releasePermits()
 		if err := t.readyAgain(req); err != nil {
 			t.notReady = err
 			return nil, err

@@ -23,6 +23,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/duolink/duolink/internal/pace"
 	"github.com/stretchr/testify/require"
 )
 
@@ -224,7 +225,7 @@ func TestGateAtTheConnectionOpens(t *testing.T) {
 			WithHooks(Hooks{Wait: func(_ context.Context, w Wait) { waits = append(waits, w) }}))
 		began := time.Now()
 		time.AfterFunc(500*time.Millisecond, func() {
-			c.pace.refuse(groupsOf(c, linksList)[0].key, &pass{}, time.Now(), 10*time.Second)
+			c.pace.Refuse(groupsOf(c, linksList)[0].key, pace.Permit{}, time.Now(), 10*time.Second)
 		})
 		var r Response
 		_, err := c.Links.List(t.Context(), WithoutRetry(), WithResponse(&r))
@@ -289,7 +290,7 @@ func TestGateOverRealSockets(t *testing.T) {
 				go func() { result <- call(t.Context(), c, WithoutRetry()) }()
 				<-asked
 				for _, key := range l.groups {
-					c.pace.refuse(key, &pass{}, time.Now(), time.Hour)
+					c.pace.Refuse(key, pace.Permit{}, time.Now(), time.Hour)
 				}
 				close(release)
 				e := asError(t, <-result)
@@ -330,7 +331,7 @@ func TestGateAtTheFirstByte(t *testing.T) {
 							looked.Add(1)
 							require.Equal(t, kept, info.Reused)
 							for _, key := range l.groups {
-								c.pace.refuse(key, &pass{}, time.Now(), time.Hour)
+								c.pace.Refuse(key, pace.Permit{}, time.Now(), time.Hour)
 							}
 						},
 					})
@@ -360,7 +361,7 @@ func TestGateAfterHTTP2HasWritten(t *testing.T) {
 				ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{
 					GotConn: func(httptrace.GotConnInfo) {
 						for _, key := range l.groups {
-							c.pace.refuse(key, &pass{}, time.Now(), time.Hour)
+							c.pace.Refuse(key, pace.Permit{}, time.Now(), time.Hour)
 						}
 					},
 				})
@@ -380,7 +381,7 @@ func TestGateAtTheFirstByteOpens(t *testing.T) {
 		c := clientOf(t, "http://127.0.0.1", "links.list", &http.Client{Transport: &s.Transport})
 		began := time.Now()
 		refuse := sync.OnceFunc(func() {
-			c.pace.refuse(groupsOf(c, linksList)[0].key, &pass{}, time.Now(), 10*time.Second)
+			c.pace.Refuse(groupsOf(c, linksList)[0].key, pace.Permit{}, time.Now(), 10*time.Second)
 		})
 		ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { refuse() }})
 		var r Response
@@ -411,7 +412,7 @@ func TestGateWithoutAConnectionToClose(t *testing.T) {
 							trace := httptrace.ContextClientTrace(r.Context())
 							trace.GetConn("api.example.test:443")
 							for _, key := range l.groups {
-								c.pace.refuse(key, &pass{}, time.Now(), time.Hour)
+								c.pace.Refuse(key, pace.Permit{}, time.Now(), time.Hour)
 							}
 							trace.GotConn(httptrace.GotConnInfo{Conn: conn})
 							if writes {
@@ -473,7 +474,7 @@ func TestGateLeavesOthersAlone(t *testing.T) {
 			<-entered
 			between = func() {
 				for _, key := range l.groups {
-					c.pace.refuse(key, &pass{}, time.Now(), time.Hour)
+					c.pace.Refuse(key, pace.Permit{}, time.Now(), time.Hour)
 				}
 			}
 			_, err = c.Identity.Link(ctx, "mk_1")
@@ -945,7 +946,7 @@ func TestProtocolsOfTwoHosts(t *testing.T) {
 		}()
 		<-asked
 		for _, g := range groupsOf(c, linksCreate) {
-			c.pace.refuse(g.key, &pass{}, time.Now(), time.Millisecond)
+			c.pace.Refuse(g.key, pace.Permit{}, time.Now(), time.Millisecond)
 		}
 		close(release)
 		require.NoError(t, <-result)

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/duolink/duolink/internal/pace"
 )
 
 // watch asks again and again for something that somebody else has to finish: a person at a login
@@ -28,7 +30,7 @@ type spacing struct{ d time.Duration }
 func (s *spacing) next() time.Duration {
 	d := cmp.Or(s.d, firstPause)
 	s.d = min(d*13/10, laterPause)
-	return d - d/10 + jitter(d/5)
+	return d - d/10 + pace.Jitter(d/5)
 }
 
 // watching is a flow that waits.

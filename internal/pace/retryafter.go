@@ -1,8 +1,7 @@
-package duolink
+package pace
 
 import (
 	"cmp"
-	"net/http"
 	"regexp"
 	"strconv"
 	"strings"
@@ -14,25 +13,38 @@ import (
 // so that one odd header does not shut a client out until its process ends.
 const mostRetryAfter = 24 * time.Hour
 
-// retryAfter reads how long a server wants to be left alone, in Retry-After and Retry-After-Ms. RFC
-// 9110 knows whole seconds and HTTP-dates. Servers also write decimals, durations, Unix times and
-// other dates. A hint that is understood by half is not dropped. Where two readings are possible,
-// the later one is the promise: the largest of several values counts, and a time is measured
-// against the one of two clocks, ours and the answer's Date, that is behind. What cannot be read is
-// 0.
-func retryAfter(h http.Header, now time.Time) time.Duration {
-	if date, err := http.ParseTime(h.Get("Date")); err == nil && date.Before(now) {
-		now = date
+// RetryAfter reads how long a server wants to be left alone, in the values of Retry-After, of
+// Retry-After-Ms and of Date, as of now. RFC 9110 knows whole seconds and HTTP-dates. Servers also
+// write decimals, durations, Unix times and other dates. A hint that is understood by half is not
+// dropped. If two readings are possible, the later one is the promise: the largest of several
+// values counts, and a time is measured against the one of two clocks, ours and the answer's Date,
+// that is behind. What cannot be read is 0.
+func RetryAfter(seconds, milliseconds []string, date string, now time.Time) time.Duration {
+	if theirs, ok := httpDate(date); ok && theirs.Before(now) {
+		now = theirs
 	}
-	longest := time.Duration(0)
-	for name, unit := range map[string]time.Duration{"Retry-After": time.Second, "Retry-After-Ms": time.Millisecond} {
-		for _, line := range h.Values(name) {
-			for hint := range strings.SplitSeq(line, ",") { // which takes the weekday off a date, too
-				longest = max(longest, waitOf(hint, unit, now))
-			}
+	longest := max(longestHint(seconds, time.Second, now), longestHint(milliseconds, time.Millisecond, now))
+	return min(longest, mostRetryAfter)
+}
+
+// longestHint reads all values of a header, and is never negative.
+func longestHint(values []string, unit time.Duration, now time.Time) (longest time.Duration) {
+	for _, value := range values {
+		for hint := range strings.SplitSeq(value, ",") { // which takes the weekday off a date, too
+			longest = max(longest, waitOf(hint, unit, now))
 		}
 	}
-	return min(longest, mostRetryAfter)
+	return longest
+}
+
+// httpDate reads a date in one of the three forms of RFC 9110.
+func httpDate(s string) (time.Time, bool) {
+	for _, layout := range []string{"Mon, 02 Jan 2006 15:04:05 GMT", time.RFC850, time.ANSIC} {
+		if t, err := time.Parse(layout, s); err == nil {
+			return t, true
+		}
+	}
+	return time.Time{}, false
 }
 
 // waitOf reads one hint. A number that has no unit is in the given one.

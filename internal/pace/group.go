@@ -1,0 +1,131 @@
+package pace
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+const (
+	decrease   = 0.8              // of the rate, at each refusal
+	increase   = 0.01             // of the rate at the last refusal, for each second of acceptance
+	lowestRate = rate.Limit(0.05) // a request in 20 s, the smallest limit per minute that is documented
+	searchRate = rate.Limit(1)    // where a search begins, and what each acceptance adds
+	probeLimit = 10 * time.Second // a probe that is neither refused nor answered by then holds nobody up
+
+	searchAfter = time.Minute // in which the group was open
+	forgetAfter = time.Minute // without anybody having had to wait
+)
+
+// Groups are the limit groups of a client. Those in which nothing was refused are not kept. Groups
+// are safe for concurrent use.
+type Groups struct {
+	mu            sync.Mutex
+	groups        map[string]*group
+	sweepGroupsAt int                   // how many of them are looked through for those that nobody waits for
+	closed        map[keyHash]time.Time // the closed groups that are not kept whole, and when they open
+	sweepClosedAt int                   // how many of them are looked through for those that have opened
+	strikes       map[string]strikes
+	epochs        int // given out: no two groups, and no two refusals of one, have the same
+}
+
+// NewGroups returns groups that hold nobody up.
+func NewGroups() *Groups {
+	return &Groups{
+		groups: map[string]*group{}, sweepGroupsAt: mostGroups,
+		closed: map[keyHash]time.Time{}, sweepClosedAt: mostGroups,
+		strikes: map[string]strikes{},
+	}
+}
+
+// group is a limit group in which something was refused. Groups.mu guards all but the turn.
+type group struct {
+	turn     chan struct{} // one slot: who holds it is the next to go
+	queued   int           // callers that wait for it
+	opensAt  time.Time     // no request before
+	probing  bool          // nothing was accepted since the last refusal: the next request is a probe
+	epoch    int           // another one after each refusal: requests from before it tell nothing of the time after it
+	refusals int           // since the last acceptance
+	limiter  *rate.Limiter
+	step     rate.Limit // by which the rate grows in a second
+	search   bool       // the rate is not known
+	waitedAt time.Time  // when somebody last had to wait; never before it opens
+}
+
+// Key names a limit group without naming what it is made of, so that the name can be shown.
+func Key(name string, parts ...string) string {
+	h := sha256.New()
+	for _, p := range parts {
+		_, _ = h.Write([]byte(p))
+		_, _ = h.Write([]byte{0})
+	}
+	return name + "/" + hex.EncodeToString(h.Sum(nil)[:8])
+}
+
+// Accept notes that the server took a request of a group.
+func (gs *Groups) Accept(key string, permit Permit, now time.Time) {
+	gs.mu.Lock()
+	defer gs.mu.Unlock()
+	gs.strikes[key].forget(permit.at)
+	g := gs.groups[key]
+	if g == nil || permit.epoch != g.epoch {
+		return
+	}
+	g.probing, g.refusals = false, 0
+	g.search = g.search || now.Sub(g.opensAt) > searchAfter
+	r, step := g.limiter.Limit(), searchRate
+	if !g.search {
+		step = g.step / r
+	}
+	g.limiter.SetLimitAt(now, r+step)
+}
+
+// Refuse notes that the server refused a request of a group, and closes it for the time that the
+// server named.
+func (gs *Groups) Refuse(key string, permit Permit, now time.Time, wait time.Duration) {
+	gs.mu.Lock()
+	defer gs.mu.Unlock()
+	g := gs.find(key, now)
+	first := g == nil
+	if first {
+		g = gs.add(key, now)
+	}
+	current, probe := first || permit.epoch == g.epoch, g.probing
+	g.probing, g.epoch = true, gs.nextEpoch()
+	if until := now.Add(wait); until.After(g.opensAt) {
+		g.opensAt, g.waitedAt = until, until
+	}
+	if !current { // it was under way when the group was closed
+		return
+	}
+	if !first && !probe { // else nothing was learned about the rate
+		g.search = false
+		g.limiter.SetLimitAt(now, max(g.limiter.Limit()*decrease, lowestRate))
+	}
+	g.refusals++
+	g.step = g.limiter.Limit() * increase
+}
+
+// Refusals is how often in a row the server has refused requests of a group.
+func (gs *Groups) Refusals(key string) int {
+	gs.mu.Lock()
+	defer gs.mu.Unlock()
+	if g := gs.groups[key]; g != nil {
+		return g.refusals
+	}
+	return 0
+}
+
+// Busy is how many callers wait for a group's permit, or hold the others up. A test of whoever uses
+// the groups asks it in the end: nobody should be left behind.
+func (gs *Groups) Busy() (callers int) {
+	gs.mu.Lock()
+	defer gs.mu.Unlock()
+	for _, g := range gs.groups {
+		callers += g.queued + len(g.turn)
+	}
+	return callers
+}

@@ -1,0 +1,226 @@
+package duolink
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// strikes are the links that are refused in a row until the application pauses, as the
+// documentation states.
+const strikes = 5
+
+// perLink are the operations that MoneyKit counts by link and by application. At the Plaid-
+// compatible layer the access token is the link.
+var perLink = map[string]func(ctx context.Context, c *Client, link string, opts ...CallOption) error{
+	"identity.get": func(ctx context.Context, c *Client, link string, opts ...CallOption) error {
+		_, err := c.Identity.Get(ctx, link, IdentityQuery{}, opts...)
+		return err
+	},
+	"identity.link": func(ctx context.Context, c *Client, link string, opts ...CallOption) error {
+		_, err := c.Identity.Link(ctx, link, opts...)
+		return err
+	},
+	"auth.numbers": func(ctx context.Context, c *Client, link string, opts ...CallOption) error {
+		_, err := c.Auth.Numbers(ctx, link, opts...)
+		return err
+	},
+	"auth.get": func(ctx context.Context, c *Client, link string, opts ...CallOption) error {
+		_, err := c.Auth.Get(ctx, AuthQuery{AccessToken: NewSecret(link)}, opts...)
+		return err
+	},
+}
+
+// linkCall calls one of them.
+type linkCall func(link string, opts ...CallOption) error
+
+// eachPerLink runs a test in virtual time for each of them, with a client whose server is a
+// function.
+func eachPerLink(t *testing.T, test func(t *testing.T, s *answerer, call linkCall), opts ...Option) {
+	t.Helper()
+	for operation, call := range perLink {
+		t.Run(operation, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := &answerer{good: answers[operation], began: time.Now()}
+				c := clientOf(t, "http://127.0.0.1", operation, &http.Client{Transport: s}, opts...)
+				test(t, s, func(link string, opts ...CallOption) error { return call(t.Context(), c, link, opts...) })
+			})
+		})
+	}
+}
+
+// fleet calls once for each of many links, a new one every so often, and returns how the calls
+// ended.
+func fleet(links int, every time.Duration, call linkCall) (ended []error) {
+	ended = make([]error, links)
+	var wg sync.WaitGroup
+	for i := range links {
+		wg.Go(func() {
+			time.Sleep(time.Duration(i) * every)
+			ended[i] = call(strconv.Itoa(i))
+		})
+	}
+	wg.Wait()
+	return ended
+}
+
+// 2,000 links with a caller each, a new one every 10 ms, and an application that may make 600
+// requests a minute: few are refused, because five refused links tell that it is the application,
+// and then all of them wait, and go at its rate.
+func TestApplicationLimit(t *testing.T) {
+	servers := map[string]func(rest time.Duration) time.Duration{
+		"it always says fifty seconds": func(time.Duration) time.Duration { return 50 * time.Second },
+	}
+	if !inShort() {
+		servers["the server tells the time that is left"] = func(rest time.Duration) time.Duration { return rest }
+		servers["it says nothing"] = func(time.Duration) time.Duration { return 0 }
+	}
+	for name, wait := range servers {
+		t.Run(name, func(t *testing.T) {
+			eachPerLink(t, func(t *testing.T, s *answerer, call linkCall) {
+				const perMinute = 600
+				links := 2000
+				if inShort() {
+					links = 800
+				}
+				var window time.Time
+				var taken, refused, later int
+				s.answering(func(*http.Request) *http.Response {
+					s.mu.Lock()
+					defer s.mu.Unlock()
+					now := time.Now()
+					if now.Sub(window) >= time.Minute {
+						window, taken = now, 0
+					}
+					if now.Sub(s.began) > time.Second {
+						later++
+					}
+					if taken++; taken <= perMinute {
+						return nil
+					}
+					refused++
+					resp := reply(http.StatusTooManyRequests, "{}")
+					if w := wait(window.Add(time.Minute).Sub(now)); w > 0 {
+						resp.Header.Set("Retry-After", strconv.Itoa(int((w+time.Second-1)/time.Second)))
+					}
+					return resp
+				})
+				for _, err := range fleet(links, 10*time.Millisecond, call) {
+					require.NoError(t, err)
+				}
+				share := float64(refused) / float64(later)
+				t.Logf("%s: %d links: %d requests, %d of %d refused after the first second (%.1f %%), in %v",
+					name, links, len(s.at), refused, later, 100*share, time.Since(s.began).Round(time.Second))
+				require.LessOrEqual(t, share, 0.05)
+			}, WithRetry(Retry{MaxWait: time.Hour, MaxAttempts: 20}))
+		})
+	}
+}
+
+// An application is held back for a minute at most, whatever its links were told: its limits are
+// per minute.
+func TestApplicationIsHeldForAMinute(t *testing.T) {
+	for told, application := range map[string]time.Duration{
+		"3600": time.Minute, "61": time.Minute, "60": time.Minute, "59": 59 * time.Second, "1": time.Second,
+	} {
+		eachPerLink(t, func(t *testing.T, s *answerer, call linkCall) {
+			s.answering(refusing(told))
+			for i := range strikes {
+				require.ErrorIs(t, call(strconv.Itoa(i), WithoutRetry()), ErrRateLimited)
+			}
+			s.answering(nil)
+			require.NoError(t, call("another", WithMaxWait(time.Hour)))
+			require.Equal(t, application, time.Since(s.began))
+			require.NoError(t, call("0", WithMaxWait(time.Hour)))
+			link := time.Since(s.began)
+			require.Equal(t, told, strconv.Itoa(int(link.Seconds())), "the link itself waits as it was told")
+		})
+	}
+}
+
+// A link that is refused again and again holds no other link up: that is its own limit.
+func TestOneLinkHoldsNoOther(t *testing.T) {
+	eachPerLink(t, func(t *testing.T, s *answerer, call linkCall) {
+		for range 20 {
+			s.answering(refusing("1"))
+			require.ErrorIs(t, call("one", WithoutRetry()), ErrRateLimited)
+			s.answering(nil)
+			before := time.Now()
+			require.NoError(t, call("another"))
+			require.Zero(t, time.Since(before))
+			time.Sleep(time.Second)
+		}
+		s.answering(refusing("1"))
+		for range 20 { // and no other link is accepted meanwhile
+			require.ErrorIs(t, call("one", WithoutRetry()), ErrRateLimited)
+		}
+		s.answering(nil)
+		before := time.Now()
+		require.NoError(t, call("another"))
+		require.Zero(t, time.Since(before))
+	})
+}
+
+// Links that are refused, each for its own sake, while others are accepted, do not hold the
+// application up.
+func TestLinksThatAreRefusedForThemselves(t *testing.T) {
+	eachPerLink(t, func(t *testing.T, s *answerer, call linkCall) {
+		for i := range 20 {
+			time.Sleep(10 * time.Millisecond)
+			s.answering(refusing("100"))
+			require.ErrorIs(t, call(strconv.Itoa(i)), ErrRateLimited)
+			time.Sleep(10 * time.Millisecond)
+			s.answering(nil)
+			before := time.Now()
+			require.NoError(t, call("another"))
+			require.Zero(t, time.Since(before))
+		}
+	})
+}
+
+// An answer to a request from before the first of the refusals tells nothing: the application's
+// limit may have been reached since.
+func TestAnswersFromBeforeTheFirstStrike(t *testing.T) {
+	eachPerLink(t, func(t *testing.T, s *answerer, call linkCall) {
+		var wg sync.WaitGroup
+		s.slowly(2 * time.Second)
+		for i := range 3 {
+			wg.Go(func() { require.NoError(t, call("slow"+strconv.Itoa(i))) })
+			time.Sleep(time.Second / 2)
+		}
+		s.slowly(0)
+		s.answering(refusing("100"))
+		for i := range strikes {
+			require.ErrorIs(t, call(strconv.Itoa(i)), ErrRateLimited)
+			if i == 1 {
+				wg.Wait()
+			}
+		}
+		require.ErrorIs(t, call("another", WithMaxWait(0)), ErrRateLimited)
+		require.Len(t, s.at, 3+strikes, "it is not sent")
+	})
+}
+
+// Refreshes have no limit of the application's: each link waits for itself.
+func TestRefreshesAreNotHeldTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &answerer{good: answers["identity.refresh"], began: time.Now()}
+		c := clientOf(t, "http://127.0.0.1", "", &http.Client{Transport: s})
+		s.answering(refusing("100"))
+		for i := range 4 * strikes {
+			_, err := c.Identity.Refresh(t.Context(), strconv.Itoa(i), []Product{ProductIdentity})
+			require.ErrorIs(t, err, ErrRateLimited)
+		}
+		require.Len(t, s.at, 4*strikes)
+		s.answering(nil)
+		_, err := c.Identity.Refresh(t.Context(), "another", []Product{ProductIdentity})
+		require.NoError(t, err)
+		require.Zero(t, time.Since(s.began))
+	})
+}
