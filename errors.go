@@ -288,7 +288,7 @@ const connectionFailed = "connection failed"
 // kindOf decides what an error is. Plaid says nearly everything with a 400, so there its code and type come first. Elsewhere
 // the status decides, and the code only of an error that hides in a 2xx and of MoneyKit's 400 for bad credentials.
 func kindOf(status int, e *Error) error {
-	kind := codeKinds[e.Code]
+	kind := documentedCodes[e.Code].kind
 	if e.PlaidType != "" {
 		if kind = cmp.Or(kind, plaidTypeKinds[e.PlaidType]); kind != nil {
 			return kind
@@ -387,7 +387,7 @@ func (e *Error) decodeNested(d *jx.Decoder) error {
 		err := list(d, &e.Fields)
 		if len(e.Fields) > 0 {
 			e.Message = cmp.Or(e.Message, e.Fields[0].Message)
-			if code := Code(e.Fields[0].Type); codeKinds[code] != nil {
+			if code := Code(e.Fields[0].Type); code.Meaning() != "" {
 				e.Code = cmp.Or(e.Code, code)
 			}
 		}

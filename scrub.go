@@ -9,7 +9,7 @@ func (e *Error) scrub(confidential *redact.Redactor) {
 		&e.Message, &e.Description, &e.DisplayMessage, &e.SuggestedAction, &e.DocumentationURL, &e.RequestID,
 		(*string)(&e.LinkErrorCode), (*string)(&e.ProductErrorCode), (*string)(&e.PlaidType),
 	}
-	if codeKinds[e.Code] == nil { // a documented code gives nothing away, whatever the id that it contains
+	if e.Code.Meaning() == "" { // a documented code gives nothing away, whatever the id that it contains
 		words = append(words, (*string)(&e.Code))
 	}
 	for i := range e.Fields {
