@@ -44,7 +44,10 @@ func (e *Error) Action() Action {
 	case isIncurable(e.Unwrap()) || e.StatusCode == http.StatusNotImplemented:
 		return ActionFixRequest
 	}
-	return cmp.Or(codeActions[e.Code], linkActions[e.LinkErrorCode], productActions[e.ProductErrorCode], kindActions[e.kind], ActionRetry)
+	return cmp.Or(
+		documentedCodes[e.Code].action, linkActions[e.LinkErrorCode], productActions[e.ProductErrorCode], kindActions[e.kind],
+		ActionRetry,
+	)
 }
 
 // kindActions hold where neither a code nor the rest says more. What has no kind did not get an answer: it may next time.
@@ -58,24 +61,6 @@ var kindActions = map[error]Action{
 
 	ErrLinkClosed: ActionRecreate, ErrLinkExpired: ActionRecreate, ErrLoginPending: ActionRetry, ErrRedirectMismatch: ActionFixRequest,
 	ErrRefreshPending: ActionRetry, ErrRefreshFailed: ActionReauthenticate, ErrUnavailable: ActionRetry,
-}
-
-// codeActions are those of the codes that ask for something else than their kind does.
-var codeActions = map[Code]Action{
-	CodeAPIKeyDisabled:     ActionContactSupport,
-	CodeLinkLimitExceeded:  ActionFixRequest, // close links that nobody needs
-	CodeLinkNotFound:       ActionRecreate,
-	CodeLoginNotFound:      ActionRecreate,
-	CodeBankLinkNotFound:   ActionRecreate,
-	CodeUnauthorizedAccess: ActionFixRequest, // somebody else's link: no credential of ours cures that
-
-	CodeUnauthorizedEnvironment: ActionContactSupport,
-	CodeItemLoginRequired:       ActionReauthenticate,
-	CodeProductNotReady:         ActionRetry,
-	CodeProductsNotSupported:    ActionRecreate,
-	CodeNoAuthAccounts:          ActionRecreate,
-	CodeNoAccounts:              ActionRecreate,
-	CodeAccessNotGranted:        ActionAskPermission,
 }
 
 var linkActions = map[LinkErrorCode]Action{

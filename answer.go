@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/duolink/duolink/internal/redact"
 	"github.com/duolink/duolink/internal/wire"
 )
 
@@ -185,7 +186,7 @@ func (t *trip) refusal(status int, body []byte) *Error {
 	if status >= 500 || status < 400 { // an error in a 2xx, or a redirect, may follow a write that is done
 		e.Outcome = Unknown
 	}
-	e.RequestID = t.requestID()
+	e.RequestID = t.statedRequestID()
 	if status >= 300 && status < 400 { // whatever its body says, it is no answer of the API
 		e.kind, e.Message = ErrMalformedResponse, "redirects are never followed; this one leads to "+redirectHost(t.location)
 	} else {
@@ -230,7 +231,7 @@ func (t *trip) end(e *Error) error {
 // malformed is an answer that cannot be used. Whether a write was carried out is unknown then.
 func (t *trip) malformed(kind error, message string) *Error {
 	e := t.error(kind)
-	e.StatusCode, e.Outcome, e.Message, e.RequestID = t.status, Unknown, message, t.requestID()
+	e.StatusCode, e.Outcome, e.Message, e.RequestID = t.status, Unknown, message, t.statedRequestID()
 	e.RetryAfter = retryAfter(t.head, time.Now())
 	e.scrub(t.confidential())
 	return e
@@ -246,22 +247,24 @@ func (t *trip) blame(err error) error {
 	return named(err, t.op.api, t.op.name)
 }
 
-// confidential is what the caller sent and no error may quote.
-func (t *trip) confidential() []string {
-	all := append(slices.Concat(t.op.args, t.op.private), basePath(t.client.config.base[t.op.api].reveal()))
+// confidential takes what the caller sent, and no error may quote, out of a server's words. It costs something: only what
+// is shown to somebody is worth it.
+func (t *trip) confidential() *redact.Redactor {
+	private := append(slices.Concat(t.op.args, t.op.private), basePath(t.client.config.base[t.op.api].reveal()))
+	for _, values := range t.extra {
+		private = append(private, values...)
+	}
+	secrets := slices.Clone(t.op.secrets)
 	if c := t.client.auth[t.op.api.vendor()]; c != nil { // also those that another API of the vendor takes
-		all = append(all, c.secrets()...)
+		secrets = append(secrets, c.secrets()...)
 	}
 	if t.auth != nil { // a call's own, which a flow never puts into a header
-		all = append(all, t.auth.secrets()...)
+		secrets = append(secrets, t.auth.secrets()...)
 	}
 	for _, name := range credentialHeaders {
-		all = append(all, strings.TrimPrefix(t.header.Get(name), "Bearer "))
+		secrets = append(secrets, strings.TrimPrefix(t.header.Get(name), "Bearer "))
 	}
-	for _, values := range t.extra {
-		all = append(all, values...)
-	}
-	return all
+	return redact.New(secrets, private)
 }
 
 // basePath is what a base URL has in front of the API's own paths. The layer's default is MoneyKit's with a word behind it.
@@ -282,22 +285,18 @@ func redirectHost(location string) string {
 	return brief(u.Host)
 }
 
-// requestID is what the vendor's support asks for: the body's, else the header's, and none that quotes a secret.
+// requestID is what the vendor's support asks for, unless it quotes a secret.
 func (t *trip) requestID() string {
-	id := cmp.Or(identifier(bodyRequestID(t.body)), identifier(t.head.Get("X-Request-Id")))
-	if id == "" {
-		return ""
+	e := Error{RequestID: t.statedRequestID()}
+	if e.RequestID != "" {
+		e.scrub(t.confidential())
 	}
-	folded := strings.ToLower(id)
-	for _, secret := range t.confidential() {
-		if len(secret) < minScrubbed {
-			continue
-		}
-		if secret = strings.ToLower(secret); strings.Contains(folded, secret) || strings.Contains(folded, strings.ReplaceAll(secret, " ", "+")) {
-			return ""
-		}
-	}
-	return id
+	return e.RequestID
+}
+
+// statedRequestID is the body's, else the header's. It may quote a secret.
+func (t *trip) statedRequestID() string {
+	return cmp.Or(identifier(bodyRequestID(t.body)), identifier(t.head.Get("X-Request-Id")))
 }
 
 // report fills in the caller's Response.

@@ -21,8 +21,8 @@ var (
 func (s *AuthService) Get(ctx context.Context, query AuthQuery, opts ...CallOption) (*AuthNumbers, error) {
 	op := authGet
 	op.body, op.invalid = query.wire()
-	op.private = append([]string{strings.TrimSpace(query.AccessToken.Reveal())}, query.AccountIDs...)
-	op.items = []string{strings.TrimSpace(query.AccessToken.Reveal())}
+	token := []string{strings.TrimSpace(query.AccessToken.Reveal())}
+	op.private, op.secrets, op.items = query.AccountIDs, token, token
 	return call(ctx, s.client, op, readAuthNumbers, opts)
 }
 

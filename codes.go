@@ -1,92 +1,118 @@
 package duolink
 
-// Code is a machine-readable error code. The set is open: a code without a constant comes through as it is.
+// Code is a machine-readable error code. The set is open: a code without a constant comes through as
+// it is. [Code.Meaning] says what it means, and [Error.Action] what to do about it.
 type Code string
 
-// Codes of Supermetrics, with the status that they come with.
+// Meaning says in a few words what a code means: "there is no such login link" of CodeLinkNotFound.
+// They are this package's own words, without anything of the call, and so fit for a log. Of a code
+// that has no constant the meaning is empty.
+func (c Code) Meaning() string { return documentedCodes[c].meaning }
+
+// Codes of Supermetrics.
 const (
-	CodeBadRequest       Code = "BAD_REQUEST"       // 400
-	CodeInvalidParameter Code = "INVALID_PARAMETER" // 400
-	CodeValidationError  Code = "VALIDATION_ERROR"  // 400
+	// With a 400.
+	CodeBadRequest       Code = "BAD_REQUEST"
+	CodeInvalidParameter Code = "INVALID_PARAMETER"
+	CodeValidationError  Code = "VALIDATION_ERROR"
 
-	CodeUnauthorized       Code = "UNAUTHORIZED"         // 401
-	CodeAccessTokenInvalid Code = "ACCESS_TOKEN_INVALID" // 401, the same as INVALID_ACCESS_TOKEN
-	// CodeInvalidAccessToken is Supermetrics' 401 for a bad token, and Plaid's INVALID_INPUT for an access
-	// token that is not one of this client's.
+	// With a 401.
+	CodeUnauthorized       Code = "UNAUTHORIZED"
+	CodeAccessTokenInvalid Code = "ACCESS_TOKEN_INVALID"
 	CodeInvalidAccessToken Code = "INVALID_ACCESS_TOKEN"
-	CodeAccessTokenExpired Code = "ACCESS_TOKEN_EXPIRED" // 401
-	CodeInvalidToken       Code = "INVALID_TOKEN"        // 401
-	CodeTokenRevoked       Code = "TOKEN_REVOKED"        // 401
-	CodeAPIKeyInvalid      Code = "API_KEY_INVALID"      // 401
-	CodeAPIKeyRequired     Code = "API_KEY_REQUIRED"     // 401
+	CodeAccessTokenExpired Code = "ACCESS_TOKEN_EXPIRED"
+	CodeInvalidToken       Code = "INVALID_TOKEN"
+	CodeTokenRevoked       Code = "TOKEN_REVOKED"
+	CodeAPIKeyInvalid      Code = "API_KEY_INVALID"
+	CodeAPIKeyRequired     Code = "API_KEY_REQUIRED"
 
-	CodeForbidden                   Code = "FORBIDDEN"                      // 403
-	CodePermissionError             Code = "PERMISSION_ERROR"               // 403
-	CodeAccessDenied                Code = "ACCESS_DENIED"                  // 403
-	CodeAccessDeniedIP              Code = "ACCESS_DENIED_IP"               // 403: the caller's address is not allowed
-	CodeAccessDeniedPermissions     Code = "ACCESS_DENIED_PERMISSIONS"      // 403
-	CodeAPIKeyDisabled              Code = "API_KEY_DISABLED"               // 403
-	CodeLicenseExpired              Code = "LICENSE_EXPIRED"                // 403; other LICENSE_ codes exist
-	CodeLicenseAccountLimitExceeded Code = "LICENSE_ACCOUNT_LIMIT_EXCEEDED" // 403
-	CodeLinkLimitExceeded           Code = "LINK_LIMIT_EXCEEDED"            // 403: a quota of open links, not a permission
+	// With a 403.
+	CodeForbidden                   Code = "FORBIDDEN"
+	CodePermissionError             Code = "PERMISSION_ERROR"
+	CodeAccessDenied                Code = "ACCESS_DENIED"
+	CodeAccessDeniedIP              Code = "ACCESS_DENIED_IP"
+	CodeAccessDeniedPermissions     Code = "ACCESS_DENIED_PERMISSIONS"
+	CodeAPIKeyDisabled              Code = "API_KEY_DISABLED"
+	CodeLicenseExpired              Code = "LICENSE_EXPIRED"
+	CodeLicenseAccountLimitExceeded Code = "LICENSE_ACCOUNT_LIMIT_EXCEEDED"
+	CodeLinkLimitExceeded           Code = "LINK_LIMIT_EXCEEDED"
 
-	CodeNotFound      Code = "NOT_FOUND"       // 404
-	CodeLinkNotFound  Code = "LINK_NOT_FOUND"  // 404: no such login link
-	CodeLoginNotFound Code = "LOGIN_NOT_FOUND" // 404: no such login
+	// With a 404.
+	CodeNotFound      Code = "NOT_FOUND"
+	CodeLinkNotFound  Code = "LINK_NOT_FOUND"
+	CodeLoginNotFound Code = "LOGIN_NOT_FOUND"
 
-	CodeConflictError Code = "CONFLICT_ERROR" // 409
+	// With a 409.
+	CodeConflictError Code = "CONFLICT_ERROR"
 
-	CodeUnprocessableEntity  Code = "UNPROCESSABLE_ENTITY"  // 422
-	CodeUnprocessableContent Code = "UNPROCESSABLE_CONTENT" // 422
-	CodeValidationFailed     Code = "VALIDATION_FAILED"     // 422
+	// With a 422.
+	CodeUnprocessableEntity  Code = "UNPROCESSABLE_ENTITY"
+	CodeUnprocessableContent Code = "UNPROCESSABLE_CONTENT"
+	CodeValidationFailed     Code = "VALIDATION_FAILED"
 
-	CodeTooManyRequests                Code = "TOO_MANY_REQUESTS"                  // 429
-	CodeRateLimitExceeded              Code = "RATE_LIMIT_EXCEEDED"                // 429
-	CodeLicenseDailyQueryLimitExceeded Code = "LICENSE_DAILY_QUERY_LIMIT_EXCEEDED" // 429: a daily quota, not retried
+	// With a 429.
+	CodeTooManyRequests                Code = "TOO_MANY_REQUESTS"
+	CodeRateLimitExceeded              Code = "RATE_LIMIT_EXCEEDED"
+	CodeLicenseDailyQueryLimitExceeded Code = "LICENSE_DAILY_QUERY_LIMIT_EXCEEDED"
 
-	CodeInternalServerError     Code = "INTERNAL_SERVER_ERROR"      // 500, in both dialects
-	CodeLoginSearchFailed       Code = "LOGIN_SEARCH_FAILED"        // 500
-	CodeLinkUpdateFailed        Code = "LINK_UPDATE_FAILED"         // 500
-	CodeLicenseNotFound         Code = "LICENSE_NOT_FOUND"          // 500, permanent all the same: not retried
-	CodeLicenseAccessDataSource Code = "LICENSE_ACCESS_DATA_SOURCE" // 500, permanent all the same: not retried
-	CodeServiceUnavailable      Code = "SERVICE_UNAVAILABLE"        // 5xx
-	CodeDuplicationFailed       Code = "DUPLICATION_FAILED"         // 5xx
+	// With a 500.
+	CodeInternalServerError     Code = "INTERNAL_SERVER_ERROR"
+	CodeLoginSearchFailed       Code = "LOGIN_SEARCH_FAILED"
+	CodeLinkUpdateFailed        Code = "LINK_UPDATE_FAILED"
+	CodeLicenseNotFound         Code = "LICENSE_NOT_FOUND"
+	CodeLicenseAccessDataSource Code = "LICENSE_ACCESS_DATA_SOURCE"
+
+	// With a 5xx.
+	CodeServiceUnavailable Code = "SERVICE_UNAVAILABLE"
+	CodeDuplicationFailed  Code = "DUPLICATION_FAILED"
+
+	// With a 401, in the shape of OAuth.
+	CodeOAuthInvalidToken Code = "invalid_token"
 )
 
-// CodeOAuthInvalidToken is the OAuth shape of a bad token (401).
-const CodeOAuthInvalidToken Code = "invalid_token"
-
-// Codes of MoneyKit's native API, with the status that they come with.
+// Codes of MoneyKit's native API.
 const (
-	CodeExpiredAccessToken      Code = "api_error.auth.expired_access_token" // 401: a new token cures it
-	CodeAuthUnauthorized        Code = "api_error.auth.unauthorized"         // 401, and 400 from the token exchange
-	CodeRequestValidationFailed Code = "api_error.request.validation_failed" // 422
-	CodeAPIRateLimitExceeded    Code = "api_error.rate_limit_exceeded"       // 429
-	CodeUnauthorizedAccess      Code = "link_error.unauthorized_access"      // 401: somebody else's link; a new token does not help
-	CodeForbiddenAction         Code = "link_error.forbidden_action"         // 403: the user did not permit this data
-	CodeBankLinkNotFound        Code = "link_error.not_found"                // 404
-	CodeBankLinkDeleted         Code = "link_error.deleted"                  // 410
-	CodeBadLinkState            Code = "link_error.bad_state"                // 422, with Error.LinkErrorCode
+	// With a 401. CodeAuthUnauthorized comes with a 400 from the token exchange.
+	CodeExpiredAccessToken Code = "api_error.auth.expired_access_token"
+	CodeAuthUnauthorized   Code = "api_error.auth.unauthorized"
+	CodeUnauthorizedAccess Code = "link_error.unauthorized_access"
+
+	// With a 403, 404, 410, 422 and 429.
+	CodeForbiddenAction         Code = "link_error.forbidden_action"
+	CodeBankLinkNotFound        Code = "link_error.not_found"
+	CodeBankLinkDeleted         Code = "link_error.deleted"
+	CodeBadLinkState            Code = "link_error.bad_state"
+	CodeRequestValidationFailed Code = "api_error.request.validation_failed"
+	CodeAPIRateLimitExceeded    Code = "api_error.rate_limit_exceeded"
 )
 
 // Codes of the Plaid-compatible layer; nearly all of them come with a 400.
 const (
-	CodeInvalidAccountID        Code = "INVALID_ACCOUNT_ID"       // INVALID_INPUT: no account of this item
-	CodeInvalidAPIKeys          Code = "INVALID_API_KEYS"         // INVALID_INPUT: bad client id or secret
-	CodeUnauthorizedEnvironment Code = "UNAUTHORIZED_ENVIRONMENT" // INVALID_INPUT: the client may not use this environment
-	CodeInvalidBody             Code = "INVALID_BODY"             // INVALID_REQUEST: the body is not the JSON that is expected
-	CodeMissingFields           Code = "MISSING_FIELDS"           // INVALID_REQUEST: a required field is missing
-	CodeInvalidField            Code = "INVALID_FIELD"            // INVALID_REQUEST: a field has a value that it cannot have
-	CodeIncompatibleAPIVersion  Code = "INCOMPATIBLE_API_VERSION" // INVALID_REQUEST: not with this Plaid-Version
-	CodeItemLoginRequired       Code = "ITEM_LOGIN_REQUIRED"      // ITEM_ERROR: the user has to authenticate again
-	CodeProductNotReady         Code = "PRODUCT_NOT_READY"        // ITEM_ERROR: the data is still being fetched
-	CodeProductsNotSupported    Code = "PRODUCTS_NOT_SUPPORTED"   // ITEM_ERROR: the institution does not have it
-	CodeNoAuthAccounts          Code = "NO_AUTH_ACCOUNTS"         // ITEM_ERROR: no account has numbers
-	CodeAccessNotGranted        Code = "ACCESS_NOT_GRANTED"       // ITEM_ERROR: the user did not permit this data
-	CodeNoAccounts              Code = "NO_ACCOUNTS"              // ITEM_ERROR: the item has no open accounts
-	CodeAuthLimit               Code = "AUTH_LIMIT"               // RATE_LIMIT_EXCEEDED, 429: of auth/get
-	CodeAccountsLimit           Code = "ACCOUNTS_LIMIT"           // RATE_LIMIT_EXCEEDED, 429: of the accounts
-	CodePlannedMaintenance      Code = "PLANNED_MAINTENANCE"      // API_ERROR, 500
+	// Of the type INVALID_INPUT.
+	CodeInvalidAccountID        Code = "INVALID_ACCOUNT_ID"
+	CodeInvalidAPIKeys          Code = "INVALID_API_KEYS"
+	CodeUnauthorizedEnvironment Code = "UNAUTHORIZED_ENVIRONMENT"
+
+	// Of the type INVALID_REQUEST.
+	CodeInvalidBody            Code = "INVALID_BODY"
+	CodeMissingFields          Code = "MISSING_FIELDS"
+	CodeInvalidField           Code = "INVALID_FIELD"
+	CodeIncompatibleAPIVersion Code = "INCOMPATIBLE_API_VERSION"
+
+	// Of the type ITEM_ERROR.
+	CodeItemLoginRequired    Code = "ITEM_LOGIN_REQUIRED"
+	CodeProductNotReady      Code = "PRODUCT_NOT_READY"
+	CodeProductsNotSupported Code = "PRODUCTS_NOT_SUPPORTED"
+	CodeNoAuthAccounts       Code = "NO_AUTH_ACCOUNTS"
+	CodeAccessNotGranted     Code = "ACCESS_NOT_GRANTED"
+	CodeNoAccounts           Code = "NO_ACCOUNTS"
+
+	// Of the type RATE_LIMIT_EXCEEDED.
+	CodeAuthLimit     Code = "AUTH_LIMIT"
+	CodeAccountsLimit Code = "ACCOUNTS_LIMIT"
+
+	// Of the type API_ERROR.
+	CodePlannedMaintenance Code = "PLANNED_MAINTENANCE"
 )
 
 // PlaidErrorType is the family of a Plaid error code; an open set.
@@ -103,41 +129,100 @@ const (
 	PlaidOAuthError        PlaidErrorType = "OAUTH_ERROR"
 )
 
-// codeKinds holds every documented code. It is asked where the status does not decide: in the Plaid dialect, and of an
-// error in a 2xx.
-var codeKinds = map[Code]error{
-	CodeBadRequest: ErrBadRequest, CodeInvalidParameter: ErrBadRequest, CodeValidationError: ErrBadRequest,
+// documentedCode is what is known of a code.
+type documentedCode struct {
+	kind    error // where the status does not decide: in the Plaid dialect, and of an error in a 2xx
+	action  Action
+	meaning string
+}
 
-	CodeUnauthorized: ErrUnauthorized, CodeAccessTokenInvalid: ErrUnauthorized, CodeInvalidAccessToken: ErrUnauthorized,
-	CodeAccessTokenExpired: ErrUnauthorized, CodeInvalidToken: ErrUnauthorized, CodeTokenRevoked: ErrUnauthorized,
-	CodeAPIKeyInvalid: ErrUnauthorized, CodeAPIKeyRequired: ErrUnauthorized, CodeOAuthInvalidToken: ErrUnauthorized,
-	CodeExpiredAccessToken: ErrUnauthorized, CodeAuthUnauthorized: ErrUnauthorized, CodeUnauthorizedAccess: ErrUnauthorized,
+// byKind is the action of a code that asks for no other than its kind does.
+const byKind Action = ""
 
-	CodeForbidden: ErrForbidden, CodePermissionError: ErrForbidden, CodeAccessDenied: ErrForbidden,
-	CodeAccessDeniedIP: ErrForbidden, CodeAccessDeniedPermissions: ErrForbidden, CodeAPIKeyDisabled: ErrForbidden,
-	CodeLicenseExpired: ErrForbidden, CodeLicenseAccountLimitExceeded: ErrForbidden, CodeLinkLimitExceeded: ErrForbidden,
-	CodeForbiddenAction: ErrForbidden,
+// documentedCodes says all that is known of each code. Whoever adds a constant adds a line here. There
+// are more codes that begin with LICENSE_: whatever their status, all of them ask for
+// ActionContactSupport, but for a limit, and none is retried.
+var documentedCodes = map[Code]documentedCode{
+	// Codes of Supermetrics.
+	CodeBadRequest:       {ErrBadRequest, byKind, "the request is not one that the API takes"},
+	CodeInvalidParameter: {ErrBadRequest, byKind, "a parameter has a value that it cannot have"},
+	CodeValidationError:  {ErrBadRequest, byKind, "a value did not pass validation"},
 
-	CodeNotFound: ErrNotFound, CodeLinkNotFound: ErrNotFound, CodeLoginNotFound: ErrNotFound, CodeBankLinkNotFound: ErrNotFound,
-	CodeConflictError:   ErrConflict,
-	CodeBankLinkDeleted: ErrDeleted,
+	CodeUnauthorized:       {ErrUnauthorized, byKind, "the credential is missing or wrong"},
+	CodeAccessTokenInvalid: {ErrUnauthorized, byKind, "the token is wrong; the same as INVALID_ACCESS_TOKEN"},
+	CodeInvalidAccessToken: {ErrUnauthorized, byKind, "the token is wrong, or, in the Plaid dialect, no item's of yours"},
+	CodeAccessTokenExpired: {ErrUnauthorized, byKind, "the token has expired"},
+	CodeInvalidToken:       {ErrUnauthorized, byKind, "the token is wrong"},
+	CodeTokenRevoked:       {ErrUnauthorized, byKind, "the token has been revoked"},
+	CodeAPIKeyInvalid:      {ErrUnauthorized, byKind, "the API key is wrong"},
+	CodeAPIKeyRequired:     {ErrUnauthorized, byKind, "there is no API key in the request"},
 
-	CodeUnprocessableEntity: ErrValidation, CodeUnprocessableContent: ErrValidation, CodeValidationFailed: ErrValidation,
-	CodeRequestValidationFailed: ErrValidation, CodeBadLinkState: ErrLinkState,
+	CodeForbidden:                   {ErrForbidden, byKind, "the credential does not allow this"},
+	CodePermissionError:             {ErrForbidden, byKind, "the credential does not allow this"},
+	CodeAccessDenied:                {ErrForbidden, byKind, "the credential does not allow this"},
+	CodeAccessDeniedIP:              {ErrForbidden, byKind, "the address that the request came from is not allowed"},
+	CodeAccessDeniedPermissions:     {ErrForbidden, byKind, "the user of the credential lacks a permission"},
+	CodeAPIKeyDisabled:              {ErrForbidden, ActionContactSupport, "the API key has been switched off"},
+	CodeLicenseExpired:              {ErrForbidden, ActionContactSupport, "the licence has expired"},
+	CodeLicenseAccountLimitExceeded: {ErrForbidden, ActionContactSupport, "the licence does not cover so many accounts"},
 
-	CodeTooManyRequests: ErrRateLimited, CodeRateLimitExceeded: ErrRateLimited,
-	CodeLicenseDailyQueryLimitExceeded: ErrRateLimited, CodeAPIRateLimitExceeded: ErrRateLimited,
+	CodeLinkLimitExceeded: {ErrForbidden, ActionFixRequest, "too many login links are open: close what nobody needs"},
 
-	CodeInternalServerError: ErrServer, CodeLoginSearchFailed: ErrServer, CodeLinkUpdateFailed: ErrServer,
-	CodeLicenseNotFound: ErrServer, CodeLicenseAccessDataSource: ErrServer, CodeServiceUnavailable: ErrServer,
-	CodeDuplicationFailed: ErrServer,
+	CodeNotFound:      {ErrNotFound, byKind, "there is no such resource"},
+	CodeLinkNotFound:  {ErrNotFound, ActionRecreate, "there is no such login link"},
+	CodeLoginNotFound: {ErrNotFound, ActionRecreate, "there is no such login"},
+	CodeConflictError: {ErrConflict, byKind, "the request conflicts with the state of the resource"},
 
-	CodeInvalidAPIKeys: ErrUnauthorized, CodeUnauthorizedEnvironment: ErrUnauthorized,
-	CodeInvalidAccountID: ErrBadRequest, CodeInvalidBody: ErrBadRequest, CodeMissingFields: ErrBadRequest,
-	CodeInvalidField: ErrBadRequest, CodeIncompatibleAPIVersion: ErrBadRequest,
-	CodeItemLoginRequired: ErrLinkState, CodeProductNotReady: ErrLinkState, CodeProductsNotSupported: ErrLinkState,
-	CodeNoAuthAccounts: ErrLinkState, CodeNoAccounts: ErrLinkState, CodeAccessNotGranted: ErrForbidden,
-	CodeAuthLimit: ErrRateLimited, CodeAccountsLimit: ErrRateLimited, CodePlannedMaintenance: ErrServer,
+	CodeUnprocessableEntity:  {ErrValidation, byKind, "a value is not acceptable"},
+	CodeUnprocessableContent: {ErrValidation, byKind, "a value is not acceptable"},
+	CodeValidationFailed:     {ErrValidation, byKind, "a value is not acceptable"},
+
+	CodeTooManyRequests:                {ErrRateLimited, byKind, "too many requests"},
+	CodeRateLimitExceeded:              {ErrRateLimited, byKind, "too many requests"},
+	CodeLicenseDailyQueryLimitExceeded: {ErrRateLimited, byKind, "the daily quota of the data source is used up"},
+
+	CodeInternalServerError:     {ErrServer, byKind, "the server failed"},
+	CodeLoginSearchFailed:       {ErrServer, byKind, "the server failed to search the logins"},
+	CodeLinkUpdateFailed:        {ErrServer, byKind, "the server failed to change the login link"},
+	CodeLicenseNotFound:         {ErrServer, ActionContactSupport, "there is no licence for this"},
+	CodeLicenseAccessDataSource: {ErrServer, ActionContactSupport, "the licence does not cover this data source"},
+	CodeServiceUnavailable:      {ErrServer, byKind, "the server cannot serve this now"},
+	CodeDuplicationFailed:       {ErrServer, byKind, "the server failed to make a copy"},
+
+	CodeOAuthInvalidToken: {ErrUnauthorized, byKind, "the token is wrong"},
+
+	// Codes of MoneyKit's native API.
+	CodeExpiredAccessToken:      {ErrUnauthorized, byKind, "the token has expired; a new one cures it"},
+	CodeAuthUnauthorized:        {ErrUnauthorized, byKind, "the token, its scope, or the client id and secret are wrong"},
+	CodeRequestValidationFailed: {ErrValidation, byKind, "a value is not acceptable; Error.Fields says which"},
+	CodeAPIRateLimitExceeded:    {ErrRateLimited, byKind, "too many requests"},
+
+	CodeUnauthorizedAccess: {ErrUnauthorized, ActionFixRequest, "the bank link is somebody else's"},
+	CodeForbiddenAction:    {ErrForbidden, byKind, "the user did not permit this data"},
+	CodeBankLinkNotFound:   {ErrNotFound, ActionRecreate, "there is no such bank link"},
+	CodeBankLinkDeleted:    {ErrDeleted, byKind, "the bank link has been deleted"},
+	CodeBadLinkState:       {ErrLinkState, byKind, "the bank link cannot serve this now; Error.LinkErrorCode says why"},
+
+	// Codes of the Plaid-compatible layer.
+	CodeInvalidAccountID:        {ErrBadRequest, byKind, "the item has no such account"},
+	CodeInvalidAPIKeys:          {ErrUnauthorized, byKind, "the client id or the secret is wrong"},
+	CodeUnauthorizedEnvironment: {ErrUnauthorized, ActionContactSupport, "the client may not use this environment"},
+
+	CodeInvalidBody:            {ErrBadRequest, byKind, "the body is not the JSON that is expected"},
+	CodeMissingFields:          {ErrBadRequest, byKind, "a required field is missing"},
+	CodeInvalidField:           {ErrBadRequest, byKind, "a field has a value that it cannot have"},
+	CodeIncompatibleAPIVersion: {ErrBadRequest, byKind, "this version of the API does not have the request"},
+
+	CodeItemLoginRequired:    {ErrLinkState, ActionReauthenticate, "the user has to authenticate again"},
+	CodeProductNotReady:      {ErrLinkState, ActionRetry, "the data is still being fetched"},
+	CodeProductsNotSupported: {ErrLinkState, ActionRecreate, "the institution does not have the product"},
+	CodeNoAuthAccounts:       {ErrLinkState, ActionRecreate, "no account of the item has numbers"},
+	CodeAccessNotGranted:     {ErrForbidden, ActionAskPermission, "the user did not permit this data"},
+	CodeNoAccounts:           {ErrLinkState, ActionRecreate, "the item has no open accounts"},
+
+	CodeAuthLimit:          {ErrRateLimited, byKind, "too many requests for account numbers"},
+	CodeAccountsLimit:      {ErrRateLimited, byKind, "too many requests for accounts"},
+	CodePlannedMaintenance: {ErrServer, byKind, "the server is down for maintenance"},
 }
 
 // plaidTypeKinds decides for a Plaid code that has no constant.

@@ -337,7 +337,7 @@ func (c *tokenCache) exchange(ctx context.Context) (*accessToken, error) {
 	op := tokenExchange
 	id, secret := c.id.Reveal(), c.secret.Reveal()
 	op.form = url.Values{"grant_type": {"client_credentials"}, "client_id": {id}, "client_secret": {secret}}
-	op.private = []string{id, secret}
+	op.secrets = []string{id, secret}
 	op.items = []string{id}
 	return call(ctx, c.client, op, readToken, []CallOption{func(o *callOptions) error { o.token = noCredential{}; return nil }})
 }

@@ -287,7 +287,7 @@ const connectionFailed = "connection failed"
 // kindOf decides what an error is. Plaid says nearly everything with a 400, so there its code and type come first. Elsewhere
 // the status decides, and the code only of an error that hides in a 2xx and of MoneyKit's 400 for bad credentials.
 func kindOf(status int, e *Error) error {
-	kind := codeKinds[e.Code]
+	kind := documentedCodes[e.Code].kind
 	if e.PlaidType != "" {
 		if kind = cmp.Or(kind, plaidTypeKinds[e.PlaidType]); kind != nil {
 			return kind
@@ -382,7 +382,7 @@ func (b *errorBody) readNested(s *wire.Scanner) error {
 		err := byTags.Read(s, &b.Fields)
 		if len(b.Fields) > 0 {
 			b.Message = cmp.Or(b.Message, b.Fields[0].Message)
-			if code := Code(b.Fields[0].Type); codeKinds[code] != nil {
+			if code := Code(b.Fields[0].Type); code.Meaning() != "" {
 				b.Code = cmp.Or(b.Code, code)
 			}
 		}

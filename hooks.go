@@ -125,12 +125,16 @@ func (t *trip) attemptEnds(ctx context.Context, e *Error) {
 		return
 	}
 	a := &t.attempts[len(t.attempts)-1]
-	a.Duration, a.Status, a.RequestID = t.ended.Sub(t.started), t.status, t.requestID()
-	if e != nil {
-		a.Code, a.Failure = e.Code, e.class()
-		a.RequestID = e.RequestID
+	l := t.client.config.logger
+	logged := l != nil && l.Enabled(ctx, slog.LevelDebug)
+	a.Duration, a.Status = t.ended.Sub(t.started), t.status
+	switch {
+	case e != nil:
+		a.Code, a.Failure, a.RequestID = e.Code, e.class(), e.RequestID
+	case t.response != nil || logged || t.client.config.hooks.AttemptEnd != nil:
+		a.RequestID = t.requestID() // to read it is work, so only for those whom it is shown to
 	}
-	if l := t.client.config.logger; l != nil {
+	if logged {
 		l.LogAttrs(ctx, slog.LevelDebug, "duolink: attempt", append(t.attrs(), slog.Int("attempt", a.Number),
 			slog.Int("status", a.Status), slog.String("code", string(a.Code)), slog.String("request_id", a.RequestID),
 			slog.Duration("duration", a.Duration), slog.String("failure", a.Failure))...)

@@ -40,6 +40,7 @@ type operation struct {
 	body    any        // sent as JSON
 	form    url.Values // sent as a form
 	private []string   // what errors must not quote, besides args and credentials
+	secrets []string   // credentials that it carries itself: what errors must not quote, not even in part
 	items   []string   // what the vendor counts requests by, besides the arguments: a request counts for each of them
 	perApp  bool       // the vendor counts all of an application's requests together, too
 	invalid error      // what is wrong with the arguments; nothing is sent then

@@ -474,7 +474,7 @@ func TestOperationsNeverPrint(t *testing.T) {
 	op := tokenExchange
 	op.form = url.Values{"client_id": {canaryID}, "client_secret": {canarySecret}}
 	op.body, _ = AuthQuery{AccessToken: NewSecret(canaryAccess)}.wire()
-	op.private = []string{canaryID, canarySecret, canaryAccess}
+	op.private, op.secrets = []string{canaryID, canaryAccess}, []string{canarySecret, canaryAccess}
 	for name, value := range map[string]any{"operation": op, "pointer": &op, "in a struct": struct{ Op operation }{op}} {
 		t.Run(name, func(t *testing.T) {
 			for _, format := range formats() {

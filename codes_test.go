@@ -1,0 +1,101 @@
+package duolink
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// constantsOf are the constants of a type in the file of the codes, by name.
+func constantsOf(t *testing.T, typ string) map[string]string {
+	t.Helper()
+	f, err := parser.ParseFile(token.NewFileSet(), "codes.go", nil, 0)
+	require.NoError(t, err)
+	all := map[string]string{}
+	for _, decl := range f.Decls {
+		d, ok := decl.(*ast.GenDecl)
+		if !ok || d.Tok != token.CONST {
+			continue
+		}
+		for _, spec := range d.Specs {
+			v := spec.(*ast.ValueSpec)
+			name, ok := v.Type.(*ast.Ident)
+			require.True(t, ok, v.Names)
+			if name.Name != typ {
+				continue
+			}
+			for i, ident := range v.Names {
+				value, err := strconv.Unquote(v.Values[i].(*ast.BasicLit).Value)
+				require.NoError(t, err)
+				all[ident.Name] = value
+			}
+		}
+	}
+	require.NotEmpty(t, all)
+	return all
+}
+
+// What is known of a code is said once, in the table: every constant is in it, and the rules agree with it.
+func TestEveryCodeIsDocumented(t *testing.T) {
+	constants := constantsOf(t, "Code")
+	require.Len(t, documentedCodes, len(constants), "two constants have one value, or a line has no constant")
+	kindsOfCodes := []error{
+		ErrBadRequest, ErrUnauthorized, ErrForbidden, ErrNotFound, ErrConflict, ErrDeleted, ErrValidation, ErrLinkState,
+		ErrRateLimited, ErrServer,
+	}
+	meaning := regexp.MustCompile(`^[a-z].*[^.\s]$`)
+	for name, value := range constants {
+		t.Run(name, func(t *testing.T) {
+			require.True(t, strings.HasPrefix(name, "Code"))
+			code := Code(value)
+			known, ok := documentedCodes[code]
+			require.True(t, ok, "not in the table")
+			require.Contains(t, kindsOfCodes, known.kind)
+			require.Regexp(t, meaning, code.Meaning())
+			require.True(t, codeLike(value), "it would be read as a message")
+
+			for _, e := range []*Error{{Code: code}, {Code: code, PlaidType: PlaidOAuthError}} {
+				e.kind = kindOf(200, e)
+				require.Equal(t, known.kind, e.kind)
+				want := known.action
+				if want == byKind {
+					want = (&Error{kind: known.kind}).Action()
+				}
+				require.Equal(t, want, e.Action())
+			}
+			if known.action != byKind && !strings.HasPrefix(value, "LICENSE_") {
+				require.Equal(t, known.action, (&Error{Code: code, kind: ErrBadRequest}).Action(), "whatever the status")
+			}
+			licence := known.action == ActionContactSupport || known.kind == ErrRateLimited
+			require.True(t, licence || !strings.HasPrefix(value, "LICENSE_"), "a licence code of another action")
+		})
+	}
+	require.Empty(t, Code("BRAND_NEW").Meaning())
+}
+
+// Every family of Plaid's codes has a kind, but for that of OAuth, of which the status decides.
+func TestEveryPlaidTypeHasAKind(t *testing.T) {
+	for name, value := range constantsOf(t, "PlaidErrorType") {
+		kind := plaidTypeKinds[PlaidErrorType(value)]
+		require.Equal(t, name == "PlaidOAuthError", kind == nil, name)
+	}
+}
+
+// The constants that the papers name exist.
+func TestPapersNameCodesThatExist(t *testing.T) {
+	constants := constantsOf(t, "Code")
+	for _, file := range []string{"README.md", "CHANGELOG.md", "doc.go"} {
+		text, err := os.ReadFile(file)
+		require.NoError(t, err)
+		for _, name := range regexp.MustCompile(`\bCode[A-Z]\w*`).FindAllString(string(text), -1) {
+			require.Contains(t, constants, name, file)
+		}
+	}
+}

@@ -1,0 +1,232 @@
+package redact
+
+import (
+	"bytes"
+	"html"
+	"strings"
+	"unicode"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// view is a text in another form, with the way back: its byte i stands for what was written from
+// at[i] to at[i+1]. Neither undo nor fold makes it longer, so both work in place.
+type view struct {
+	text []byte
+	at   []int32
+}
+
+func newView(written string) *view {
+	v := &view{[]byte(written), make([]int32, len(written)+1)}
+	for i := range v.at {
+		v.at[i] = int32(i)
+	}
+	return v
+}
+
+// span is what was written for the bytes from i to j.
+func (v *view) span(i, j int) (from, to int) { return int(v.at[i]), int(v.at[j]) }
+
+// letter reports that there is a byte of a word at i.
+func (v *view) letter(i int) bool {
+	return i >= 0 && i < len(v.text) && (v.text[i] != boundary && v.text[i] >= utf8.RuneSelf || alphanumeric(v.text[i]))
+}
+
+func alphanumeric(c byte) bool {
+	return c >= '0' && c <= '9' || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z'
+}
+
+// unreserved characters are written as they are by whoever escapes no more than they must.
+func unreserved(r rune) bool {
+	return r == '-' || r == '_' || r < utf8.RuneSelf && alphanumeric(byte(r)) //nolint:gosec // it is ASCII
+}
+
+// replace writes the view anew. The function appends what a beginning of the text becomes, which is
+// no longer than it is, and says how long that is. What becomes nothing goes with what follows.
+func (v *view) replace(next func(to, text []byte) ([]byte, int)) {
+	to, from, start := v.text[:0], 0, int32(0)
+	for from < len(v.text) {
+		have := len(to)
+		var n int
+		to, n = next(to, v.text[from:])
+		from += n
+		end := v.at[from]
+		for i := have; i < len(to); i++ {
+			v.at[i] = start
+		}
+		if len(to) > have {
+			start = end
+		}
+	}
+	end := v.at[len(v.text)]
+	v.text, v.at = to, v.at[:len(to)+1]
+	v.at[len(to)] = end
+}
+
+// mostLevels is how often what was escaped is undone, in several ways at once each time.
+const mostLevels = 8
+
+// undo undoes all the escapes of URLs, JSON and HTML, however often the text was escaped. It reports
+// whether there were any.
+func (v *view) undo() bool {
+	if !bytes.ContainsAny(v.text, `%&\uU`) {
+		return false
+	}
+	for level := range mostLevels {
+		size := len(v.text)
+		v.replace(unescape)
+		if len(v.text) == size {
+			return level > 0
+		}
+	}
+	return true
+}
+
+// unescape appends what the text begins with, an escape or a character. Every escape is longer than
+// what it stands for.
+func unescape(to, text []byte) ([]byte, int) {
+	switch text[0] {
+	case '%':
+		if b, n := percent(text); n > 0 {
+			return append(to, b), n
+		}
+	case '&':
+		if s, n := entity(text); n > 0 {
+			return append(to, s...), n
+		}
+	case '\\', 'u', 'U':
+		if r, n := point(text); n > 0 {
+			return utf8.AppendRune(to, r), n
+		}
+		n := max(1, backslashes(text)) // all of them, or each would look to the end of them again
+		if text[0] == '\\' && n < len(text) && text[n] == '/' {
+			return append(to, '/'), n + 1
+		}
+		return append(to, text[:n]...), n
+	}
+	return append(to, text[0]), 1
+}
+
+// percent reads %3d, %253d, %25253d and so on. It returns 0 if there is none.
+func percent(text []byte) (byte, int) {
+	n := 1
+	for n+4 <= len(text) && text[n] == '2' && text[n+1] == '5' && isHex(text[n+2:n+4]) {
+		n += 2
+	}
+	if n+2 > len(text) || !isHex(text[n:n+2]) {
+		return 0, 0
+	}
+	return byte(hexValue(text[n : n+2])), n + 2 //nolint:gosec // two digits are a byte
+}
+
+// entity reads &lt;, &amp;lt;, &#60;, &#x3C; and so on.
+func entity(text []byte) (string, int) {
+	n := 1
+	for n+4 <= len(text) && strings.EqualFold(string(text[n:n+4]), "amp;") {
+		n += 4
+	}
+	end := n
+	for end < len(text) && (text[end] == '#' || alphanumeric(text[end])) {
+		end++
+	}
+	if end < len(text) && text[end] == ';' {
+		name := "&" + strings.ToLower(string(text[n:end])) + ";"
+		if means := html.UnescapeString(name); means != name && len(means) < end {
+			return means, end + 1
+		}
+	}
+	if n > 1 {
+		return "&", n
+	}
+	return "", 0
+}
+
+// point reads \u003d, also with more backslashes or none, and two of them where JSON needs two. What
+// has no backslash may be a word, so it is read only if it stands for what JSON would escape.
+func point(text []byte) (rune, int) {
+	slashes := backslashes(text)
+	r, n := digits(text[slashes:])
+	if n == 0 || slashes == 0 && unreserved(r) {
+		return 0, 0
+	}
+	n += slashes
+	if utf16.IsSurrogate(r) {
+		more := backslashes(text[n:])
+		second, m := digits(text[n+more:])
+		if r = utf16.DecodeRune(r, second); m == 0 || r == unicode.ReplacementChar {
+			return 0, 0
+		}
+		n += more + m
+	}
+	return r, n
+}
+
+// digits reads u003d.
+func digits(text []byte) (rune, int) {
+	if len(text) < 5 || text[0]|0x20 != 'u' || !isHex(text[1:5]) {
+		return 0, 0
+	}
+	return hexValue(text[1:5]), 5
+}
+
+func backslashes(text []byte) int { return len(text) - len(bytes.TrimLeft(text, `\`)) }
+
+func isHex(text []byte) bool {
+	for _, c := range text {
+		if !hexadecimal.has(c) {
+			return false
+		}
+	}
+	return true
+}
+
+func hexValue(text []byte) (v rune) {
+	for _, c := range text {
+		v = v<<4 | rune(hexadecimal.value[c])
+	}
+	return v
+}
+
+// fold makes one of what differs in case alone, and in what is left of an escape: a plus sign is a
+// space, n is a new line, and a backslash nothing.
+func (v *view) fold() { v.replace(fold) }
+
+func fold(to, text []byte) ([]byte, int) {
+	if text[0] < utf8.RuneSelf {
+		if b, ok := foldByte(text[0]); ok {
+			to = append(to, b)
+		}
+		return to, 1
+	}
+	r, n := utf8.DecodeRune(text)
+	switch r {
+	case utf8.RuneError: // or a byte that is none
+		return append(to, text[:n]...), n
+	case '\u0130', '\u0131': // the Turkish I with a dot, and i without one
+		return append(to, 'I'), n
+	case '\u0307': // the dot, on its own
+		return to, n
+	case '\u00df', '\u1e9e': // the German sharp s, which has no capital in most alphabets
+		return append(to, "SS"...), n
+	}
+	first := r
+	for other := unicode.SimpleFold(r); other != r; other = unicode.SimpleFold(other) {
+		first = min(first, other)
+	}
+	return utf8.AppendRune(to, first), n
+}
+
+// foldByte folds a character of ASCII, and tells whether anything is left of it.
+func foldByte(c byte) (byte, bool) {
+	switch {
+	case c >= 'a' && c <= 'z':
+		return c - 'a' + 'A', true
+	case c == '\\':
+		return 0, false
+	case c == '+':
+		return ' ', true
+	case c >= '\b' && c <= '\r':
+		return "BTNVFR"[c-'\b'], true
+	}
+	return c, true
+}
