@@ -23,25 +23,16 @@ import (
 // What is sent again, after what and when, for all operations. The rules are stated here once more,
 // apart from the code.
 
-var (
-	costlyWrites   = []string{"links.create", "identity.refresh"}
-	settlingWrites = []string{"links.update", "links.close", "logins.revoke"}
-	// wordless are those that need no answer: an empty one means that it is done.
-	wordless = []string{"links.close", "logins.revoke", "identity.refresh"}
-)
-
-func isRead(operation string) bool {
-	return !slices.Contains(costlyWrites, operation) && !slices.Contains(settlingWrites, operation)
-}
+func isRead(operation string) bool { return !rows[operation].Costly && !rows[operation].Settles }
 
 // sentAgainAfter says whether an operation is sent again after a status.
 func sentAgainAfter(status int, operation string) bool {
 	switch {
 	case status == 429:
 		return true
-	case slices.Contains(costlyWrites, operation):
+	case rows[operation].Costly:
 		return false
-	case slices.Contains(settlingWrites, operation):
+	case rows[operation].Settles:
 		return status == 503
 	case status >= 500:
 		return status != 501
@@ -280,7 +271,7 @@ func TestAnswersThatBreakOff(t *testing.T) {
 		for cut := range whole {
 			starts = append(starts, whole[:cut])
 		}
-		needsNone := slices.Contains(wordless, operation)
+		needsNone := rows[operation].Wordless
 		t.Run("without a length/"+operation, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				for _, start := range starts {
@@ -290,7 +281,7 @@ func TestAnswersThatBreakOff(t *testing.T) {
 					case needsNone && strings.TrimSpace(start) == "":
 						require.NoError(t, err)
 						require.Len(t, s.at, 1)
-					case slices.Contains(costlyWrites, operation), operation == "logins.list_accounts, streamed":
+					case rows[operation].Costly, operation == "logins.list_accounts, streamed":
 						e := asError(t, err)
 						require.Len(t, s.at, 1, start)
 						require.Nil(t, e.kind, "%q: %v", start, e)

@@ -18,16 +18,6 @@ import (
 
 // How much of an answer is read, and how much memory that takes.
 
-// answers are the least that each operation can use.
-var answers = map[string]string{
-	"logins.list_accounts": `{"data":[]}`, "logins.list_accounts, streamed": `{"data":[{"accounts":[{"account_id":"1"}]}]}`, "logins.list": `{"data":[]}`,
-	"logins.get": `{"data":{"login_id":"dsl_1"}}`, "logins.revoke": `{"data":{"result":true}}`, "logins.accounts": `{"data":[]}`, "links.list": `{"data":[]}`,
-	"links.create": `{"data":{"link_id":"dsll_1"}}`, "links.get": `{"data":{"link_id":"dsll_1"}}`, "links.update": `{"data":{"link_id":"dsll_1"}}`,
-	"links.close": `{"data":{"link_id":"dsll_1"}}`, "identity.get": `{"accounts":[]}`, "identity.link": `{"link_id":"mk_1"}`,
-	"identity.refresh": `{"link_id":"mk_1"}`, "auth.numbers": `{"accounts":[]}`, "auth.get": `{"accounts":[],"numbers":{}}`,
-	"auth.token": `{"access_token":"otok_1","expires_in":3600}`,
-}
-
 // limitOf is how much of an operation's answer is read where nobody says otherwise.
 func limitOf(operation string) int64 {
 	if operationOf(operation) == "logins.list_accounts" {

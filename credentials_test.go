@@ -1,7 +1,6 @@
 package duolink
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -348,8 +347,8 @@ var refusedAs = []Code{
 // A token that the server does not take is replaced once, and the call repeated once: by every
 // operation that sends one, also a write, which was refused, and whatever the server calls it.
 func TestRefusedTokenIsReplaced(t *testing.T) {
-	for name, row := range matrixRows {
-		operation := cmp.Or(row.operation, name)
+	for name, row := range rows {
+		operation := operationOf(name)
 		if operation == "auth.token" || operation == "auth.get" {
 			continue
 		}
@@ -365,7 +364,7 @@ func TestRefusedTokenIsReplaced(t *testing.T) {
 					}
 					c := w.client(t, WithSupermetrics(BearerTokenFunc(function)), exchanging())
 					w.Script(sandbox.Fault{Operation: operation, Status: 401, Body: nativeBody(string(code))})
-					require.NoError(t, row.call(t.Context(), c))
+					require.NoError(t, row.Call(t.Context(), c))
 					require.Equal(t, 2, w.Count(operation))
 					require.Equal(t, 2, asked+w.TokensIssued())
 					sent := map[string]bool{}
@@ -375,8 +374,8 @@ func TestRefusedTokenIsReplaced(t *testing.T) {
 						}
 					}
 					require.Len(t, sent, 2, "each attempt has a token of its own")
-					if row.done != nil {
-						require.Equal(t, 1, row.done(w.Sandbox))
+					if row.Done != nil {
+						require.Equal(t, 1, row.Done(w.Sandbox))
 					}
 
 					// A new token that is refused too is the end.
@@ -384,7 +383,7 @@ func TestRefusedTokenIsReplaced(t *testing.T) {
 					time.Sleep(time.Hour)
 					asked = 0
 					w.Script(sandbox.Fault{Operation: operation, Status: 401, Body: nativeBody(string(code)), Times: -1})
-					err := row.call(t.Context(), c)
+					err := row.Call(t.Context(), c)
 					kindIs(t, err, ErrUnauthorized)
 					require.Equal(t, operation, asError(t, err).Operation)
 					require.Equal(t, Rejected, asError(t, err).Outcome)
@@ -405,7 +404,7 @@ func TestRefusedLinkIsNotTheTokens(t *testing.T) {
 				w.Script(sandbox.Fault{Operation: name, Status: 401, Body: nativeBody(string(code)), Times: -1})
 				for _, c := range []*Client{w.client(t, exchanging()), w.client(t, WithMoneyKit(function))} {
 					for range 2 {
-						require.ErrorIs(t, matrixRows[name].call(t.Context(), c), ErrUnauthorized)
+						require.ErrorIs(t, rows[name].Call(t.Context(), c), ErrUnauthorized)
 					}
 				}
 				require.Equal(t, 4, w.Count(name))
@@ -419,8 +418,8 @@ func TestRefusedLinkIsNotTheTokens(t *testing.T) {
 // What cannot be another one is not sent again: a token that was handed over, a client id and
 // secret.
 func TestRefusedCredentialsThatAreFixed(t *testing.T) {
-	for name, row := range matrixRows {
-		operation := cmp.Or(row.operation, name)
+	for name, row := range rows {
+		operation := operationOf(name)
 		for how, moneyKit := range map[string]Credentials{
 			"token": BearerToken("api_1"), "pair": ClientHeaders(sandbox.ClientID, sandbox.ClientSecret),
 			"exchange": ClientCredentials(sandbox.ClientID, sandbox.ClientSecret),
@@ -435,7 +434,7 @@ func TestRefusedCredentialsThatAreFixed(t *testing.T) {
 					for _, code := range refusedAs {
 						w.ResetRequests()
 						w.Script(sandbox.Fault{Operation: operation, Status: 401, Body: nativeBody(string(code))})
-						require.ErrorIs(t, row.call(t.Context(), c), ErrUnauthorized)
+						require.ErrorIs(t, row.Call(t.Context(), c), ErrUnauthorized)
 						require.Equal(t, 1, w.Count(""), "no exchange either")
 					}
 				})

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"math/big"
 	"net/http"
 	"net/url"
@@ -77,16 +78,12 @@ func FuzzErrorBody(f *testing.F) {
 
 // Every answer's reader takes any bytes; what it reads, RevealJSON writes and json.Unmarshal reads back equal.
 func FuzzAnswers(f *testing.F) {
-	names := make([]string, 0, len(answerReaders))
-	for name := range answerReaders {
-		names = append(names, name)
-	}
-	slices.Sort(names)
+	names := slices.Sorted(maps.Keys(calls))
 	for i, name := range names {
-		seedFiles(f, name+"/*", func(body []byte) { f.Add(uint8(i), body) })
+		seedFiles(f, operationOf(name)+"/*", func(body []byte) { f.Add(uint8(i), body) })
 	}
 	f.Fuzz(func(t *testing.T, which uint8, body []byte) {
-		answer, err := answerReaders[names[int(which)%len(names)]](body)
+		answer, err := answerOf(names[int(which)%len(names)], body)
 		if err != nil {
 			return
 		}

@@ -2,7 +2,6 @@ package duolink
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 
 	"fmt"
@@ -290,7 +289,7 @@ func trouble() []sandbox.Fault {
 		{Operation: "identity.link", Status: 503},
 		{Operation: "identity.link", Status: 429, Header: http.Header{"Retry-After": {"1"}}},
 		{Operation: "identity.link", Drop: sandbox.DropBefore},
-		matrixExpired("identity.link"),
+		expired("identity.link"),
 	}
 }
 
@@ -492,10 +491,10 @@ func everything(t *testing.T, c *Client, s *sandbox.Sandbox) {
 	s.Script(sandbox.Fault{Operation: "auth.token", Status: 500})
 	s.Script(trouble()...)
 	require.NoError(t, getBankLink(t.Context(), c))
-	for name, row := range matrixRows {
-		operation := cmp.Or(row.operation, name)
+	for name, row := range rows {
+		operation := operationOf(name)
 		s.Script(sandbox.Fault{Operation: operation, Truncate: 10}, sandbox.Fault{Operation: operation, Status: 429})
-		_ = row.call(t.Context(), c)
+		_ = row.Call(t.Context(), c)
 		s.ClearScript()
 		// The server quotes what it was sent, wherever it can.
 		for _, secret := range confidentialIn(s, operation) {
@@ -503,7 +502,7 @@ func everything(t *testing.T, c *Client, s *sandbox.Sandbox) {
 				Operation: operation, Status: 400, Header: http.Header{"X-Request-Id": {secret}},
 				Body: fmt.Sprintf(`{"error":{"code":%q,"message":"%s %s"},"meta":{"request_id":%q}}`, secret, secret, secret, secret),
 			})
-			_ = row.call(t.Context(), c)
+			_ = row.Call(t.Context(), c)
 			s.ClearScript()
 		}
 	}
@@ -520,9 +519,13 @@ func everything(t *testing.T, c *Client, s *sandbox.Sandbox) {
 }
 
 // confidentialTexts are what the calls of everything hand in.
-var confidentialTexts = []string{
-	sandbox.APIKey, sandbox.ClientID, sandbox.ClientSecret, sandbox.AccessToken, sandbox.LinkID, sandbox.OpenLoginLinkID, sandbox.LoginID,
-	sandbox.RequiredUsername, sandbox.JointAccountID, "matrix",
+func confidentialTexts() []string {
+	all := []string{sandbox.APIKey}
+	for _, row := range rows {
+		all = append(all, row.Private...)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 // confidentialIn are those of them that the latest request of an operation had in it, and its bearer token.
@@ -532,7 +535,7 @@ func confidentialIn(s *sandbox.Sandbox, operation string) (found []string) {
 			continue
 		}
 		text := fmt.Sprint(r.Path, r.RawQuery, r.Header, string(r.Body))
-		for _, secret := range confidentialTexts {
+		for _, secret := range confidentialTexts() {
 			if strings.Contains(text, secret) {
 				found = append(found, secret)
 			}
@@ -584,7 +587,7 @@ func TestLoggerKeepsToTheList(t *testing.T) {
 		r.Attrs(func(a slog.Attr) bool {
 			keys = append(keys, a.Key)
 			require.Contains(t, []slog.Kind{slog.KindString, slog.KindInt64, slog.KindDuration}, a.Value.Kind(), "%s: nothing that formats itself", a.Key)
-			for _, secret := range append(slices.Clone(confidentialTexts), "mk_token_sandbox_") {
+			for _, secret := range append(confidentialTexts(), "mk_token_sandbox_") {
 				require.NotContains(t, a.Value.String(), secret, "%s: %s", r.Message, a.Key)
 			}
 			return true

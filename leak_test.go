@@ -156,7 +156,7 @@ func TestEveryBodyIsClosedOnce(t *testing.T) {
 			script: []sandbox.Fault{{Operation: "auth.token", Status: 500}}, call: getBankLink, bodies: 3,
 		},
 		"an expired token": {
-			script: []sandbox.Fault{matrixExpired("identity.link")}, call: getBankLink, bodies: 4,
+			script: []sandbox.Fault{expired("identity.link")}, call: getBankLink, bodies: 4,
 		},
 		"no token": {
 			opts: []Option{three}, script: always(sandbox.Fault{Operation: "auth.token", Status: 500}), call: getBankLink, fails: ErrServer, bodies: 3,
@@ -284,10 +284,10 @@ func getBankLink(ctx context.Context, c *Client) error {
 	return err
 }
 
-func matrixExpired(operation string) sandbox.Fault {
-	f := matrixFaults["expired"]
-	f.Operation = operation
-	return f
+// expired has a token refused as expired.
+func expired(operation string) sandbox.Fault {
+	const code = "api_error.auth.expired_access_token"
+	return sandbox.Fault{Operation: operation, Status: http.StatusUnauthorized, Body: nativeBody(code)}
 }
 
 // The connections belong to all callers: one that gives up, or is given up, takes no other's away.
@@ -382,7 +382,7 @@ func TestManyCallers(t *testing.T) {
 			{Delay: 50 * time.Millisecond, Times: 10}, {Status: 503}, {Truncate: 20}, {Delay: 5 * time.Millisecond, Times: 10},
 			{Status: 500}, {Operation: "auth.token", Status: 500}, {Stall: true}, {Drop: sandbox.DropAfter}, {Status: 429, Header: http.Header{"Retry-After": {"1"}}},
 		}
-		s.Script(matrixExpired("identity.link")) // once: a call is repeated with another token once
+		s.Script(expired("identity.link")) // once: a call is repeated with another token once
 		for range 6 {
 			s.Script(faults...)
 		}

@@ -4,10 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"maps"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"slices"
 	"strings"
@@ -15,76 +13,73 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/duolink/duolink/internal/sandbox"
 	"github.com/stretchr/testify/require"
 )
 
-// seen is a request as the server sees it.
-type seen struct {
-	method string
-	uri    string // path and query, as they came
-	header http.Header
-	body   string
+// Row is what the tests of this file's package know of an operation. Its home is the registry in
+// internal/proof/operations, and what each member means is said there.
+type Row struct {
+	Call     func(context.Context, *Client, ...CallOption) error
+	On       func(ctx context.Context, c *Client, id string, opts ...CallOption) error
+	Answer   func(context.Context, *Client, ...CallOption) (any, error)
+	Done     func(*sandbox.Sandbox) int
+	Private  []string
+	Groups   []string
+	Least    string
+	Wordless bool
+	Settles  bool // a write that ends in the same state however often it is sent
+	Costly   bool // a write that is done twice if it is sent twice
 }
 
-// recorder is a server on loopback that keeps what it was asked. It gives out tokens, and one answer to all else.
-func recorder(t *testing.T, status int, body string) (*httptest.Server, *[]seen) {
-	t.Helper()
-	requests, token := &[]seen{}, golden(t, "auth.token/sample.json")
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		b, err := io.ReadAll(r.Body)
-		if err != nil || r.ContentLength != int64(len(b)) || len(r.TransferEncoding) > 0 {
-			t.Errorf("body: %v, %d bytes, announced %d, %v", err, len(b), r.ContentLength, r.TransferEncoding)
-		}
-		h := r.Header.Clone()
-		h.Del("Accept-Encoding") // net/http's own
-		h.Del("Content-Length")
-		*requests = append(*requests, seen{r.Method, r.RequestURI, h, string(b)})
-		if strings.HasSuffix(r.URL.Path, "/auth/token") {
-			w.WriteHeader(http.StatusCreated)
-			_, _ = io.WriteString(w, token)
-			return
-		}
-		w.WriteHeader(status)
-		_, _ = io.WriteString(w, body)
-	}))
-	t.Cleanup(server.Close)
-	return server, requests
-}
+var (
+	// rows are all operations, by name, and the token exchange. A stream has a row of its own.
+	rows = map[string]Row{}
+	// calls are their calls, without the exchange.
+	calls = map[string]func(context.Context, *Client, ...CallOption) error{}
+	// answers are the least that each operation can use.
+	answers = map[string]string{}
+)
 
-// headers is a set of headers: names and values in turn, added to what every request has.
-func headers(pairs ...string) http.Header {
-	h := http.Header{"Accept": {"application/json"}, "User-Agent": {"duolink-go/0.1.0"}}
-	for i := 0; i < len(pairs); i += 2 {
-		h.Set(pairs[i], pairs[i+1])
+// Register adds a row, before the first test runs.
+func Register(name string, row Row) {
+	rows[name], answers[name] = row, row.Least
+	if name != "auth.token" {
+		calls[name] = row.Call
 	}
-	return h
 }
 
-func supermetricsHeaders(pairs ...string) http.Header {
-	return headers(append(pairs, "Authorization", "Bearer "+testKey)...)
+// callsAndExchange are all operations, and the token exchange, which a call of another begins with.
+func callsAndExchange() map[string]func(context.Context, *Client, ...CallOption) error {
+	all := maps.Clone(calls)
+	all["auth.token"] = rows["auth.token"].Call
+	return all
 }
 
-func moneyKitHeaders(pairs ...string) http.Header {
-	return headers(append(pairs, "MoneyKit-Version", "2023-02-18", "X-Client-Id", testID, "X-Client-Secret", testSecret)...)
+// operationOf is the operation that the name of a row stands for.
+func operationOf(name string) string {
+	operation, _, _ := strings.Cut(name, ",")
+	return operation
 }
 
-func plaidHeaders(pairs ...string) http.Header {
-	return headers(append(pairs, "Plaid-Version", "2020-09-14", "PLAID-CLIENT-ID", testID, "PLAID-SECRET", testSecret)...)
+// ofSupermetrics reports whose operation it is.
+func ofSupermetrics(name string) bool {
+	return strings.HasPrefix(name, "logins.") || strings.HasPrefix(name, "links.")
 }
 
-// jsonBody are the headers of a request with a JSON body.
-var jsonBody = []string{"Content-Type", "application/json"}
-
-// wireTest is one call and what it puts on the wire.
-type wireTest struct {
-	name     string
-	call     func(context.Context, *Client) error
-	method   string
-	uri      string // behind the API's base
-	header   http.Header
-	body     string
-	file     string // the answer, under testdata
-	statuses []int  // success, documented and accepted
+// clientOf calls a server on loopback for both APIs. For the token exchange its credential is one that is traded.
+func clientOf(t *testing.T, base, operation string, client *http.Client, opts ...Option) *Client {
+	t.Helper()
+	moneyKit := ClientHeaders(testID, testSecret)
+	if operation == "auth.token" {
+		moneyKit = ClientCredentials(testID, testSecret)
+	}
+	c, err := New(append([]Option{
+		WithSupermetrics(BearerToken(testKey)), WithMoneyKit(moneyKit), WithHTTPClient(client),
+		WithBaseURL(Supermetrics, base+"/v2"), WithBaseURL(MoneyKit, base),
+	}, opts...)...)
+	require.NoError(t, err)
+	return c
 }
 
 // dropped makes a call of one that has a result.
@@ -95,307 +90,8 @@ func dropped[T any](call func(context.Context, *Client) (T, error)) func(context
 	}
 }
 
-var supermetricsWire = []wireTest{
-	{
-		name: "logins.list_accounts", file: "logins.list_accounts/sample.json", statuses: []int{200},
-		call: dropped(func(ctx context.Context, c *Client) (*AccountList, error) {
-			return c.Logins.ListAccounts(ctx, AccountsQuery{DataSourceID: "GAWA"})
-		}),
-		method: "GET", uri: "/query/accounts?json=%7B%22ds_id%22%3A%22GAWA%22%7D", header: supermetricsHeaders(),
-	},
-	{
-		name: "logins.list_accounts with everything", file: "logins.list_accounts/sample.json", statuses: []int{200},
-		call: dropped(func(ctx context.Context, c *Client) (*AccountList, error) {
-			return c.Logins.ListAccounts(ctx, AccountsQuery{
-				DataSourceID: "GAWA", Users: []string{"avery+ads@example.com", "Blake & <Example>"}, CacheMinutes: 60,
-			})
-		}),
-		method: "GET", header: supermetricsHeaders(),
-		uri: "/query/accounts?json=%7B%22ds_id%22%3A%22GAWA%22%2C%22ds_users%22%3A%5B%22avery%2Bads%40example.com%22%2C" +
-			"%22Blake%20%26%20%3CExample%3E%22%5D%2C%22cache_minutes%22%3A60%7D",
-	},
-	{
-		name: "logins.list_accounts, streamed", file: "logins.list_accounts/sample.json", statuses: []int{200},
-		call: func(ctx context.Context, c *Client) error {
-			return last(c.Logins.EachAccount(ctx, AccountsQuery{DataSourceID: "GAWA", Users: []string{"Düsseldorf"}, CacheMinutes: 1440}))
-		},
-		method: "GET", header: supermetricsHeaders(),
-		uri: "/query/accounts?json=%7B%22ds_id%22%3A%22GAWA%22%2C%22ds_users%22%3A%5B%22D%C3%BCsseldorf%22%5D%2C%22cache_minutes%22%3A1440%7D",
-	},
-	{
-		name: "logins.list", file: "logins.list/sample.json", statuses: []int{200},
-		call:   dropped(func(ctx context.Context, c *Client) ([]Login, error) { return c.Logins.List(ctx) }),
-		method: "GET", uri: "/ds/logins", header: supermetricsHeaders(),
-	},
-	{
-		name: "logins.get", file: "logins.get/sample.json", statuses: []int{200},
-		call:   dropped(func(ctx context.Context, c *Client) (*Login, error) { return c.Logins.Get(ctx, "dsl_1-A") }),
-		method: "GET", uri: "/ds/login/dsl_1-A", header: supermetricsHeaders(),
-	},
-	{
-		name: "logins.revoke", file: "logins.revoke/sample.json", statuses: []int{200, 202},
-		call:   dropped(func(ctx context.Context, c *Client) (bool, error) { return c.Logins.Revoke(ctx, "dsl_1") }),
-		method: "DELETE", uri: "/ds/login/dsl_1", header: supermetricsHeaders(),
-	},
-	{
-		name: "logins.revoke without content", file: "links.close/empty.json", statuses: []int{200, 204},
-		call:   dropped(func(ctx context.Context, c *Client) (bool, error) { return c.Logins.Revoke(ctx, "dsl_1") }),
-		method: "DELETE", uri: "/ds/login/dsl_1", header: supermetricsHeaders(),
-	},
-	{
-		name: "logins.accounts", file: "logins.accounts/sample.json", statuses: []int{200},
-		call: func(ctx context.Context, c *Client) error {
-			return last(c.Logins.Accounts(ctx, "dsl_1", PageOptions{}))
-		},
-		method: "GET", uri: "/ds/login/dsl_1/accounts", header: supermetricsHeaders(),
-	},
-	{
-		name: "logins.accounts with a page", file: "logins.accounts/page_empty.json", statuses: []int{200},
-		call: func(ctx context.Context, c *Client) error {
-			return last(c.Logins.Accounts(ctx, "dsl_1", PageOptions{Offset: 1_000_000, Limit: 1000}))
-		},
-		method: "GET", uri: "/ds/login/dsl_1/accounts?limit=1000&offset=1000000", header: supermetricsHeaders(),
-	},
-	{
-		name: "links.list", file: "links.list/sample.json", statuses: []int{200},
-		call:   dropped(func(ctx context.Context, c *Client) ([]LoginLink, error) { return c.Links.List(ctx) }),
-		method: "GET", uri: "/ds/login/links", header: supermetricsHeaders(),
-	},
-	{
-		name: "links.create", file: "links.create/sample.json", statuses: []int{201, 200},
-		call: dropped(func(ctx context.Context, c *Client) (*LoginLink, error) {
-			return c.Links.Create(ctx, LinkCreate{DataSourceID: "GAWA"})
-		}),
-		method: "POST", uri: "/ds/login/link", header: supermetricsHeaders(jsonBody...), body: `{"ds_id":"GAWA"}`,
-	},
-	{
-		name: "links.create with everything", file: "links.create/sample.json", statuses: []int{201, 200},
-		call: dropped(func(ctx context.Context, c *Client) (*LoginLink, error) {
-			return c.Links.Create(ctx, LinkCreate{
-				DataSourceID: "GAWA", Expires: "10 hours", Description: `Onboarding of "Söhne" & <Co>`,
-				RequireUsername: "avery+ads@example.com", RedirectURL: "https://app.example.com/connected?tenant=7&x=1",
-			})
-		}),
-		method: "POST", uri: "/ds/login/link", header: supermetricsHeaders(jsonBody...),
-		body: `{"ds_id":"GAWA","expiry_time":"10 hours","description":"Onboarding of \"Söhne\" & <Co>",` +
-			`"require_username":"avery+ads@example.com","redirect_url":"https://app.example.com/connected?tenant=7&x=1"}`,
-	},
-	{
-		name: "links.get", file: "links.get/sample.json", statuses: []int{200},
-		call:   dropped(func(ctx context.Context, c *Client) (*LoginLink, error) { return c.Links.Get(ctx, "dsll_1") }),
-		method: "GET", uri: "/ds/login/link/dsll_1", header: supermetricsHeaders(),
-	},
-	{
-		name: "links.update", file: "links.update/sample.json", statuses: []int{200},
-		call: dropped(func(ctx context.Context, c *Client) (*LoginLink, error) {
-			return c.Links.Update(ctx, "dsll_1", LinkUpdate{Description: "A new description"})
-		}),
-		method: "PATCH", uri: "/ds/login/link/dsll_1", header: supermetricsHeaders(jsonBody...), body: `{"description":"A new description"}`,
-	},
-	{
-		name: "links.update to nothing", file: "links.update/cleared.json", statuses: []int{200},
-		call: dropped(func(ctx context.Context, c *Client) (*LoginLink, error) {
-			return c.Links.Update(ctx, "dsll_1", LinkUpdate{})
-		}),
-		method: "PATCH", uri: "/ds/login/link/dsll_1", header: supermetricsHeaders(jsonBody...), body: `{"description":""}`,
-	},
-	{
-		name: "links.close", file: "links.close/sample.json", statuses: []int{200, 201, 202, 299},
-		call:   dropped(func(ctx context.Context, c *Client) (*LoginLink, error) { return c.Links.Close(ctx, "dsll_1") }),
-		method: "PUT", uri: "/ds/login/link/dsll_1/close", header: supermetricsHeaders(),
-	},
-	{
-		name: "links.close without content", file: "links.close/empty.json", statuses: []int{200, 202, 204},
-		call:   dropped(func(ctx context.Context, c *Client) (*LoginLink, error) { return c.Links.Close(ctx, "dsll_1") }),
-		method: "PUT", uri: "/ds/login/link/dsll_1/close", header: supermetricsHeaders(),
-	},
-	{
-		name: "links.close with something else", file: "errors/html.html", statuses: []int{200, 202},
-		call:   dropped(func(ctx context.Context, c *Client) (*LoginLink, error) { return c.Links.Close(ctx, "dsll_1") }),
-		method: "PUT", uri: "/ds/login/link/dsll_1/close", header: supermetricsHeaders(),
-	},
-}
-
-var moneyKitWire = []wireTest{
-	{
-		name: "identity.get", file: "identity.get/sample.json", statuses: []int{200},
-		call: dropped(func(ctx context.Context, c *Client) (*Identity, error) {
-			return c.Identity.Get(ctx, bankLink, IdentityQuery{})
-		}),
-		method: "GET", uri: "/links/mk_example_link_0001/identity", header: moneyKitHeaders(),
-	},
-	{
-		name: "identity.get of some accounts", file: "identity.get/sample.json", statuses: []int{200},
-		call: dropped(func(ctx context.Context, c *Client) (*Identity, error) {
-			return c.Identity.Get(ctx, bankLink, IdentityQuery{AccountIDs: []string{"acc_1", "a+b c", "x,y&z"}})
-		}),
-		method: "GET", header: moneyKitHeaders(),
-		uri: "/links/mk_example_link_0001/identity?account_ids=acc_1&account_ids=a%2Bb%20c&account_ids=x%2Cy%26z",
-	},
-	{
-		name: "identity.link", file: "identity.link/sample.json", statuses: []int{200},
-		call: dropped(func(ctx context.Context, c *Client) (*BankLink, error) {
-			return c.Identity.Link(ctx, "MK_Case-Sensitive.0~1")
-		}),
-		method: "GET", uri: "/links/MK_Case-Sensitive.0~1", header: moneyKitHeaders(),
-	},
-	{
-		name: "identity.refresh", file: "identity.refresh/sample.json", statuses: []int{202, 200},
-		call: dropped(func(ctx context.Context, c *Client) (*BankLink, error) {
-			return c.Identity.Refresh(ctx, bankLink, []Product{ProductIdentity, "crypto"})
-		}),
-		method: "POST", uri: "/links/mk_example_link_0001/products", header: moneyKitHeaders(jsonBody...),
-		body: `{"products":["identity","crypto"]}`,
-	},
-	{
-		name: "identity.refresh without content", file: "identity.refresh/empty.json", statuses: []int{202, 200, 204},
-		call: dropped(func(ctx context.Context, c *Client) (*BankLink, error) {
-			return c.Identity.Refresh(ctx, bankLink, []Product{ProductIdentity})
-		}),
-		method: "POST", uri: "/links/mk_example_link_0001/products", header: moneyKitHeaders(jsonBody...), body: `{"products":["identity"]}`,
-	},
-	{
-		name: "auth.numbers", file: "auth.numbers/sample.json", statuses: []int{200},
-		call:   dropped(func(ctx context.Context, c *Client) (*AccountNumbers, error) { return c.Auth.Numbers(ctx, bankLink) }),
-		method: "GET", uri: "/links/mk_example_link_0001/accounts/numbers", header: moneyKitHeaders(),
-	},
-}
-
-var plaidWire = []wireTest{
-	{
-		name: "auth.get", file: "auth.get/sample.json", statuses: []int{200},
-		call: dropped(func(ctx context.Context, c *Client) (*AuthNumbers, error) {
-			return c.Auth.Get(ctx, AuthQuery{AccessToken: NewSecret("access-test-0001")})
-		}),
-		method: "POST", uri: "/auth/get", header: plaidHeaders(jsonBody...), body: `{"access_token":"access-test-0001"}`,
-	},
-	{
-		name: "auth.get of some accounts", file: "auth.get/sample.json", statuses: []int{200},
-		call: dropped(func(ctx context.Context, c *Client) (*AuthNumbers, error) {
-			return c.Auth.Get(ctx, AuthQuery{AccessToken: NewSecret("access-test-0001"), AccountIDs: []string{"acc_1", "<acc&2>"}})
-		}),
-		method: "POST", uri: "/auth/get", header: plaidHeaders(jsonBody...),
-		body: `{"access_token":"access-test-0001","options":{"account_ids":["acc_1","<acc&2>"]}}`,
-	},
-	{
-		name: "auth.get with a padded token", file: "auth.get/sample.json", statuses: []int{200},
-		call: dropped(func(ctx context.Context, c *Client) (*AuthNumbers, error) {
-			return c.Auth.Get(ctx, AuthQuery{AccessToken: NewSecret(" access-test-0001\n")})
-		}),
-		method: "POST", uri: "/auth/get", header: plaidHeaders(jsonBody...), body: `{"access_token":"access-test-0001"}`,
-	},
-}
-
-func TestWire(t *testing.T) {
-	for _, group := range []struct {
-		api   API
-		base  string // option's path, with which the server's URL is continued
-		path  string // where requests arrive
-		tests []wireTest
-	}{
-		{Supermetrics, "/prefix/v2", "/prefix/v2", supermetricsWire},
-		{Supermetrics, "/prefix/v2/", "/prefix/v2", supermetricsWire},
-		{Supermetrics, "", "", supermetricsWire},
-		{MoneyKit, "/prefix/mk", "/prefix/mk", moneyKitWire},
-		{MoneyKit, "/", "", moneyKitWire},
-		{MoneyKit, "/prefix/mk/", "/prefix/mk/plaid-compatible", plaidWire},
-		{PlaidCompatible, "/else/where/", "/else/where", plaidWire},
-		{PlaidCompatible, "", "", plaidWire},
-	} {
-		for _, tc := range group.tests {
-			for _, status := range tc.statuses {
-				t.Run(fmt.Sprintf("%s%s/%s/%d", group.api, group.base, tc.name, status), func(t *testing.T) {
-					body := golden(t, tc.file)
-					if status == 204 {
-						body = ""
-					}
-					server, requests := recorder(t, status, body)
-					c, err := New(
-						WithSupermetrics(BearerToken(testKey)), WithMoneyKit(ClientHeaders(testID, testSecret)),
-						WithBaseURL(group.api, server.URL+group.base), withoutRetries(),
-					)
-					require.NoError(t, err)
-					require.NoError(t, tc.call(t.Context(), c))
-					require.Equal(t, []seen{{tc.method, group.path + tc.uri, tc.header, tc.body}}, *requests)
-				})
-			}
-		}
-	}
-}
-
 // withoutRetries makes each call one request.
 func withoutRetries() Option { return WithRetry(Retry{MaxAttempts: 1}) }
-
-// Every operation is in the table of requests.
-func TestWireIsComplete(t *testing.T) {
-	var tested []string
-	for _, tc := range slices.Concat(supermetricsWire, moneyKitWire, plaidWire) {
-		tested = append(tested, tc.name)
-	}
-	for name := range calls {
-		require.Contains(t, tested, name)
-	}
-}
-
-// The ways to prove who calls, by what arrives. A token exchange precedes the call.
-func TestWireCredentials(t *testing.T) {
-	native := func(pairs ...string) http.Header { return headers(append(pairs, "MoneyKit-Version", "2023-02-18")...) }
-	exchange := seen{
-		"POST", "/mk/auth/token", native("Content-Type", "application/x-www-form-urlencoded"),
-		"client_id=" + testID + "&client_secret=" + testSecret + "&grant_type=client_credentials",
-	}
-	link := func(pairs ...string) seen { return seen{"GET", "/mk/links/" + bankLink, native(pairs...), ""} }
-	numbers := seen{"POST", "/mk/plaid-compatible/auth/get", plaidHeaders(jsonBody...), `{"access_token":"access-test-0001"}`}
-	for name, tc := range map[string]struct {
-		credentials Credentials
-		call        string
-		opts        []CallOption
-		want        []seen
-	}{
-		"client headers": {ClientHeaders(testID, testSecret), "identity.link", nil, []seen{
-			link("X-Client-Id", testID, "X-Client-Secret", testSecret),
-		}},
-		"client headers, padded": {ClientHeaders(" "+testID+"\n", "\t"+testSecret+" "), "identity.link", nil, []seen{
-			link("X-Client-Id", testID, "X-Client-Secret", testSecret),
-		}},
-		"client headers, compatible layer": {ClientHeaders(testID, testSecret), "auth.get", nil, []seen{numbers}},
-		"client credentials": {ClientCredentials(testID, testSecret), "identity.link", nil, []seen{
-			exchange, link("Authorization", "Bearer example-access-token-0001"),
-		}},
-		"client credentials, compatible layer": {ClientCredentials(testID, testSecret), "auth.get", nil, []seen{numbers}},
-		"bearer token":                         {BearerToken("otok_1"), "identity.link", nil, []seen{link("Authorization", "Bearer otok_1")}},
-		"bearer token with its scheme":         {BearerToken("bEaReR  otok_1 "), "identity.link", nil, []seen{link("Authorization", "Bearer otok_1")}},
-		"bearer token of a function": {
-			BearerTokenFunc(func(context.Context) (string, error) { return " otok_2\n", nil }),
-			"identity.link", nil, []seen{link("Authorization", "Bearer otok_2")},
-		},
-		"another token for a call": {
-			ClientHeaders(testID, testSecret), "identity.link",
-			[]CallOption{WithToken("Bearer tenant-2")}, []seen{link("Authorization", "Bearer tenant-2")},
-		},
-		"another header for a call": {
-			BearerToken("otok_1"), "identity.link",
-			[]CallOption{WithHeader("x-trace", "a"), WithHeader("X-Trace", "b")},
-			[]seen{{"GET", "/mk/links/" + bankLink, func() http.Header {
-				h := native("Authorization", "Bearer otok_1")
-				h["X-Trace"] = []string{"a", "b"}
-				return h
-			}(), ""}},
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			body := golden(t, "identity.link/sample.json")
-			if tc.call == "auth.get" {
-				body = golden(t, "auth.get/sample.json")
-			}
-			server, requests := recorder(t, 200, body)
-			c, err := New(WithMoneyKit(tc.credentials), WithBaseURL(MoneyKit, server.URL+"/mk/"))
-			require.NoError(t, err)
-			require.NoError(t, calls[tc.call](t.Context(), c, tc.opts...))
-			require.Equal(t, tc.want, *requests)
-		})
-	}
-}
 
 // The exchange is documented as 201; other 2xx will do.
 func TestTokenExchangeStatuses(t *testing.T) {
@@ -415,7 +111,7 @@ func TestTokenExchangeStatuses(t *testing.T) {
 func TestDefaultURLs(t *testing.T) {
 	for operation, want := range map[string]string{
 		"links.get":    "https://api.supermetrics.com/v2/ds/login/link/dsll_1",
-		"identity.get": "https://api.moneykit.com/links/mk_example_link_0001/identity",
+		"identity.get": "https://api.moneykit.com/links/" + sandbox.LinkID + "/identity?account_ids=" + sandbox.JointAccountID,
 		"auth.get":     "https://api.moneykit.com/plaid-compatible/auth/get",
 	} {
 		c, m := inMemory(t, func(*http.Request) *http.Response { return reply(500, "") })
@@ -474,54 +170,24 @@ func unasked(t *testing.T, opts ...Option) *Client {
 }
 
 func TestIDs(t *testing.T) {
-	byID := map[string]func(context.Context, *Client, string) error{
-		"logins.get": func(ctx context.Context, c *Client, id string) error { _, err := c.Logins.Get(ctx, id); return err },
-		"logins.revoke": func(ctx context.Context, c *Client, id string) error {
-			_, err := c.Logins.Revoke(ctx, id)
+	byID := map[string]func(context.Context, *Client, string, ...CallOption) error{
+		"links.await": func(ctx context.Context, c *Client, id string, opts ...CallOption) error {
+			_, err := c.Links.Await(ctx, id, AwaitOptions{}, opts...)
 			return err
 		},
-		"logins.accounts": func(ctx context.Context, c *Client, id string) error {
-			return last(c.Logins.Accounts(ctx, id, PageOptions{}))
-		},
-		"logins.list_accounts": func(ctx context.Context, c *Client, id string) error {
-			_, err := c.Logins.ListAccounts(ctx, AccountsQuery{DataSourceID: id})
+		"identity.refresh_and_get": func(ctx context.Context, c *Client, id string, opts ...CallOption) error {
+			_, err := c.Identity.RefreshAndGet(ctx, id, IdentityQuery{}, RefreshOptions{}, opts...)
 			return err
 		},
-		"logins.list_accounts, streamed": func(ctx context.Context, c *Client, id string) error {
-			return last(c.Logins.EachAccount(ctx, AccountsQuery{DataSourceID: id}))
-		},
-		"links.create": func(ctx context.Context, c *Client, id string) error {
-			_, err := c.Links.Create(ctx, LinkCreate{DataSourceID: id})
+		"auth.refresh_and_numbers": func(ctx context.Context, c *Client, id string, opts ...CallOption) error {
+			_, err := c.Auth.RefreshAndNumbers(ctx, id, RefreshOptions{}, opts...)
 			return err
 		},
-		"links.get": func(ctx context.Context, c *Client, id string) error { _, err := c.Links.Get(ctx, id); return err },
-		"links.update": func(ctx context.Context, c *Client, id string) error {
-			_, err := c.Links.Update(ctx, id, LinkUpdate{Description: "Q4"})
-			return err
-		},
-		"links.close": func(ctx context.Context, c *Client, id string) error { _, err := c.Links.Close(ctx, id); return err },
-		"identity.get": func(ctx context.Context, c *Client, id string) error {
-			_, err := c.Identity.Get(ctx, id, IdentityQuery{})
-			return err
-		},
-		"identity.link": func(ctx context.Context, c *Client, id string) error { _, err := c.Identity.Link(ctx, id); return err },
-		"identity.refresh": func(ctx context.Context, c *Client, id string) error {
-			_, err := c.Identity.Refresh(ctx, id, []Product{ProductIdentity})
-			return err
-		},
-		"auth.numbers": func(ctx context.Context, c *Client, id string) error { _, err := c.Auth.Numbers(ctx, id); return err },
-		"links.await": func(ctx context.Context, c *Client, id string) error {
-			_, err := c.Links.Await(ctx, id, AwaitOptions{})
-			return err
-		},
-		"identity.refresh_and_get": func(ctx context.Context, c *Client, id string) error {
-			_, err := c.Identity.RefreshAndGet(ctx, id, IdentityQuery{}, RefreshOptions{})
-			return err
-		},
-		"auth.refresh_and_numbers": func(ctx context.Context, c *Client, id string) error {
-			_, err := c.Auth.RefreshAndNumbers(ctx, id, RefreshOptions{})
-			return err
-		},
+	}
+	for name, row := range rows {
+		if row.On != nil && name != "auth.get" { // which has a token for an id
+			byID[name] = row.On
+		}
 	}
 	bad := []string{
 		"", ".", "..", "../admin", "a/b", "a?x=1", "a#x", "a%2fb", "%2e%2e", "a\\b", "a\x00b", "a\r\nX-Evil: 1", "a b", " dsl_1", "dsl_1\n",
@@ -530,7 +196,7 @@ func TestIDs(t *testing.T) {
 	supermetricsToo := []string{strings.Repeat("x", 51), "a.b", "a~b", "a;b", "a:b", "a@b", "a+b"}
 	for name, call := range byID {
 		all, longest := bad, 128
-		if strings.HasPrefix(name, "lo") || strings.HasPrefix(name, "links") {
+		if ofSupermetrics(name) {
 			all, longest = slices.Concat(bad, supermetricsToo), 50
 		}
 		for _, id := range all {
@@ -790,7 +456,7 @@ func TestNotConfigured(t *testing.T) {
 	moneyKit := []Option{WithMoneyKit(ClientHeaders(testID, testSecret))}
 	for name, call := range calls {
 		opts := supermetrics
-		if strings.HasPrefix(name, "lo") || strings.HasPrefix(name, "links") {
+		if ofSupermetrics(name) {
 			opts = moneyKit
 		}
 		t.Run(name, func(t *testing.T) {

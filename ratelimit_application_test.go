@@ -1,8 +1,9 @@
 package duolink
 
 import (
-	"context"
+	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -18,23 +19,10 @@ const strikes = 5
 
 // perLink are the operations that MoneyKit counts by link and by application. At the Plaid-
 // compatible layer the access token is the link.
-var perLink = map[string]func(ctx context.Context, c *Client, link string, opts ...CallOption) error{
-	"identity.get": func(ctx context.Context, c *Client, link string, opts ...CallOption) error {
-		_, err := c.Identity.Get(ctx, link, IdentityQuery{}, opts...)
-		return err
-	},
-	"identity.link": func(ctx context.Context, c *Client, link string, opts ...CallOption) error {
-		_, err := c.Identity.Link(ctx, link, opts...)
-		return err
-	},
-	"auth.numbers": func(ctx context.Context, c *Client, link string, opts ...CallOption) error {
-		_, err := c.Auth.Numbers(ctx, link, opts...)
-		return err
-	},
-	"auth.get": func(ctx context.Context, c *Client, link string, opts ...CallOption) error {
-		_, err := c.Auth.Get(ctx, AuthQuery{AccessToken: NewSecret(link)}, opts...)
-		return err
-	},
+func perLink() map[string]Row {
+	some := maps.Clone(rows)
+	maps.DeleteFunc(some, func(name string, row Row) bool { return !slices.Contains(row.Groups, name+"/all") })
+	return some
 }
 
 // linkCall calls one of them.
@@ -44,12 +32,12 @@ type linkCall func(link string, opts ...CallOption) error
 // function.
 func eachPerLink(t *testing.T, test func(t *testing.T, s *answerer, call linkCall), opts ...Option) {
 	t.Helper()
-	for operation, call := range perLink {
+	for operation, row := range perLink() {
 		t.Run(operation, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := &answerer{good: answers[operation], began: time.Now()}
 				c := clientOf(t, "http://127.0.0.1", operation, &http.Client{Transport: s}, opts...)
-				test(t, s, func(link string, opts ...CallOption) error { return call(t.Context(), c, link, opts...) })
+				test(t, s, func(link string, opts ...CallOption) error { return row.On(t.Context(), c, link, opts...) })
 			})
 		})
 	}

@@ -1,9 +1,7 @@
 package duolink
 
 import (
-	"context"
 	"fmt"
-	"maps"
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
@@ -42,28 +40,6 @@ type strayed struct{ asked atomic.Int32 }
 func (s *strayed) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	s.asked.Add(1)
 	_, _ = w.Write([]byte(`{"data":[],"accounts":[],"numbers":{},"link_id":"mk_1","access_token":"otok_1"}`))
-}
-
-// callsAndExchange are all operations, and the token exchange, which a call of another begins with.
-func callsAndExchange() map[string]func(context.Context, *Client, ...CallOption) error {
-	all := maps.Clone(calls)
-	all["auth.token"] = calls["identity.link"]
-	return all
-}
-
-// clientOf calls a server on loopback for both APIs. For the token exchange its credential is one that is traded.
-func clientOf(t *testing.T, base, operation string, client *http.Client, opts ...Option) *Client {
-	t.Helper()
-	moneyKit := ClientHeaders(testID, testSecret)
-	if operation == "auth.token" {
-		moneyKit = ClientCredentials(testID, testSecret)
-	}
-	c, err := New(append([]Option{
-		WithSupermetrics(BearerToken(testKey)), WithMoneyKit(moneyKit), WithHTTPClient(client),
-		WithBaseURL(Supermetrics, base+"/v2"), WithBaseURL(MoneyKit, base),
-	}, opts...)...)
-	require.NoError(t, err)
-	return c
 }
 
 // A redirect is not followed, wherever it leads, whatever is asked for, and whatever the caller's http.Client would do: whom

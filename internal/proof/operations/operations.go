@@ -1,0 +1,281 @@
+// Package operations is the tests' registry: one row for each operation of the client, which says
+// everything that a proof has to know of it. The rows are in the files named after their services.
+//
+// The proofs in internal/proof range over [All]. So do the tests inside package duolink, which get
+// the rows in registry_test.go, because they cannot import what imports duolink. That no operation is
+// missing here, and that each has its golden file and its handler in the sandbox, is tested in
+// internal/proof.
+//
+// To add an operation, add its row. To add a way to call one that there is already, add a row whose
+// name goes on behind a comma.
+package operations
+
+import (
+	"context"
+	"iter"
+	"path"
+	"reflect"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/duolink/duolink"
+	"github.com/duolink/duolink/internal/sandbox"
+)
+
+// Operation is a row of the registry.
+type Operation struct {
+	// Name is what errors, hooks and logs call the operation. What stands behind a comma tells two
+	// ways to call the same operation apart.
+	Name string
+	API  duolink.API
+	// Method is the method that makes the call, as a method expression. The token exchange has none.
+	Method any
+
+	// Ask is the call, with arguments that the sandbox accepts.
+	Ask
+	// On makes the same call for something else: another id, another data source, another access
+	// token. It is nil for an operation that takes none of them.
+	On func(ctx context.Context, c *duolink.Client, id string, opts ...duolink.CallOption) error
+	// Private are the arguments of the call that nothing may print.
+	Private []string
+
+	// Verb, URI and Body are the request of the call. The URI stands behind the base URL of the API.
+	Verb, URI, Body string
+	// Route is the template that hooks and logs are told.
+	Route string
+	// Examples are other calls of the same method, each with its request.
+	Examples []Example
+
+	// Statuses are those of a success: first the documented one, then what is accepted too.
+	Statuses []int
+	// Sample is a golden file under testdata: what the vendor documents as the answer.
+	Sample string
+	// Least is the least answer that the client can use.
+	Least string
+	// Wordless is an operation that needs no answer: an empty one means that it is done.
+	Wordless bool
+	// Data is a value of what stands in the answer on the wire, behind "data" at Supermetrics. It is
+	// nil for an answer of a shape of its own.
+	Data any
+
+	// Repeat says after which failures the call is sent again.
+	Repeat Repeat
+	// Limit is how many bytes of an answer are read; of a stream, how many of one item.
+	Limit int64
+	// Timeout is how long an attempt may take.
+	Timeout time.Duration
+	// Groups are the limit groups of the call, as a Limiter is asked for them, without the part that
+	// tells credentials and ids apart.
+	Groups []string
+	// Done counts how often a sandbox has really done what the call asks for: what was made, accepted or
+	// issued, and of a write that settles whether the state is another one. It is nil for a read.
+	Done func(*sandbox.Sandbox) int
+}
+
+// The registry's calls are many, and their signatures long.
+type (
+	client  = *duolink.Client
+	options = []duolink.CallOption
+)
+
+// Ask is a call, made in two ways. Both range over an iterator to its end.
+type Ask struct {
+	// Call keeps nothing of the answer.
+	Call func(context.Context, *duolink.Client, ...duolink.CallOption) error
+	// Answer returns what the method does, or all items of an iterator.
+	Answer func(context.Context, *duolink.Client, ...duolink.CallOption) (any, error)
+}
+
+// Example is a call and its request.
+type Example struct {
+	Name      string
+	Call      func(context.Context, *duolink.Client) error
+	URI, Body string // those of the operation, if they are empty
+	Answer    string // a golden file under testdata, if it is not the operation's sample
+	Statuses  []int  // those of the operation, if there are none
+}
+
+// Repeat says after which failures a call is sent again.
+type Repeat string
+
+// All calls are sent again if nothing was sent, and after a 429.
+const (
+	// Always is a read, which changes nothing: it is sent again after all failures that may pass.
+	Always Repeat = "read"
+	// Opened is a read as well, until its answer has begun.
+	Opened Repeat = "stream"
+	// Settling is a write that ends in the same state however often it is done: it is sent again if
+	// there is no answer, and after a 503.
+	Settling Repeat = "settling"
+	// OnlyRefused is a write that is done twice if it is sent twice.
+	OnlyRefused Repeat = "refused"
+)
+
+// Exchange is the operation of which no method is made: the exchange of a client id and secret for a
+// token. It goes ahead of another call.
+const Exchange = "auth.token"
+
+// The limits that most operations have.
+const (
+	usualLimit   = 8 << 20
+	usualTimeout = 30 * time.Second
+)
+
+// Text is a description that is nobody else's.
+const Text = "Onboarding of Avery Sample"
+
+// All are the operations.
+var All = withDefaults(slices.Concat(logins, links, identity, auth))
+
+// Methods are those of All without the token exchange.
+var Methods = slices.DeleteFunc(slices.Clone(All), func(o Operation) bool { return o.Method == nil })
+
+// Flow is a method that is made of calls of operations.
+type Flow struct {
+	Method any // a method expression
+	API    duolink.API
+	Waits  bool // it asks again and again while it may help
+}
+
+// Flows are all methods of services that are no operations.
+var Flows = []Flow{
+	{Method: (*duolink.LinksService).Await, API: duolink.Supermetrics, Waits: true},
+	{Method: (*duolink.LinksService).ConfirmRedirect, API: duolink.Supermetrics},
+	{Method: (*duolink.LinksService).CreateOnce, API: duolink.Supermetrics},
+	{Method: (*duolink.IdentityService).RefreshAndGet, API: duolink.MoneyKit, Waits: true},
+	{Method: (*duolink.AuthService).RefreshAndNumbers, API: duolink.MoneyKit, Waits: true},
+}
+
+// Named is the operation of a name. It panics if there is none.
+func Named(name string) Operation {
+	i := slices.IndexFunc(All, func(o Operation) bool { return o.Name == name })
+	if i < 0 {
+		panic("no operation is called " + name)
+	}
+	return All[i]
+}
+
+// Operation is the name without what tells two ways to call it apart.
+func (o Operation) Operation() string {
+	name, _, _ := strings.Cut(o.Name, ",")
+	return name
+}
+
+// CalledAs is the operation whose method makes the call: that of the exchange is another one.
+func (o Operation) CalledAs() string {
+	if o.Name == Exchange {
+		return calledForToken
+	}
+	return o.Operation()
+}
+
+// Exchanges reports whether a call needs a token for which a client id and secret can be exchanged.
+func (o Operation) Exchanges() bool { return o.API == duolink.MoneyKit }
+
+// Streamed reports whether the answer is read as it arrives.
+func (o Operation) Streamed() bool { return o.Repeat == Opened }
+
+// Base is the part of a path that stands before the routes of an API, behind a host.
+func Base(api duolink.API) string {
+	switch api {
+	case duolink.Supermetrics:
+		return "/v2"
+	case duolink.PlaidCompatible:
+		return "/plaid-compatible"
+	}
+	return ""
+}
+
+// Answers reports whether the operation answers a request, by its path behind the host.
+func (o Operation) Answers(verb, requested string) bool {
+	segments := strings.Split(o.Route, "/")
+	for i, s := range segments {
+		if strings.HasPrefix(s, "{") {
+			segments[i] = "*"
+		}
+	}
+	ok, err := path.Match(Base(o.API)+strings.Join(segments, "/"), requested)
+	return err == nil && ok && verb == o.Verb
+}
+
+// MethodName is the name of a method expression, such as "LinksService.Get".
+func MethodName(method any) string {
+	name := runtime.FuncForPC(reflect.ValueOf(method).Pointer()).Name() // github.com/duolink/duolink.(*LinksService).Get
+	_, name, _ = strings.Cut(name, "(*")
+	return strings.ReplaceAll(name, ")", "")
+}
+
+// withDefaults fills in what most operations have in common.
+func withDefaults(all []Operation) []Operation {
+	for i := range all {
+		o := &all[i]
+		if o.Statuses == nil {
+			o.Statuses = []int{200}
+		}
+		if o.Sample == "" {
+			o.Sample = o.Operation() + "/sample.json"
+		}
+		if o.Repeat == "" {
+			o.Repeat = Always
+		}
+		if o.Limit == 0 {
+			o.Limit = usualLimit
+		}
+		if o.Timeout == 0 {
+			o.Timeout = usualTimeout
+		}
+	}
+	return all
+}
+
+// returns is the call of a method that returns its answer.
+func returns[T any](method func(context.Context, client, options) (T, error)) Ask {
+	return Ask{
+		Call: func(ctx context.Context, c *duolink.Client, opts ...duolink.CallOption) error {
+			return failure(method(ctx, c, opts))
+		},
+		Answer: func(ctx context.Context, c *duolink.Client, opts ...duolink.CallOption) (any, error) {
+			return method(ctx, c, opts)
+		},
+	}
+}
+
+// yields is the call of a method that returns an iterator.
+func yields[T any](method func(context.Context, client, options) iter.Seq2[T, error]) Ask {
+	return Ask{
+		Call: func(ctx context.Context, c *duolink.Client, opts ...duolink.CallOption) error {
+			return drained(method(ctx, c, opts))
+		},
+		Answer: func(ctx context.Context, c *duolink.Client, opts ...duolink.CallOption) (any, error) {
+			var all []T
+			for v, err := range method(ctx, c, opts) {
+				if err != nil {
+					return all, err
+				}
+				all = append(all, v)
+			}
+			return all, nil
+		},
+	}
+}
+
+// drained is the error that an iterator ends with.
+func drained[T any](seq iter.Seq2[T, error]) (err error) {
+	for _, err = range seq {
+		continue
+	}
+	return err
+}
+
+// failure is the error that is returned with an answer.
+func failure[T any](_ T, err error) error { return err }
+
+// asBit is 1 for yes.
+func asBit(yes bool) int {
+	if yes {
+		return 1
+	}
+	return 0
+}
