@@ -16,6 +16,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/duolink/duolink/internal/proof/pipes"
 	"github.com/duolink/duolink/internal/sandbox"
 	"github.com/stretchr/testify/require"
 )
@@ -82,7 +83,9 @@ func replies(status int, body string, header ...string) turn {
 // ends.
 func unsized(status int, body string) turn {
 	return func() (*http.Response, error) {
-		return unlimited(status, io.NopCloser(strings.NewReader(body))), nil
+		r := reply(status, body)
+		r.ContentLength = -1
+		return r, nil
 	}
 }
 
@@ -215,7 +218,7 @@ func TestRequestTimeoutOverRealSockets(t *testing.T) {
 		usable  = `{"data":{"link_id":"dsll_1","login_id":"dsl_1"},"link_id":"mk_1","accounts":[],"numbers":{},` +
 			`"access_token":"otok_1"}`
 	)
-	good := ok200 + "Content-Length: " + strconv.Itoa(len(usable)) + "\r\n\r\n" + usable
+	good := pipes.OK + "Content-Length: " + strconv.Itoa(len(usable)) + "\r\n\r\n" + usable
 	for name, first := range map[string]string{"as the answer": timeout, "after an answer": good + timeout} {
 		for operation, call := range callsAndExchange() {
 			if !isRead(operation) {
@@ -234,7 +237,7 @@ func TestRequestTimeoutOverRealSockets(t *testing.T) {
 						}
 						go func() {
 							defer func() { _ = conn.Close() }()
-							for (peer{Conn: conn, of: &pipes{}}).request() {
+							for pipes.Request(conn) {
 								if seen.Add(1) == 1 {
 									_, _ = io.WriteString(conn, first)
 									return

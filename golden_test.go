@@ -120,6 +120,16 @@ func goldens[T any](t *testing.T, operation string, call func(context.Context, *
 	}
 }
 
+// Every operation has tests here that read its golden files.
+func TestEveryOperationIsReadFromGoldenFiles(t *testing.T) {
+	source, err := os.ReadFile("golden_test.go")
+	require.NoError(t, err)
+	require.NotEmpty(t, rows)
+	for name := range rows {
+		require.Regexp(t, `goldens\(t, "`+operationOf(name)+`"|golden\(t, "`+operationOf(name)+`/`, string(source))
+	}
+}
+
 // is expects exactly this answer: nil and empty lists are told apart, and so are the texts of one instant.
 func is[T any](want T) check[T] {
 	return func(t *testing.T, got T, err error) {

@@ -82,6 +82,14 @@ func clientOf(t *testing.T, base, operation string, client *http.Client, opts ..
 	return c
 }
 
+// asBit is 1 for yes.
+func asBit(yes bool) int {
+	if yes {
+		return 1
+	}
+	return 0
+}
+
 // dropped makes a call of one that has a result.
 func dropped[T any](call func(context.Context, *Client) (T, error)) func(context.Context, *Client) error {
 	return func(ctx context.Context, c *Client) error {

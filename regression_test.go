@@ -24,6 +24,10 @@ func overAll(t *testing.T, answer func(*http.Request) (*http.Response, error), o
 	return sandboxClient(t, roundTrip(answer), opts...)
 }
 
+type limiterFunc func(context.Context, string) error
+
+func (f limiterFunc) Wait(ctx context.Context, group string) error { return f(ctx, group) }
+
 // A transport that tells nothing of its connections may have sent a create: it is not sent again, and the outcome is unknown.
 func TestCreateOverASilentTransport(t *testing.T) {
 	created := 0

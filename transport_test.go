@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"github.com/duolink/duolink/internal/pace"
+	"github.com/duolink/duolink/internal/proof/pipes"
 	"github.com/stretchr/testify/require"
 )
 
@@ -165,7 +166,7 @@ func newSlowDials(answer string) *slowDials {
 		client, server := net.Pipe()
 		go func() {
 			defer func() { _ = server.Close() }()
-			for (peer{Conn: server}).request() {
+			for pipes.Request(server) {
 				s.mu.Lock()
 				s.arrivals = append(s.arrivals, time.Now())
 				s.mu.Unlock()
@@ -498,8 +499,8 @@ func TestQueueIsNotAttemptTime(t *testing.T) {
 					callers = 30
 				}
 				head := "HTTP/1.1 200 OK\r\nContent-Length: " + fmt.Sprint(len(answers[operation])) + "\r\n\r\n"
-				base := newPipes(func(p peer) {
-					for p.request() {
+				base := pipes.New(func(p pipes.Peer) {
+					for pipes.Request(p) {
 						time.Sleep(400 * time.Millisecond)
 						if _, err := io.WriteString(p, head+answers[operation]); err != nil {
 							return
@@ -528,7 +529,7 @@ func TestQueueIsNotAttemptTime(t *testing.T) {
 // The context bounds the queue, and what gives up there was not sent.
 func TestContextBoundsTheQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		base := newPipes(halting(""))
+		base := pipes.New(pipes.Halting(""))
 		base.MaxConnsPerHost = 1
 		defer base.CloseIdleConnections()
 		c := clientOf(t, "http://127.0.0.1", "links.create", &http.Client{Transport: &base.Transport}, WithRetry(Retry{AttemptTimeout: time.Hour}))
@@ -564,8 +565,8 @@ func TestAttemptTimeBeginsWithTheConnection(t *testing.T) {
 		for queues, most := range map[string]int{"": 0, ", with a bounded pool": 5} {
 			t.Run(name+queues, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					base := newPipes(func(p peer) {
-						if p.request() {
+					base := pipes.New(func(p pipes.Peer) {
+						if pipes.Request(p) {
 							time.Sleep(tc.answer)
 							_, _ = io.WriteString(p, "HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\n"+`{"data":[]}`)
 						}

@@ -2,8 +2,8 @@
 // everything that a proof has to know of it. The rows are in the files named after their services.
 //
 // The proofs in internal/proof range over [All]. So do the tests inside package duolink, which get
-// the rows in registry_test.go, because they cannot import what imports duolink. That no operation is
-// missing here, and that each has its golden file and its handler in the sandbox, is tested in
+// the rows in registry_test.go, because they cannot import what imports duolink. That no operation
+// is missing here, and that each has its golden file and its handler in the sandbox, is tested in
 // internal/proof.
 //
 // To add an operation, add its row. To add a way to call one that there is already, add a row whose
@@ -69,8 +69,8 @@ type Operation struct {
 	// Groups are the limit groups of the call, as a Limiter is asked for them, without the part that
 	// tells credentials and ids apart.
 	Groups []string
-	// Done counts how often a sandbox has really done what the call asks for: what was made, accepted or
-	// issued, and of a write that settles whether the state is another one. It is nil for a read.
+	// Done counts how often a sandbox has really done what the call asks for: what was made, accepted
+	// or issued, and of a write that settles whether the state is another one. It is nil for a read.
 	Done func(*sandbox.Sandbox) int
 }
 
@@ -110,11 +110,11 @@ const (
 	// there is no answer, and after a 503.
 	Settling Repeat = "settling"
 	// OnlyRefused is a write that is done twice if it is sent twice.
-	OnlyRefused Repeat = "refused"
+	OnlyRefused Repeat = "write"
 )
 
-// Exchange is the operation of which no method is made: the exchange of a client id and secret for a
-// token. It goes ahead of another call.
+// Exchange is the operation of which no method is made: the exchange of a client id and secret for
+// a token. It goes ahead of another call.
 const Exchange = "auth.token"
 
 // The limits that most operations have.
@@ -188,16 +188,25 @@ func Base(api duolink.API) string {
 	return ""
 }
 
-// Answers reports whether the operation answers a request, by its path behind the host.
-func (o Operation) Answers(verb, requested string) bool {
-	segments := strings.Split(o.Route, "/")
-	for i, s := range segments {
-		if strings.HasPrefix(s, "{") {
-			segments[i] = "*"
+// Asked is the operation that a request asks for, by its path behind the host. A route without an
+// id in it goes before one that has an id at the same place.
+func Asked(verb, requested string) (found Operation, ok bool) {
+	for _, o := range All {
+		segments := strings.Split(o.Route, "/")
+		for i, s := range segments {
+			if strings.HasPrefix(s, "{") {
+				segments[i] = "*"
+			}
+		}
+		pattern := Base(o.API) + strings.Join(segments, "/")
+		if fits, err := path.Match(pattern, requested); err != nil || !fits || verb != o.Verb {
+			continue
+		}
+		if !ok || pattern == requested {
+			found, ok = o, true
 		}
 	}
-	ok, err := path.Match(Base(o.API)+strings.Join(segments, "/"), requested)
-	return err == nil && ok && verb == o.Verb
+	return found, ok
 }
 
 // MethodName is the name of a method expression, such as "LinksService.Get".

@@ -1,4 +1,4 @@
-package duolink
+package proof
 
 import (
 	"bytes"
@@ -19,6 +19,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/duolink/duolink"
 )
 
 // situation is something that can happen to a call.
@@ -26,8 +28,8 @@ type situation struct {
 	name     string
 	answer   func(asked) (*http.Response, error) // nil: the good answer
 	exchange bool                                // it happens to the token exchange
-	opts     []Option
-	call     []CallOption
+	bare     bool                                // the client has no credentials
+	call     []duolink.CallOption
 	ctx      func() (context.Context, context.CancelFunc)
 	panics   string // the hook that panics
 	spoil    string // what makes every text argument a wrong one
@@ -47,9 +49,14 @@ type situation struct {
 func canarySituations() (all []situation) {
 	all = append(all,
 		situation{name: "success", good: true, all: true},
-		situation{name: "success, other names", all: true, good: true, answer: func(a asked) (*http.Response, error) { return reply(200, a.w.answerTo(a, true)), nil }},
+		situation{
+			name:   "success, other names",
+			all:    true,
+			good:   true,
+			answer: func(a asked) (*http.Response, error) { return reply(200, a.w.answerTo(a, true)), nil },
+		},
 		situation{name: "arguments refused", spoil: "\x00" + strings.Repeat("x", 1001)},
-		situation{name: "not configured", opts: []Option{withoutCredentials}},
+		situation{name: "not configured", bare: true},
 		situation{name: "canceled before", ctx: givingUp(-1)},
 	)
 	all = append(all, refusals()...)
@@ -57,17 +64,12 @@ func canarySituations() (all []situation) {
 	all = append(all, brokenAnswers()...)
 	all = append(all, brokenConnections()...)
 	all = append(all, disappointments()...)
-	for _, s := range slices.Clone(all[5:]) { // what can happen to the token exchange can happen to it on the way to any call
+	// What can happen to the token exchange can happen to it on the way to any call.
+	for _, s := range slices.Clone(all[5:]) {
 		s.name, s.exchange, s.good = s.name+", in the token exchange", true, false
 		all = append(all, s)
 	}
 	return append(all, panics()...)
-}
-
-// withoutCredentials takes the client's credentials away again.
-func withoutCredentials(cfg *config) error {
-	cfg.credentials = map[API]Credentials{}
-	return nil
 }
 
 // refusals are every row of both vendors' tables of errors, in every dialect that may say it.
@@ -104,7 +106,8 @@ func refusals() (all []situation) {
 	return all
 }
 
-// quoting is a server that refuses, and quotes all that it was sent wherever its dialect has a place for words.
+// quoting is a server that refuses, and quotes all that it was sent wherever its dialect has a
+// place for words.
 func quoting(status int, dialect, code string) func(asked) (*http.Response, error) {
 	return func(a asked) (*http.Response, error) {
 		words := strings.Join(a.parts(), " and ")
@@ -113,11 +116,24 @@ func quoting(status int, dialect, code string) func(asked) (*http.Response, erro
 }
 
 func (a asked) refusal(dialect, code, words string) string {
-	fields := []any{map[string]any{"field": words, "location": words, "loc": []any{"body", words}, "message": words, "msg": words, "type": code, "code": words}}
+	fields := []any{
+		map[string]any{
+			"field":    words,
+			"location": words,
+			"loc":      []any{"body", words},
+			"message":  words,
+			"msg":      words,
+			"type":     code,
+			"code":     words,
+		},
+	}
 	switch dialect {
 	case "envelope":
 		return mustJSON(map[string]any{
-			"meta": map[string]any{"request_id": a.part("body")}, "error": map[string]any{"code": code, "message": words, "description": words, "details": fields},
+			"meta": map[string]any{
+				"request_id": a.part("body"),
+			},
+			"error": map[string]any{"code": code, "message": words, "description": words, "details": fields},
 		})
 	case "flat":
 		return mustJSON(map[string]any{"error": code, "message": words, "description": words})
@@ -125,10 +141,16 @@ func (a asked) refusal(dialect, code, words string) string {
 		return mustJSON(map[string]any{"error": code, "error_description": words})
 	case "native":
 		return mustJSON(map[string]any{
-			"error_code": code, "error_message": words, "documentation_url": words, "link_error_code": a.part("link"), "validation_errors": fields,
+			"error_code":        code,
+			"error_message":     words,
+			"documentation_url": words,
+			"link_error_code":   a.part("link"),
+			"validation_errors": fields,
 		})
 	case "detail":
-		return mustJSON(map[string]any{"detail": []any{map[string]any{"loc": []any{"body", words}, "msg": words, "type": code}}})
+		return mustJSON(
+			map[string]any{"detail": []any{map[string]any{"loc": []any{"body", words}, "msg": words, "type": code}}},
+		)
 	case "sentence":
 		return mustJSON(map[string]any{"detail": words})
 	case "text":
@@ -137,22 +159,30 @@ func (a asked) refusal(dialect, code, words string) string {
 		return "<html><body>" + html.EscapeString(words) + "</body></html>"
 	}
 	return mustJSON(map[string]any{ // Plaid's, of this family
-		"error_type": dialect, "error_code": code, "error_message": words, "display_message": words, "documentation_url": words,
-		"suggested_action": words, "request_id": a.part("body"),
+		"error_type":        dialect,
+		"error_code":        code,
+		"error_message":     words,
+		"display_message":   words,
+		"documentation_url": words,
+		"suggested_action":  words,
+		"request_id":        a.part("body"),
 	})
 }
 
 // quotations are servers that write what they were sent in forms of their own.
 func quotations() (all []situation) {
 	for name, form := range map[string]func(string) string{
-		"in lower case": strings.ToLower, "in upper case": strings.ToUpper, "as a query": url.QueryEscape, "as a path": url.PathEscape,
+		"in lower case":    strings.ToLower,
+		"in upper case":    strings.ToUpper,
+		"as a query":       url.QueryEscape,
+		"as a path":        url.PathEscape,
 		"escaped twice":    func(s string) string { return url.PathEscape(url.QueryEscape(s)) },
 		"with %20":         func(s string) string { return strings.ReplaceAll(url.QueryEscape(s), "+", "%20") },
-		"as JSON":          func(s string) string { b, _ := compactJSON(s); return string(b) },
+		"as JSON":          compactJSON,
 		"as JSON for HTML": func(s string) string { return mustJSON(s) },
 		"as JSON in ASCII": func(s string) string { return fmt.Sprintf("%+q", s) },
-		"as JSON in a URL": func(s string) string { b, _ := compactJSON(s); return url.QueryEscape(string(b)) },
-		"as JSON in JSON":  func(s string) string { b, _ := compactJSON(s); return mustJSON(string(b)) },
+		"as JSON in a URL": func(s string) string { return url.QueryEscape(compactJSON(s)) },
+		"as JSON in JSON":  func(s string) string { return mustJSON(compactJSON(s)) },
 		"as HTML":          html.EscapeString,
 		"as XML": func(s string) string {
 			return strings.NewReplacer("&", "&amp;", `"`, "&quot;", "'", "&apos;", "<", "&lt;", ">", "&gt;").Replace(s)
@@ -173,6 +203,17 @@ func quotations() (all []situation) {
 	}
 	slices.SortStableFunc(all, func(a, b situation) int { return cmp.Compare(a.name, b.name) })
 	return all
+}
+
+// compactJSON is a text as JSON that is not meant for HTML.
+func compactJSON(s string) string {
+	var b strings.Builder
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(s); err != nil {
+		panic(err)
+	}
+	return strings.TrimSuffix(b.String(), "\n")
 }
 
 // parts are what a request had in it that was told in confidence: whole, and value by value.
@@ -255,16 +296,23 @@ func brokenAnswers() (all []situation) {
 	}
 	inner := secretAt("of the server") // a text that it never sends but where it must not be looked at
 	add("cut off", body(func(s string) string { return s[:len(s)/2] }))
-	add("cut off in a text", body(func(s string) string { return s[:max(0, strings.LastIndex(s, hiddenMark))+len(hiddenMark)] }))
+	add(
+		"cut off in a text",
+		body(func(s string) string { return s[:max(0, strings.LastIndex(s, hiddenMark))+len(hiddenMark)] }),
+	)
 	add("no JSON", body(func(s string) string { return s + inner + "}" }))
 	add("a text", body(func(s string) string { return mustJSON(inner) }))
-	add("texts for objects", body(func(s string) string { return `{"data":` + mustJSON(inner) + `,"accounts":` + mustJSON(inner) + `}` }))
+	add(
+		"texts for objects",
+		body(func(s string) string { return `{"data":` + mustJSON(inner) + `,"accounts":` + mustJSON(inner) + `}` }),
+	)
 	add("a bad escape", body(func(s string) string { return strings.Replace(s, hiddenMark, hiddenMark+`\q`, 1) }))
 	add("nothing", body(func(string) string { return "" }))
 	add("too large", body(func(s string) string { return s[:len(s)-1] + strings.Repeat(" ", 65<<10) + inner + "}" }))
 	add("no gzip", body(func(s string) string { return s }, "Content-Encoding", "gzip"))
 	for name, change := range map[string]func([]byte) []byte{
-		"gzip, cut off": func(b []byte) []byte { return b[:len(b)/2] }, "gzip, bad sum": func(b []byte) []byte { b[len(b)-6] ^= 1; return b },
+		"gzip, cut off": func(b []byte) []byte { return b[:len(b)/2] },
+		"gzip, bad sum": func(b []byte) []byte { b[len(b)-6] ^= 1; return b },
 		"gzip, damaged": func(b []byte) []byte { b[len(b)/2] ^= 255; return b },
 	} {
 		add(name, body(func(s string) string {
@@ -276,11 +324,15 @@ func brokenAnswers() (all []situation) {
 		}, "Content-Encoding", "gzip"))
 	}
 	for status, location := range map[int]string{
-		301: "https://" + inner + ":" + inner + "@elsewhere.test/" + inner + "?q=" + inner + "#" + inner, 302: "/" + inner + "?q=" + inner,
+		301: "https://" + inner + ":" + inner + "@elsewhere.test/" + inner + "?q=" + inner + "#" + inner,
+		302: "/" + inner + "?q=" + inner,
 		303: "https://elsewhere.test/%zz?" + inner, 307: "//" + inner + "@elsewhere.test/", 308: inner + ":opaque",
 	} {
 		add(fmt.Sprint("redirect ", status), func(a asked) (*http.Response, error) {
-			return reply(status, a.refusal("envelope", "MOVED", strings.Join(a.parts(), " ")), "Location", location, "X-Request-Id", a.part("X")), nil
+			return reply(
+				status, a.refusal("envelope", "MOVED", strings.Join(a.parts(), " ")), "Location", location, "X-Request-Id",
+				a.part("X"),
+			), nil
 		})
 	}
 	add("redirect to what was sent", func(a asked) (*http.Response, error) {
@@ -295,10 +347,12 @@ func brokenAnswers() (all []situation) {
 	return all
 }
 
-// brokenConnections are a transport's failures, before the answer and in the middle of it, and calls that are given up.
+// brokenConnections are a transport's failures, before the answer and in the middle of it, and
+// calls that are given up.
 func brokenConnections() (all []situation) {
 	add := func(name string, foreign bool, fail func(asked) error) {
-		all = append(all, situation{name: name, foreign: foreign, answer: func(a asked) (*http.Response, error) { return nil, fail(a) }})
+		failing := func(a asked) (*http.Response, error) { return nil, fail(a) }
+		all = append(all, situation{name: name, foreign: foreign, answer: failing})
 	}
 	words := func(a asked) string { return strings.Join(a.parts(), " ") + a.URL.String() }
 	plain := errors.New("broken")
@@ -306,17 +360,33 @@ func brokenConnections() (all []situation) {
 	add("url.Error", false, func(a asked) error { return in(a, plain) })
 	add("url.Error, twice", false, func(a asked) error { return in(a, fmt.Errorf("a proxy: %w", in(a, plain))) })
 	add("net.OpError", false, func(asked) error { return &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED} })
-	add("net.OpError in a url.Error", false, func(a asked) error { return in(a, &net.OpError{Op: "read", Net: "tcp", Err: syscall.ECONNRESET}) })
+	add(
+		"net.OpError in a url.Error", false,
+		func(a asked) error { return in(a, &net.OpError{Op: "read", Net: "tcp", Err: syscall.ECONNRESET}) },
+	)
 	add("net.DNSError", false, func(asked) error {
-		return &net.OpError{Op: "dial", Net: "tcp", Err: &net.DNSError{Err: "no such host", Name: "host.test", IsNotFound: true}}
+		return &net.OpError{
+			Op:  "dial",
+			Net: "tcp",
+			Err: &net.DNSError{Err: "no such host", Name: "host.test", IsNotFound: true},
+		}
 	})
 	add("a certificate", false, func(asked) error { return &tls.CertificateVerificationError{Err: plain} })
 	add("a broken connection", false, func(asked) error { return io.ErrUnexpectedEOF })
-	add("a timeout of the connection", false, func(asked) error { return &net.OpError{Op: "dial", Net: "tcp", Err: context.DeadlineExceeded} })
-	add("url.Error in a net.OpError", true, func(a asked) error { return &net.OpError{Op: words(a), Net: "tcp", Err: in(a, plain)} })
+	add(
+		"a timeout of the connection", false,
+		func(asked) error { return &net.OpError{Op: "dial", Net: "tcp", Err: context.DeadlineExceeded} },
+	)
+	add(
+		"url.Error in a net.OpError", true,
+		func(a asked) error { return &net.OpError{Op: words(a), Net: "tcp", Err: in(a, plain)} },
+	)
 	add("an error with all words", true, func(a asked) error { return errors.New(words(a)) })
 	add("a value with all words", true, func(a asked) error { return carrier[string]{words(a)} })
-	add("joined errors with all words", true, func(a asked) error { return errors.Join(plain, in(a, plain), carrier[string]{words(a)}) })
+	add(
+		"joined errors with all words", true,
+		func(a asked) error { return errors.Join(plain, in(a, plain), carrier[string]{words(a)}) },
+	)
 	add("a url.Error around all words", true, func(a asked) error { return in(a, carrier[string]{words(a)}) })
 	answering := func(name string, foreign bool, fail func(asked) error) {
 		all = append(all, situation{name: name, foreign: foreign, answer: func(a asked) (*http.Response, error) {
@@ -325,7 +395,10 @@ func brokenConnections() (all []situation) {
 			return resp, nil
 		}})
 	}
-	answering("broken off", false, func(asked) error { return &net.OpError{Op: "read", Net: "tcp", Err: syscall.ECONNRESET} })
+	answering(
+		"broken off", false,
+		func(asked) error { return &net.OpError{Op: "read", Net: "tcp", Err: syscall.ECONNRESET} },
+	)
 	answering("broken off in all words", true, func(a asked) error { return carrier[string]{words(a)} })
 	silent := func(a asked) (*http.Response, error) {
 		<-a.Context().Done()
@@ -337,18 +410,24 @@ func brokenConnections() (all []situation) {
 		situation{name: "deadline", answer: silent, ctx: func() (context.Context, context.CancelFunc) {
 			return context.WithTimeout(context.Background(), time.Second)
 		}},
-		situation{name: "canceled with words", answer: silent, foreign: true, ctx: func() (context.Context, context.CancelFunc) {
-			ctx, cancel := context.WithCancelCause(context.Background())
-			time.AfterFunc(time.Second, func() { cancel(errors.New(secretAt("cause"))) })
-			return ctx, func() { cancel(nil) }
-		}},
+		situation{
+			name:    "canceled with words",
+			answer:  silent,
+			foreign: true,
+			ctx: func() (context.Context, context.CancelFunc) {
+				ctx, cancel := context.WithCancelCause(context.Background())
+				time.AfterFunc(time.Second, func() { cancel(errors.New(secretAt("cause"))) })
+				return ctx, func() { cancel(nil) }
+			},
+		},
 		situation{name: "canceled in a wait", ctx: givingUp(time.Second), answer: func(a asked) (*http.Response, error) {
 			return reply(503, a.refusal("envelope", "SERVICE_UNAVAILABLE", a.part("")), "Retry-After", "30"), nil
 		}},
 	)
 }
 
-// disappointments are good answers in which a resource says of itself that it cannot serve, in words that quote.
+// disappointments are good answers in which a resource says of itself that it cannot serve, in
+// words that quote.
 func disappointments() (all []situation) {
 	add := func(name string, change func(a asked, words string, o map[string]any)) {
 		all = append(all, situation{name: name, echoes: true, answer: func(a asked) (*http.Response, error) {
@@ -365,15 +444,24 @@ func disappointments() (all []situation) {
 		}})
 	}
 	product := func(status map[string]any) map[string]any {
-		return map[string]any{string(ProductIdentity): status, string(ProductAccountNumbers): status}
+		return map[string]any{string(duolink.ProductIdentity): status, string(duolink.ProductAccountNumbers): status}
 	}
-	add("a bank link in error", func(a asked, _ string, o map[string]any) { o["state"], o["error_code"] = "error", a.part("") })
+	add(
+		"a bank link in error",
+		func(a asked, _ string, o map[string]any) { o["state"], o["error_code"] = "error", a.part("") },
+	)
 	add("a deleted bank link", func(_ asked, _ string, o map[string]any) { o["state"] = "deleted" })
 	add("a product that cannot be had", func(_ asked, words string, o map[string]any) {
 		o["products"] = product(map[string]any{"unavailable": words})
 	})
 	add("a refresh that fails", func(a asked, words string, o map[string]any) {
-		o["products"] = product(map[string]any{"last_attempted_at": time.Now().Format(time.RFC3339), "error_code": a.part(""), "error_message": words})
+		o["products"] = product(
+			map[string]any{
+				"last_attempted_at": time.Now().Format(time.RFC3339),
+				"error_code":        a.part(""),
+				"error_message":     words,
+			},
+		)
 	})
 	add("a refresh that does not end", func(_ asked, _ string, o map[string]any) { o["products"] = product(nil) })
 	for _, status := range []string{"OPEN", "CLOSED", "EXPIRED"} {
@@ -388,9 +476,18 @@ func disappointments() (all []situation) {
 func panics() (all []situation) {
 	for _, hook := range []string{"AttemptStart", "AttemptEnd", "Wait", "Cooldown", "TokenRenewal"} {
 		for _, status := range []int{429, 503, 400} {
-			all = append(all, situation{name: fmt.Sprintf("panic in %s of a %d", hook, status), panics: hook, answer: quoting(status, "envelope", "SOMETHING_NEW")})
+			all = append(all, situation{
+				name:   fmt.Sprintf("panic in %s of a %d", hook, status),
+				panics: hook,
+				answer: quoting(status, "envelope", "SOMETHING_NEW"),
+			})
 		}
-		all = append(all, situation{name: "panic in " + hook + " of the token exchange", panics: hook, exchange: true, answer: quoting(503, "native", "api_error.new")})
+		all = append(all, situation{
+			name:     "panic in " + hook + " of the token exchange",
+			panics:   hook,
+			exchange: true,
+			answer:   quoting(503, "native", "api_error.new"),
+		})
 		all = append(all, situation{name: "panic in " + hook, panics: hook, good: false})
 	}
 	return all

@@ -1,4 +1,4 @@
-package duolink
+package proof
 
 import (
 	"crypto/ed25519"

@@ -1,4 +1,4 @@
-package duolink
+package proof
 
 import (
 	"fmt"
@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/duolink/duolink"
+	"github.com/duolink/duolink/internal/proof/operations"
 	"github.com/stretchr/testify/require"
 )
 
@@ -34,7 +36,8 @@ func (s *redirecting) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	_, _ = w.Write([]byte(s.body))
 }
 
-// strayed is what a request that follows a redirect would find: an answer that every operation can use.
+// strayed is what a request that follows a redirect would find: an answer that every operation can
+// use.
 type strayed struct{ asked atomic.Int32 }
 
 func (s *strayed) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
@@ -42,8 +45,9 @@ func (s *strayed) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	_, _ = w.Write([]byte(`{"data":[],"accounts":[],"numbers":{},"link_id":"mk_1","access_token":"otok_1"}`))
 }
 
-// A redirect is not followed, wherever it leads, whatever is asked for, and whatever the caller's http.Client would do: whom
-// it leads to sees neither credentials nor bodies, and not even a request.
+// A redirect is not followed, wherever it leads, whatever is asked for, and whatever the caller's
+// http.Client would do: whom it leads to sees neither credentials nor bodies, and not even a
+// request.
 func TestRedirectsAreNotFollowed(t *testing.T) {
 	first, second := &redirecting{}, &strayed{}
 	plain, secure := httptest.NewServer(first), httptest.NewTLSServer(first)
@@ -54,17 +58,24 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 	asked := 0
 	for name, way := range map[string]struct{ from, to *httptest.Server }{
 		"same host": {plain, plain}, "same host, https": {secure, secure}, "other host": {plain, elsewhere},
-		"https to http": {secure, elsewhere}, "http to https": {plain, secureElsewhere}, "https to https": {secure, secureElsewhere},
+		"https to http":  {secure, elsewhere},
+		"http to https":  {plain, secureElsewhere},
+		"https to https": {secure, secureElsewhere},
 	} {
 		host := strings.TrimPrefix(strings.TrimPrefix(way.to.URL, "http://"), "https://")
-		first.location = strings.Replace(way.to.URL, "://", "://user:pa55word@", 1) + "/path-of-theirs?query-of-theirs=1#fragment-of-theirs"
+		first.location = strings.Replace(
+			way.to.URL,
+			"://",
+			"://user:pa55word@",
+			1,
+		) + "/path-of-theirs?query-of-theirs=1#fragment-of-theirs"
 		for _, status := range []int{300, 301, 302, 303, 304, 305, 307, 308, 399} {
 			first.status = status
-			for operation, call := range callsAndExchange() {
-				t.Run(fmt.Sprintf("%s/%d/%s", name, status, operation), func(t *testing.T) {
+			for _, op := range operations.All {
+				t.Run(fmt.Sprintf("%s/%d/%s", name, status, op.Name), func(t *testing.T) {
 					first.asked.Store(0)
-					c := clientOf(t, way.from.URL, operation, secure.Client())
-					isRedirect(t, call(t.Context(), c), operation, status, host)
+					c := clientOf(t, way.from.URL, op, secure.Client())
+					isRedirect(t, op.Call(t.Context(), c), op, status, host)
 					require.EqualValues(t, 1, first.asked.Load(), "asked")
 					require.Zero(t, second.asked.Load(), "followed")
 					asked += int(first.asked.Load())
@@ -76,21 +87,18 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 }
 
 // isRedirect expects the error of a redirect, which names its target's host and nothing else of it.
-func isRedirect(t *testing.T, err error, operation string, status int, leadsTo string) {
+func isRedirect(t *testing.T, err error, op operations.Operation, status int, leadsTo string) {
 	t.Helper()
-	kindIs(t, err, ErrMalformedResponse)
+	kindIs(t, err, duolink.ErrMalformedResponse)
 	e := asError(t, err)
-	require.Equal(t, operationOf(operation), e.Operation)
+	require.Equal(t, op.Operation(), e.Operation)
 	require.Equal(t, status, e.StatusCode)
-	require.Equal(t, Unknown, e.Outcome)
+	require.Equal(t, duolink.Unknown, e.Outcome)
 	require.Equal(t, 1, e.Attempts)
 	require.Regexp(t, "^req-(body-)?0001$", e.RequestID)
 	require.Equal(t, "redirects are never followed; this one leads to "+leadsTo, e.Message)
-	bare := Error{API: e.API, Operation: e.Operation, StatusCode: status, Message: e.Message, RequestID: e.RequestID, Attempts: 1, Outcome: Unknown, kind: e.kind}
-	if operation == "auth.token" {
-		bare.RetryAfter = e.RetryAfter // ours: a failed exchange is not tried again at once
-	}
-	require.Equal(t, bare, *e, "nothing of the server's words")
+	require.Equal(t, e.Operation == operations.Exchange, e.RetryAfter > 0, "a failed exchange is not tried again at once")
+	nothingOfTheServers(t, *e)
 	oneLine(t, err)
 	for _, text := range append(printed(err), logged(err)...) {
 		for _, never := range []string{"pa55word", "user:", "path-of-theirs", "query-of-theirs", "fragment-of-theirs"} {
@@ -99,7 +107,20 @@ func isRedirect(t *testing.T, err error, operation string, status int, leadsTo s
 	}
 }
 
-// A Location that is missing, or that cannot be read, makes no other error, and is kept for the caller as it came.
+// nothingOfTheServers expects no words in an error but those that the package makes itself.
+func nothingOfTheServers(t *testing.T, e duolink.Error) {
+	t.Helper()
+	e.API, e.Operation, e.Outcome, e.Message, e.RequestID = "", "", "", "", ""
+	v := reflect.ValueOf(e)
+	for f, member := range v.Fields() {
+		if f.IsExported() && holdsText(f.Type) {
+			require.Zero(t, member.Interface(), f.Name)
+		}
+	}
+}
+
+// A Location that is missing, or that cannot be read, makes no other error, and is kept for the
+// caller as it came.
 func TestOddRedirects(t *testing.T) {
 	for location, leadsTo := range map[string]string{
 		"":                           "nowhere that can be read",
@@ -120,11 +141,12 @@ func TestOddRedirects(t *testing.T) {
 		"https://" + strings.Repeat("x", 1000) + ".test": strings.Repeat("x", 200) + "...",
 	} {
 		for _, status := range []int{300, 301, 302, 303, 304, 307, 308} {
-			for _, operation := range []string{"links.create", "links.get", "auth.get", "logins.list_accounts, streamed"} {
+			for _, name := range []string{"links.create", "links.get", "auth.get", "logins.list_accounts, streamed"} {
+				op := operations.Named(name)
 				server := &redirecting{status: status, location: location}
-				var r Response
-				err := calls[operation](t.Context(), sandboxClient(t, handler{server}), WithResponse(&r))
-				isRedirect(t, err, operation, status, leadsTo)
+				var r duolink.Response
+				err := op.Call(t.Context(), sandboxClient(t, handler{server}), duolink.WithResponse(&r))
+				isRedirect(t, err, op, status, leadsTo)
 				require.Equal(t, location, r.Header().Get("Location"))
 				require.EqualValues(t, 1, server.asked.Load(), "%d %q", status, location)
 			}
@@ -132,19 +154,22 @@ func TestOddRedirects(t *testing.T) {
 	}
 }
 
-// What the body of a redirect says, and be it that the request should be sent again, makes it no other error.
+// What the body of a redirect says, and be it that the request should be sent again, makes it no
+// other error.
 func TestRedirectsWithABody(t *testing.T) {
 	for _, body := range []string{
-		plaidBody("RATE_LIMIT_EXCEEDED", "RATE_LIMIT"), plaidBody("API_ERROR", "INTERNAL_SERVER_ERROR"), envelopeBody("RATE_LIMIT_EXCEEDED"),
-		flatBody("NOT_FOUND"), nativeBody("api_error.auth.expired_access_token"), `{"documentation_url":"https://a.test/path-of-theirs"}`,
+		plaidBody("RATE_LIMIT_EXCEEDED", "RATE_LIMIT"), plaidBody("API_ERROR", "INTERNAL_SERVER_ERROR"),
+		envelopeBody("RATE_LIMIT_EXCEEDED"),
+		flatBody("NOT_FOUND"), nativeBody("api_error.auth.expired_access_token"),
+		`{"documentation_url":"https://a.test/path-of-theirs"}`,
 		`<a href="https://user:pa55word@a.test/path-of-theirs">moved</a>`,
 	} {
 		for _, status := range []int{301, 302, 307, 308} {
-			for operation, call := range callsAndExchange() {
+			for _, op := range operations.All {
 				server := &redirecting{status: status, location: "https://other.example.com/", body: body}
-				err := call(t.Context(), clientOf(t, "http://127.0.0.1", operation, &http.Client{Transport: handler{server}}))
-				require.EqualValues(t, 1, server.asked.Load(), "%s %d %s", operation, status, body)
-				isRedirect(t, err, operation, status, "other.example.com")
+				err := op.Call(t.Context(), clientOf(t, "http://127.0.0.1", op, &http.Client{Transport: handler{server}}))
+				require.EqualValues(t, 1, server.asked.Load(), "%s %d %s", op.Name, status, body)
+				isRedirect(t, err, op, status, "other.example.com")
 			}
 		}
 	}
@@ -165,8 +190,11 @@ func TestRedirectsAndTheCallersClient(t *testing.T) {
 		CheckRedirect: func(*http.Request, []*http.Request) error { checked++; return nil },
 	}
 	before := *own
-	for operation, call := range callsAndExchange() {
-		isRedirect(t, call(t.Context(), clientOf(t, server.URL, operation, own)), operation, 307, strings.TrimPrefix(elsewhere.URL, "http://"))
+	for _, op := range operations.All {
+		isRedirect(
+			t, op.Call(t.Context(), clientOf(t, server.URL, op, own)), op, 307,
+			strings.TrimPrefix(elsewhere.URL, "http://"),
+		)
 	}
 	require.Zero(t, checked)
 	require.Zero(t, second.asked.Load())
@@ -176,7 +204,8 @@ func TestRedirectsAndTheCallersClient(t *testing.T) {
 	require.Len(t, jar.Cookies(base), 1, "its cookie jar is used")
 }
 
-// sameClient expects each member of an http.Client, also those that a later Go may add, to be what it was.
+// sameClient expects each member of an http.Client, also those that a later Go may add, to be what
+// it was.
 func sameClient(t *testing.T, before http.Client, own *http.Client) {
 	t.Helper()
 	was, is := reflect.ValueOf(before), reflect.ValueOf(own).Elem()

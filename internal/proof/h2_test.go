@@ -1,7 +1,6 @@
-package duolink
+package proof
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -12,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/duolink/duolink"
+	"github.com/duolink/duolink/internal/proof/operations"
 	"github.com/duolink/duolink/internal/sandbox"
 	"github.com/stretchr/testify/require"
 )
@@ -60,7 +61,7 @@ func someWireFaults() map[string]wireFault {
 
 // wireCell is an operation, a fault, and how often: at each request or only at the first.
 type wireCell struct {
-	row    string
+	op     operations.Operation
 	fault  wireFault
 	always bool
 	once   bool // the call is made WithoutRetry
@@ -77,9 +78,9 @@ const (
 // client's rules.
 func (c wireCell) sent() int {
 	switch {
-	case c.row == "links.create" || c.row == "identity.refresh":
+	case c.op.Repeat == operations.OnlyRefused:
 		return 1
-	case c.once && c.row != "auth.token":
+	case c.once && c.op.Name != operations.Exchange:
 		return 1
 	case c.always:
 		return wireAttempts
@@ -103,7 +104,7 @@ func (c wireCell) done() int {
 	if !c.fails() {
 		done++
 	}
-	if c.row == "auth.token" {
+	if c.op.Name == operations.Exchange {
 		return done
 	}
 	return min(done, 1)
@@ -119,15 +120,15 @@ func newAttemptCount() *attemptCount {
 	return &attemptCount{started: map[string]int{}, ended: map[string]int{}}
 }
 
-func (n *attemptCount) hooks() Hooks {
-	count := func(to map[string]int) func(context.Context, Attempt) {
-		return func(_ context.Context, a Attempt) {
+func (n *attemptCount) hooks() duolink.Hooks {
+	count := func(to map[string]int) func(context.Context, duolink.Attempt) {
+		return func(_ context.Context, a duolink.Attempt) {
 			n.mu.Lock()
 			defer n.mu.Unlock()
 			to[a.Operation]++
 		}
 	}
-	return Hooks{AttemptStart: count(n.started), AttemptEnd: count(n.ended)}
+	return duolink.Hooks{AttemptStart: count(n.started), AttemptEnd: count(n.ended)}
 }
 
 func (n *attemptCount) reset() {
@@ -148,16 +149,21 @@ func (n *attemptCount) total() (total int) {
 
 // wireClient is a client of a sandbox behind a real connection. It waits a millisecond or two
 // between attempts.
-func wireClient(t *testing.T, row, base string, transport http.RoundTripper, told *attemptCount) *Client {
+func wireClient(
+	t *testing.T, op operations.Operation, base string, transport http.RoundTripper, told *attemptCount,
+) *duolink.Client {
 	t.Helper()
-	credentials := ClientHeaders(sandbox.ClientID, sandbox.ClientSecret)
-	if row == "auth.token" {
-		credentials = ClientCredentials(sandbox.ClientID, sandbox.ClientSecret)
+	credentials := duolink.ClientHeaders(sandbox.ClientID, sandbox.ClientSecret)
+	if op.Name == operations.Exchange {
+		credentials = duolink.ClientCredentials(sandbox.ClientID, sandbox.ClientSecret)
 	}
-	c, err := New(WithSupermetrics(BearerToken(sandbox.APIKey)), WithMoneyKit(credentials), WithHooks(told.hooks()),
-		WithBaseURL(Supermetrics, base+"/v2"), WithBaseURL(MoneyKit, base),
-		WithHTTPClient(&http.Client{Transport: transport}),
-		WithRetry(Retry{MaxAttempts: wireAttempts, MinBackoff: time.Millisecond}))
+	c, err := duolink.New(
+		duolink.WithSupermetrics(duolink.BearerToken(sandbox.APIKey)), duolink.WithMoneyKit(credentials),
+		duolink.WithHooks(told.hooks()), duolink.WithBaseURL(duolink.Supermetrics, base+"/v2"),
+		duolink.WithBaseURL(duolink.MoneyKit, base),
+		duolink.WithHTTPClient(&http.Client{Transport: transport}),
+		duolink.WithRetry(duolink.Retry{MaxAttempts: wireAttempts, MinBackoff: time.Millisecond}),
+	)
 	require.NoError(t, err)
 	return c
 }
@@ -172,12 +178,12 @@ func TestMatrixOfHTTP2(t *testing.T) {
 	var cells, requests atomic.Int32
 	t.Run("cells", func(t *testing.T) {
 		for name, fault := range faults {
-			for row := range matrixRows {
+			for _, op := range operations.All {
 				for half, always := range map[string]bool{"always": true, "once": false} {
 					for rules, once := range map[string]bool{"by the rules": false, "without retry": true} {
-						t.Run(fmt.Sprintf("%s/%s/%s/%s", half, rules, row, name), func(t *testing.T) {
+						t.Run(fmt.Sprintf("%s/%s/%s/%s", half, rules, op.Name, name), func(t *testing.T) {
 							t.Parallel()
-							requests.Add(int32(checkWireCell(t, wireCell{row, fault, always, once})))
+							requests.Add(int32(checkWireCell(t, wireCell{op, fault, always, once})))
 							cells.Add(1)
 						})
 					}
@@ -192,7 +198,7 @@ func TestMatrixOfHTTP2(t *testing.T) {
 func checkWireCell(t *testing.T, cell wireCell) int {
 	s, told := sandbox.New(), newAttemptCount()
 	m := newH2Middle(t, s, 0)
-	c := wireClient(t, cell.row, m.URL, m.transport(t), told)
+	c := wireClient(t, cell.op, m.URL, m.transport(t), told)
 	if cell.fault.reused {
 		_, err := c.Links.List(t.Context())
 		require.NoError(t, err)
@@ -206,36 +212,34 @@ func checkWireCell(t *testing.T, cell wireCell) int {
 	m.set(cell.fault.h2Fault, times)
 	ctx, cancel := context.WithTimeout(t.Context(), wireTime)
 	defer cancel()
-	var response Response
+	var response duolink.Response
 
-	err := matrixRows[cell.row].call(ctx, c, append(cell.options(), WithResponse(&response))...)
+	err := cell.op.Call(ctx, c, append(cell.options(), duolink.WithResponse(&response))...)
 
 	streams, passed := m.requests()
 	require.NotEmpty(t, streams)
 	require.Equal(t, cell.fault.reused, streams[0] > 1, "the connection has served before")
 	require.Equal(t, passed, s.Count(""), "requests that the server saw")
 	require.Equal(t, len(streams), told.total(), "attempts, and requests that arrived")
-	checkAttempts(t, cell.row, err, &response, told)
+	checkAttempts(t, cell.op, err, &response, told)
 	cell.check(t, s, err, told)
 	return len(streams)
 }
 
-func (c wireCell) options() []CallOption {
+func (c wireCell) options() []duolink.CallOption {
 	if c.once {
-		return []CallOption{WithoutRetry()}
+		return []duolink.CallOption{duolink.WithoutRetry()}
 	}
 	return nil
 }
 
 // checkAttempts compares what is told of attempts with what the hooks were told.
-func checkAttempts(t *testing.T, row string, err error, response *Response, told *attemptCount) {
+func checkAttempts(
+	t *testing.T, op operations.Operation, err error, response *duolink.Response, told *attemptCount,
+) {
 	t.Helper()
 	require.Equal(t, told.started, told.ended)
-	called := cmp.Or(matrixRows[row].operation, row)
-	if row == "auth.token" {
-		called = "identity.link"
-	}
-	require.Len(t, response.Attempts, told.started[called])
+	require.Len(t, response.Attempts, told.started[op.CalledAs()])
 	if err != nil {
 		e := asError(t, err)
 		require.Equal(t, told.started[e.Operation], e.Attempts)
@@ -246,15 +250,14 @@ func checkAttempts(t *testing.T, row string, err error, response *Response, told
 // done.
 func (c wireCell) check(t *testing.T, s *sandbox.Sandbox, err error, told *attemptCount) {
 	t.Helper()
-	row := matrixRows[c.row]
-	require.Equal(t, c.sent(), told.started[cmp.Or(row.operation, c.row)], "attempts")
+	require.Equal(t, c.sent(), told.started[c.op.Operation()], "attempts")
 	if c.fails() {
-		require.Equal(t, Unknown, asError(t, err).Outcome, "%v", err)
+		require.Equal(t, duolink.Unknown, asError(t, err).Outcome, "%v", err)
 	} else {
 		require.NoError(t, err)
 	}
-	if row.done != nil {
-		require.Equal(t, c.done(), row.done(s), "what the server has really done")
+	if c.op.Done != nil {
+		require.Equal(t, c.done(), c.op.Done(s), "what the server has really done")
 	}
 }
 
@@ -270,9 +273,12 @@ func TestManyCallersOfFewStreams(t *testing.T) {
 	}), 10)
 	transport := m.transport(t)
 	transport.MaxConnsPerHost = 1
-	c, err := New(WithSupermetrics(BearerToken(sandbox.APIKey)), WithBaseURL(Supermetrics, m.URL+"/v2"),
-		WithHooks(told.hooks()), WithHTTPClient(&http.Client{Transport: transport}),
-		WithRetry(Retry{AttemptTimeout: 5 * time.Second}))
+	c, err := duolink.New(
+		duolink.WithSupermetrics(duolink.BearerToken(sandbox.APIKey)),
+		duolink.WithBaseURL(duolink.Supermetrics, m.URL+"/v2"), duolink.WithHooks(told.hooks()),
+		duolink.WithHTTPClient(&http.Client{Transport: transport}),
+		duolink.WithRetry(duolink.Retry{AttemptTimeout: 5 * time.Second}),
+	)
 	require.NoError(t, err)
 	var callers sync.WaitGroup
 	errs := make([]error, 300)

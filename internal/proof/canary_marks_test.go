@@ -1,17 +1,18 @@
-package duolink
+package proof
 
 import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"path"
 	"reflect"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/duolink/duolink"
+	"github.com/duolink/duolink/internal/proof/operations"
 	"github.com/stretchr/testify/require"
 )
 
@@ -40,20 +41,30 @@ func (w *canaryWorld) mark(place string) {
 // canaryIDs are the text fields of arguments that take the characters of an id and no others.
 var canaryIDs = []string{"LinkCreate.DataSourceID", "AccountsQuery.DataSourceID", "LoginLink.ID"}
 
-// argument is a value of a parameter's type with a mark in every text. A type of which it knows nothing fails the test.
+// isCanaryID reports whether a text at a place is an id: a parameter of its own, or such a field.
+func isCanaryID(place string) bool {
+	return !strings.Contains(place, "Field.") ||
+		slices.ContainsFunc(canaryIDs, func(id string) bool { return strings.HasSuffix(place, id) })
+}
+
+// argument is a value of a parameter's type with a mark in every text. A type of which it knows
+// nothing fails the test.
 func (w *canaryWorld) argument(t *testing.T, typ reflect.Type, place, spoil string) reflect.Value {
 	v := reflect.New(typ).Elem()
 	switch {
-	case typ == reflect.TypeFor[Secret]():
-		v.Set(reflect.ValueOf(NewSecret(w.secretAt(place, credentialTail+spoil))))
-	case typ == reflect.TypeFor[string]() && (!strings.Contains(place, "Field.") || slices.ContainsFunc(canaryIDs, func(id string) bool { return strings.HasSuffix(place, id) })):
+	case typ == reflect.TypeFor[duolink.Secret]():
+		v.Set(reflect.ValueOf(duolink.NewSecret(w.secretAt(place, credentialTail+spoil))))
+	case typ == reflect.TypeFor[string]() && isCanaryID(place):
 		v.SetString(w.secretAt(strings.TrimPrefix(place, "Field."), spoil))
 	case typ.Kind() == reflect.String:
 		v.SetString(w.secretAt(strings.TrimPrefix(place, "Field."), awkwardTail+spoil))
-	case typ == reflect.TypeFor[Sensitive]():
-		v.Set(reflect.ValueOf(NewSensitive(w.secretAt(strings.TrimPrefix(place, "Field."), awkwardTail+spoil))))
+	case typ == reflect.TypeFor[duolink.Sensitive]():
+		v.Set(reflect.ValueOf(duolink.NewSensitive(w.secretAt(strings.TrimPrefix(place, "Field."), awkwardTail+spoil))))
 	case typ == reflect.TypeFor[*http.Request](): // a browser's, back from a login
-		query := url.Values{defaultRedirectParameter: {w.secretAt("LoginLink.RedirectVerifier", awkwardTail+spoil)}, "state": {w.secretAt("browser", "")}}
+		query := url.Values{
+			"redirect_verifier": {w.secretAt("LoginLink.RedirectVerifier", awkwardTail+spoil)},
+			"state":             {w.secretAt("browser", "")},
+		}
 		v.Set(reflect.ValueOf(httptest.NewRequest(http.MethodGet, "/?"+query.Encode(), nil)))
 	case typ.Kind() == reflect.Func: // that of a wait's progress, which has an answer in it and an error
 		v.Set(reflect.MakeFunc(typ, func(in []reflect.Value) []reflect.Value {
@@ -65,7 +76,8 @@ func (w *canaryWorld) argument(t *testing.T, typ reflect.Type, place, spoil stri
 			}
 			return nil
 		}))
-	case typ == reflect.TypeFor[time.Time](), typ == reflect.TypeFor[Timestamp](), typ.Kind() == reflect.Int, typ.Kind() == reflect.Int64: // no texts
+	case typ == reflect.TypeFor[time.Time](), typ == reflect.TypeFor[duolink.Timestamp](),
+		typ.Kind() == reflect.Int, typ.Kind() == reflect.Int64: // no texts
 	case typ.Kind() == reflect.Slice:
 		v.Set(reflect.Append(v, w.argument(t, typ.Elem(), "Field."+strings.TrimPrefix(place, "Field."), spoil)))
 	case typ.Kind() == reflect.Struct:
@@ -78,73 +90,63 @@ func (w *canaryWorld) argument(t *testing.T, typ reflect.Type, place, spoil stri
 	return v
 }
 
-// canaryRoutes say what is asked for with a method and a path.
-var canaryRoutes = []struct {
-	method, path string
-	answer       reflect.Type
-}{
-	{"GET", "/v2/query/accounts", reflect.TypeFor[[]LoginAccounts]()},
-	{"GET", "/v2/ds/logins", reflect.TypeFor[[]Login]()},
-	{"GET", "/v2/ds/login/links", reflect.TypeFor[[]LoginLink]()},
-	{"GET", "/v2/ds/login/*", reflect.TypeFor[Login]()},
-	{"GET", "/v2/ds/login/*/accounts", reflect.TypeFor[[]Account]()},
-	{"GET", "/v2/ds/login/link/*", reflect.TypeFor[LoginLink]()},
-	{"POST", "/v2/ds/login/link", reflect.TypeFor[LoginLink]()},
-	{"PATCH", "/v2/ds/login/link/*", reflect.TypeFor[LoginLink]()},
-	{"PUT", "/v2/ds/login/link/*/close", reflect.TypeFor[LoginLink]()},
-	{"GET", "/links/*/identity", reflect.TypeFor[Identity]()},
-	{"GET", "/links/*/accounts/numbers", reflect.TypeFor[AccountNumbers]()},
-	{"GET", "/links/*", reflect.TypeFor[BankLink]()},
-	{"POST", "/links/*/products", reflect.TypeFor[BankLink]()},
-	{"POST", "/plaid-compatible/auth/get", reflect.TypeFor[AuthNumbers]()},
-}
-
 // answerTo is the good answer, in either spelling of its members.
 func (w *canaryWorld) answerTo(a asked, aliased bool) string {
 	_, p, _ := strings.Cut(strings.TrimPrefix(a.URL.Path, "/"), "/")
 	p = "/" + p
+	op, ok := operations.Asked(a.Method, p)
 	switch {
-	case p == "/auth/token":
-		return mustJSON(map[string]any{"access_token": w.secretAt("exchanged token", credentialTail), "expires_in": 3600})
-	case a.Method == "DELETE":
-		return `{"data":{"result":true}}`
+	case !ok:
+		panic("nothing is known of " + a.Method + " " + p)
+	case op.Name == operations.Exchange:
+		token := w.secretAt("exchanged token", credentialTail)
+		return mustJSON(map[string]any{"access_token": token, "expires_in": 3600})
+	case op.Data == nil:
+		return op.Least
 	}
-	for _, route := range canaryRoutes {
-		if ok, _ := path.Match(route.path, p); !ok || a.Method != route.method {
-			continue
-		}
-		data := w.sample(route.answer, route.answer.Name(), aliased)
-		if route.answer == reflect.TypeFor[BankLink]() { // a refresh is done as soon as somebody looks
-			fresh := map[string]any{"refreshed_at": time.Now().UTC().Format(time.RFC3339Nano)}
-			data.(map[string]any)["products"].(map[string]any)[string(ProductIdentity)] = fresh
-			data.(map[string]any)["products"].(map[string]any)[string(ProductAccountNumbers)] = fresh
-		}
-		if a.Method == "POST" && route.answer == reflect.TypeFor[LoginLink]() { // of the data source that was asked for
-			delete(data.(map[string]any), "ds_id")
-		}
-		if !strings.HasPrefix(p, "/v2/") {
-			return mustJSON(data)
-		}
-		return mustJSON(map[string]any{
-			"meta": map[string]any{"query": map[string]any{"cache_minutes": 60}, "paginate": map[string]any{"total": 1}}, "data": data,
-		})
+	return w.answerOf(op, aliased)
+}
+
+func (w *canaryWorld) answerOf(op operations.Operation, aliased bool) string {
+	typ := reflect.TypeOf(op.Data)
+	data := w.sample(typ, typ.Name(), aliased)
+	if products, ok := member(data, "products"); ok { // a refresh is done as soon as somebody looks
+		fresh := map[string]any{"refreshed_at": time.Now().UTC().Format(time.RFC3339Nano)}
+		products[string(duolink.ProductIdentity)] = fresh
+		products[string(duolink.ProductAccountNumbers)] = fresh
 	}
-	panic("nothing is known of " + a.Method + " " + p)
+	if op.Repeat == operations.OnlyRefused && op.API == duolink.Supermetrics { // of the data source that was asked for
+		delete(data.(map[string]any), "ds_id")
+	}
+	if op.API != duolink.Supermetrics {
+		return mustJSON(data)
+	}
+	return mustJSON(map[string]any{
+		"meta": map[string]any{"query": map[string]any{"cache_minutes": 60}, "paginate": map[string]any{"total": 1}},
+		"data": data,
+	})
+}
+
+// member is an object in another.
+func member(object any, name string) (map[string]any, bool) {
+	outer, _ := object.(map[string]any)
+	inner, ok := outer[name].(map[string]any)
+	return inner, ok
 }
 
 // canaryAccountID is one for all, so that numbers are those of an account.
 const canaryAccountID = plainMark + "_account_id"
 
-// sample is JSON with a mark in every text of a type: the hidden one where it is Sensitive, the plain one elsewhere, and the
-// hidden one in a member that the type has not.
+// sample is JSON with a mark in every text of a type: the hidden one where it is Sensitive, the
+// plain one elsewhere, and the hidden one in a member that the type has not.
 func (w *canaryWorld) sample(typ reflect.Type, place string, aliased bool) any {
 	text := plainMark + "_" + place
 	switch {
-	case typ == reflect.TypeFor[Sensitive]():
+	case typ == reflect.TypeFor[duolink.Sensitive]():
 		return w.secretAt(place, " & Sons 6789")
-	case typ == reflect.TypeFor[Timestamp]():
+	case typ == reflect.TypeFor[duolink.Timestamp]():
 		return text
-	case typ == reflect.TypeFor[Decimal]():
+	case typ == reflect.TypeFor[duolink.Decimal]():
 		return json.Number("340.12")
 	}
 	switch typ.Kind() {

@@ -1,4 +1,4 @@
-package duolink
+package proof
 
 import (
 	"bytes"
@@ -13,20 +13,18 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/duolink/duolink"
+	"github.com/duolink/duolink/internal/proof/operations"
 	"github.com/stretchr/testify/require"
 )
 
 // How much of an answer is read, and how much memory that takes.
 
-// limitOf is how much of an operation's answer is read where nobody says otherwise.
-func limitOf(operation string) int64 {
-	if operationOf(operation) == "logins.list_accounts" {
-		return 64 << 20
-	}
-	return 8 << 20
-}
+// errorBody is how much of the body of an error is read.
+const errorBody = 1 << 20
 
-// repeated is a body of many equal pieces, which never stands in memory as a whole. It knows how much of it was read.
+// repeated is a body of many equal pieces, which never stands in memory as a whole. It knows how
+// much of it was read.
 type repeated struct {
 	head, piece, tail string
 	n                 int // pieces
@@ -91,7 +89,8 @@ func unlimited(status int, body io.ReadCloser, header ...string) *http.Response 
 	return r
 }
 
-// allocated is how much memory a function asks for: what it has given back is counted too, so it never holds more at a time.
+// allocated is how much memory a function asks for: what it has given back is counted too, so it
+// never holds more at a time.
 func allocated(f func()) int64 {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
@@ -101,15 +100,19 @@ func allocated(f func()) int64 {
 }
 
 // fromMemory is a client whose answers come from a function, without a connection.
-func fromMemory(t *testing.T, operation string, answer func(*http.Request) *http.Response, opts ...Option) *Client {
+func fromMemory(
+	t *testing.T, op operations.Operation, answer func(*http.Request) *http.Response, opts ...duolink.Option,
+) *duolink.Client {
 	t.Helper()
-	return clientOf(t, "http://127.0.0.1", operation, &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
-		return answer(r), nil
-	})}, opts...)
+	transport := roundTrip(func(r *http.Request) (*http.Response, error) { return answer(r), nil })
+	return clientOf(t, "http://127.0.0.1", op, &http.Client{Transport: transport}, opts...)
 }
 
-// fromServer is a client that gets one compressed body as the answer to everything, over a connection.
-func fromServer(t *testing.T, operation string, status int, body io.Reader, opts ...Option) *Client {
+// fromServer is a client that gets one compressed body as the answer to everything, over a
+// connection.
+func fromServer(
+	t *testing.T, op operations.Operation, status int, body io.Reader, opts ...duolink.Option,
+) *duolink.Client {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Encoding", r.Header.Get("Accept-Encoding"))
@@ -117,19 +120,20 @@ func fromServer(t *testing.T, operation string, status int, body io.Reader, opts
 		_, _ = io.Copy(w, body)
 	}))
 	t.Cleanup(server.Close)
-	return clientOf(t, server.URL, operation, server.Client(), opts...)
+	return clientOf(t, server.URL, op, server.Client(), opts...)
 }
 
 // limited are the options for a limit, 0 for the default.
-func limited(limit int64) []Option {
+func limited(limit int64) []duolink.Option {
 	if limit == 0 {
 		return nil
 	}
-	return []Option{WithMaxResponseBytes(limit)}
+	return []duolink.Option{duolink.WithMaxResponseBytes(limit)}
 }
 
-// What is small on the wire and huge behind it is read up to the limit, in less than twice its memory, once, whoever
-// decompresses it. Of an error the status speaks, and of its body a mebibyte is read.
+// What is small on the wire and huge behind it is read up to the limit, in less than twice its
+// memory, once, whoever decompresses it. Of an error the status speaks, and of its body a mebibyte
+// is read.
 func TestGzipBombs(t *testing.T) {
 	limits := []int64{0, 1 << 20, 3 << 20}
 	if inShort() {
@@ -137,25 +141,25 @@ func TestGzipBombs(t *testing.T) {
 	}
 	var calls, share, most int64
 	for _, limit := range limits {
-		for status, kind := range map[int]error{200: ErrResponseTooLarge, 404: ErrNotFound} {
-			for operation, call := range callsAndExchange() {
+		for status, kind := range map[int]error{200: duolink.ErrResponseTooLarge, 404: duolink.ErrNotFound} {
+			for _, op := range operations.All {
 				for _, way := range []string{"ours", "net/http's"} {
-					t.Run(fmt.Sprintf("%d/%d/%s/%s", limit, status, operation, way), func(t *testing.T) {
-						cut, content := cmp.Or(limit, limitOf(operation)), zeros()
+					t.Run(fmt.Sprintf("%d/%d/%s/%s", limit, status, op.Name, way), func(t *testing.T) {
+						cut, content := cmp.Or(limit, op.Limit), zeros()
 						if status != 200 {
-							cut = errorLimit
-						} else if operation == "logins.list_accounts, streamed" {
+							cut = errorBody
+						} else if op.Streamed() {
 							content = blanks() // a stream would end at the first zero
 						}
 						asked, body := 0, bomb(content)
-						c := fromMemory(t, operation, func(*http.Request) *http.Response {
+						c := fromMemory(t, op, func(*http.Request) *http.Response {
 							asked++
 							return unlimited(status, body, "Content-Encoding", "gzip")
 						}, limited(limit)...)
 						if way != "ours" {
-							c = fromServer(t, operation, status, body, limited(limit)...)
+							c = fromServer(t, op, status, body, limited(limit)...)
 						}
-						took := allocated(func() { kindIs(t, call(t.Context(), c), kind) })
+						took := allocated(func() { kindIs(t, op.Call(t.Context(), c), kind) })
 						require.Less(t, took, 2*cut)
 						if way == "ours" {
 							require.Equal(t, 1, asked)
@@ -171,36 +175,37 @@ func TestGzipBombs(t *testing.T) {
 	t.Logf("bounded: %d answers of 2 GiB each, at most %d MiB allocated, and %d %% of the limit", calls, most>>20, share)
 }
 
-// A whole answer may be as long as the limit, and not a byte longer; to read it takes less than twice the limit.
+// A whole answer may be as long as the limit, and not a byte longer; to read it takes less than
+// twice the limit.
 func TestMaxResponseBytes(t *testing.T) {
 	limits := []int64{0, 1 << 20, 999_999}
 	if inShort() {
 		limits = limits[1:]
 	}
 	for _, limit := range limits {
-		for operation, call := range callsAndExchange() {
-			if operation == "logins.list_accounts, streamed" {
+		for _, op := range operations.All {
+			if op.Streamed() {
 				continue // TestMaxResponseBytesOfAStream
 			}
-			t.Run(fmt.Sprintf("%d/%s", limit, operation), func(t *testing.T) {
-				cut := cmp.Or(limit, limitOf(operation))
-				in := func(length int64) (r Response, err error) {
-					blank := int(length) - len(answers[operation])
-					body := &repeated{head: answers[operation], piece: space, n: blank / len(space), tail: space[:blank%len(space)]}
-					c := fromMemory(t, operation, func(r *http.Request) *http.Response {
-						if operation == "auth.token" && r.URL.Path != "/auth/token" {
-							return reply(200, answers["identity.link"])
+			t.Run(fmt.Sprintf("%d/%s", limit, op.Name), func(t *testing.T) {
+				cut := cmp.Or(limit, op.Limit)
+				in := func(length int64) (r duolink.Response, err error) {
+					blank := int(length) - len(op.Least)
+					body := &repeated{head: op.Least, piece: space, n: blank / len(space), tail: space[:blank%len(space)]}
+					c := fromMemory(t, op, func(r *http.Request) *http.Response {
+						if op.Name == operations.Exchange && r.URL.Path != "/auth/token" {
+							return reply(200, operations.Named("identity.link").Least)
 						}
 						return unlimited(200, body)
 					}, limited(limit)...)
-					took := allocated(func() { err = call(t.Context(), c, WithResponse(&r)) })
+					took := allocated(func() { err = op.Call(t.Context(), c, duolink.WithResponse(&r)) })
 					require.Less(t, took, 2*cut)
 					return r, err
 				}
 				_, err := in(cut)
 				require.NoError(t, err)
 				r, err := in(cut + 1)
-				kindIs(t, err, ErrResponseTooLarge)
+				kindIs(t, err, duolink.ErrResponseTooLarge)
 				require.Equal(t, 200, asError(t, err).StatusCode)
 				require.Equal(t, 1, asError(t, err).Attempts, "once")
 				require.LessOrEqual(t, int64(len(r.Body())), cut)
@@ -208,9 +213,12 @@ func TestMaxResponseBytes(t *testing.T) {
 			})
 		}
 	}
-	_, err := replying(t, 200, answers["links.list"]).Links.List(t.Context())
+	_, err := replying(t, 200, operations.Named("links.list").Least).Links.List(t.Context())
 	require.NoError(t, err)
-	c, _ := inMemory(t, func(*http.Request) *http.Response { return reply(200, answers["links.list"]) }, WithSupermetrics(BearerToken(testKey)), WithMaxResponseBytes(1<<40))
+	c, _ := inMemory(
+		t, func(*http.Request) *http.Response { return reply(200, operations.Named("links.list").Least) },
+		duolink.WithSupermetrics(duolink.BearerToken(testKey)), duolink.WithMaxResponseBytes(1<<40),
+	)
 	_, err = c.Links.List(t.Context())
 	require.NoError(t, err, "a limit that no memory has")
 }
@@ -219,8 +227,11 @@ func TestMaxResponseBytes(t *testing.T) {
 func TestMaxResponseBytesOfAStream(t *testing.T) {
 	const limit = 4 << 10
 	in := func(body string) (int, error) {
-		c, _ := inMemory(t, func(*http.Request) *http.Response { return reply(200, body) }, WithSupermetrics(BearerToken(testKey)), WithMaxResponseBytes(limit))
-		all, err := collect(t, c.Logins.EachAccount(t.Context(), AccountsQuery{DataSourceID: "GAWA"}))
+		c, _ := inMemory(
+			t, func(*http.Request) *http.Response { return reply(200, body) },
+			duolink.WithSupermetrics(duolink.BearerToken(testKey)), duolink.WithMaxResponseBytes(limit),
+		)
+		all, err := collect(t, c.Logins.EachAccount(t.Context(), duolink.AccountsQuery{DataSourceID: "GAWA"}))
 		return len(all), err
 	}
 	login := func(accounts string) string {
@@ -238,7 +249,7 @@ func TestMaxResponseBytesOfAStream(t *testing.T) {
 
 	big := `{"account_id":"2","account_name":"` + strings.Repeat("x", 2*limit) + `"}`
 	n, err = in(`{"data":[` + login(account+","+big+","+account) + `]}`)
-	kindIs(t, err, ErrResponseTooLarge)
+	kindIs(t, err, duolink.ErrResponseTooLarge)
 	require.Equal(t, 1, n)
 
 	// Logins without accounts are items too, although nothing is yielded for them.

@@ -1,4 +1,4 @@
-package duolink
+package proof
 
 import (
 	"bytes"
@@ -14,17 +14,22 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/duolink/duolink"
 )
 
-// A mark begins every text that the canary plants: one that nobody may see, and one for what an answer may show of itself,
-// and nothing but it. Letters of the upper case, because a text of those may pass for an error's code.
+// A mark begins every text that the canary plants: one that nobody may see, and one for what an
+// answer may show of itself, and nothing but it. Letters of the upper case, because a text of those
+// may pass for an error's code.
 const (
 	hiddenMark = "KJHGFDSAQX"
 	plainMark  = "WZYPLMNBVC"
 )
 
 // canaryWays are the ways on which something comes out.
-var canaryWays = []string{"answer", "error", "panic", "log", "hook", "response", "limiter", "client", "stdout, stderr and log"}
+var canaryWays = []string{
+	"answer", "error", "panic", "log", "hook", "response", "limiter", "client", "stdout, stderr and log",
+}
 
 // canaryNeedles are the forms in which fmt, slog and the encoders would write a mark.
 var canaryNeedles = map[string][][]byte{hiddenMark: formsOfMark(hiddenMark), plainMark: formsOfMark(plainMark)[:6]}
@@ -32,10 +37,14 @@ var canaryNeedles = map[string][][]byte{hiddenMark: formsOfMark(hiddenMark), pla
 func formsOfMark(mark string) (all [][]byte) {
 	b := []byte(mark)
 	forms := []string{
-		mark, strings.ToLower(mark), hex.EncodeToString(b), strings.ToUpper(hex.EncodeToString(b)), fmt.Sprintf("%d", b), fmt.Sprintf("%c", b),
-		fmt.Sprintf("% x", b), fmt.Sprintf("% X", b), fmt.Sprintf("%# x", b), fmt.Sprintf("%# X", b), fmt.Sprintf("%U", b), fmt.Sprintf("%#U", b),
-		fmt.Sprintf("%o", b), fmt.Sprintf("%O", b), fmt.Sprintf("%b", b), fmt.Sprintf("%#v", b)[7:], fmt.Sprintf("%#o", b), fmt.Sprintf("%#b", b),
-		fmt.Sprintf("%+d", b), fmt.Sprintf("% d", b),
+		mark, strings.ToLower(mark), hex.EncodeToString(b), strings.ToUpper(hex.EncodeToString(b)),
+		fmt.Sprintf("%d", b), fmt.Sprintf("%c", b),
+		fmt.Sprintf("% x", b),
+		fmt.Sprintf("% X", b), fmt.Sprintf("%# x", b), fmt.Sprintf("%# X", b), fmt.Sprintf("%U", b),
+		fmt.Sprintf("%#U", b),
+		fmt.Sprintf("%o", b),
+		fmt.Sprintf("%O", b), fmt.Sprintf("%b", b), fmt.Sprintf("%#v", b)[7:], fmt.Sprintf("%#o", b),
+		fmt.Sprintf("%#b", b), fmt.Sprintf("%+d", b), fmt.Sprintf("% d", b),
 	}
 	for i := range 3 { // base64 depends on where in the text the mark begins
 		text := base64.StdEncoding.EncodeToString(append(make([]byte, i), b...))
@@ -48,7 +57,9 @@ func formsOfMark(mark string) (all [][]byte) {
 }
 
 // canaryFormats are the verbs, with flags where they change something.
-var canaryFormats = strings.Fields(`%v %+v %#v %s %+s %q %+q %#q %x %X %#x %d %+d %08d %c %U %b %o %t %e %g %20v %-40.30s %p %w`)
+var canaryFormats = strings.Fields(
+	`%v %+v %#v %s %+s %q %+q %#q %x %X %#x %d %+d %08d %c %U %b %o %t %e %g %20v %-40.30s %p %w`,
+)
 
 // briefFormats are those that everybody uses.
 var briefFormats = strings.Fields(`%v %+v %#v %s %q %x %X %d %c %w`)
@@ -109,7 +120,8 @@ func (p *prints) encoded(way string, v any) {
 	}
 }
 
-// failure prints an error as it is, and as what others make of it. The causes are printed too, unless they are the caller's own.
+// failure prints an error as it is, and as what others make of it. The causes are printed too,
+// unless they are the caller's own.
 func (p *prints) failure(err error, causes bool) {
 	wrapped := fmt.Errorf("context: %w", err)
 	p.value("error", err)
@@ -119,14 +131,15 @@ func (p *prints) failure(err error, causes bool) {
 	p.encoded("error", joined)
 	for _, v := range []any{
 		&url.Error{Op: "Get", URL: "https://host.test/", Err: err},
-		&net.OpError{Op: "read", Net: "tcp", Err: wrapped}, carrier[error]{err}, struct{ e error }{err}, []error{err}, map[string]any{"e": err},
+		&net.OpError{Op: "read", Net: "tcp", Err: wrapped},
+		carrier[error]{err}, struct{ e error }{err}, []error{err}, map[string]any{"e": err},
 	} {
 		p.formatted("error", v)
 		if len(p.formats) > len(briefFormats) {
 			p.encoded("error", v)
 		}
 	}
-	if e, ok := errors.AsType[*Error](err); ok {
+	if e, ok := errors.AsType[*duolink.Error](err); ok {
 		p.value("error", *e)
 		p.value("error", e.Fields)
 	}
@@ -169,7 +182,8 @@ type finding struct{ way, text string }
 
 func (f finding) String() string { return f.way + ": " + f.text }
 
-// findings searches everything for marks. An answer that is printed may show its plain members, and a client its User-Agent.
+// findings searches everything for marks. An answer that is printed may show its plain members, and
+// a client its User-Agent.
 func (p *prints) findings() (found []finding) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

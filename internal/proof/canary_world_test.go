@@ -1,8 +1,9 @@
-package duolink
+package proof
 
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
@@ -14,10 +15,12 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/duolink/duolink"
 	"github.com/stretchr/testify/require"
 )
 
-// canaryWorld is a client's surroundings, all of which write down what they are told, and a server that knows every mark.
+// canaryWorld is a client's surroundings, all of which write down what they are told, and a server
+// that knows every mark.
 type canaryWorld struct {
 	prints
 	logger   *slog.Logger
@@ -38,54 +41,70 @@ func newCanaryWorld() *canaryWorld {
 
 // variant is a way to prove who calls.
 type variant struct {
-	name string
-	opts func(*canaryWorld) []Option
-	call func(*canaryWorld) []CallOption
+	name        string
+	credentials func(*canaryWorld) credentials
+	call        func(*canaryWorld) []duolink.CallOption
+}
+
+type credentials map[duolink.API]duolink.Credentials
+
+// options are those of a client with these credentials.
+func (c credentials) options() []duolink.Option {
+	return []duolink.Option{
+		duolink.WithSupermetrics(c[duolink.Supermetrics]), duolink.WithMoneyKit(c[duolink.MoneyKit]),
+	}
 }
 
 var canaryVariants = []variant{
-	{"an API key and a token exchange", func(w *canaryWorld) []Option {
-		return []Option{
-			WithSupermetrics(BearerToken(w.secretAt("api key", credentialTail))),
-			WithMoneyKit(ClientCredentials(w.secretAt("client id", credentialTail), w.secretAt("client secret", credentialTail))),
+	{name: "an API key and a token exchange", credentials: func(w *canaryWorld) credentials {
+		id, secret := w.secretAt("client id", credentialTail), w.secretAt("client secret", credentialTail)
+		return credentials{
+			duolink.Supermetrics: duolink.BearerToken(w.secretAt("api key", credentialTail)),
+			duolink.MoneyKit:     duolink.ClientCredentials(id, secret),
 		}
-	}, nil},
-	{"functions and headers", func(w *canaryWorld) []Option {
+	}},
+	{name: "functions and headers", credentials: func(w *canaryWorld) credentials {
 		provide := func(context.Context) (string, error) { return w.secretAt("provided token", credentialTail), nil }
-		return []Option{
-			WithSupermetrics(BearerTokenFunc(provide)),
-			WithMoneyKit(ClientHeaders(w.secretAt("header id", credentialTail), w.secretAt("header secret", credentialTail))),
+		return credentials{
+			duolink.Supermetrics: duolink.BearerTokenFunc(provide), duolink.MoneyKit: w.headerPair(),
 		}
-	}, nil},
-	{"a token of the call", func(w *canaryWorld) []Option {
-		return []Option{
-			WithSupermetrics(BearerToken(w.secretAt("api key", credentialTail))),
-			WithMoneyKit(ClientHeaders(w.secretAt("header id", credentialTail), w.secretAt("header secret", credentialTail))),
+	}},
+	{name: "a token of the call", credentials: func(w *canaryWorld) credentials {
+		return credentials{
+			duolink.Supermetrics: duolink.BearerToken(w.secretAt("api key", credentialTail)),
+			duolink.MoneyKit:     w.headerPair(),
 		}
-	}, func(w *canaryWorld) []CallOption {
-		return []CallOption{WithToken(w.secretAt("call token", credentialTail))}
+	}, call: func(w *canaryWorld) []duolink.CallOption {
+		return []duolink.CallOption{duolink.WithToken(w.secretAt("call token", credentialTail))}
 	}},
 }
 
+func (w *canaryWorld) headerPair() duolink.Credentials {
+	return duolink.ClientHeaders(w.secretAt("header id", credentialTail), w.secretAt("header secret", credentialTail))
+}
+
 // client is a client with everything on that tells what happens.
-func (w *canaryWorld) client(t *testing.T, s situation, opts []Option) *Client {
+func (w *canaryWorld) client(t *testing.T, s situation, opts []duolink.Option) *duolink.Client {
 	t.Helper()
 	base := "https://host.test/" + w.secretAt("base path", "")
-	c, err := New(append([]Option{
-		WithBaseURL(Supermetrics, base+"/v2"), WithBaseURL(MoneyKit, base), WithUserAgent(plainMark + "/1"),
-		WithHTTPClient(&http.Client{Transport: canaryServer{w, s}}), WithRetry(Retry{MaxAttempts: 2}), WithMaxResponseBytes(64 << 10),
-		WithLogger(w.logger), WithHooks(w.hooks(s)), WithLimiter(canaryLimiter{w, s}),
-	}, append(opts, s.opts...)...)...)
+	c, err := duolink.New(append([]duolink.Option{
+		duolink.WithBaseURL(duolink.Supermetrics, base+"/v2"),
+		duolink.WithBaseURL(duolink.MoneyKit, base), duolink.WithUserAgent(plainMark + "/1"),
+		duolink.WithHTTPClient(&http.Client{Transport: canaryServer{w, s}}),
+		duolink.WithRetry(duolink.Retry{MaxAttempts: 2}), duolink.WithMaxResponseBytes(64 << 10),
+		duolink.WithLogger(w.logger), duolink.WithHooks(w.hooks(s)), duolink.WithLimiter(canaryLimiter{w, s}),
+	}, opts...)...)
 	require.NoError(t, err)
 	return c
 }
 
-func (w *canaryWorld) callOptions(response *Response) []CallOption {
-	opts := []CallOption{
-		WithHeader("X-Trace", w.secretAt("header", ` & "a"`)), WithTenantHeader("X-Tenant", w.secretAt("tenant", "")),
+func (w *canaryWorld) callOptions(response *duolink.Response) []duolink.CallOption {
+	opts := []duolink.CallOption{
+		duolink.WithHeader("X-Trace", w.secretAt("header", ` & "a"`)),
+		duolink.WithTenantHeader("X-Tenant", w.secretAt("tenant", "")),
 	}
 	if response != nil {
-		opts = append(opts, WithResponse(response))
+		opts = append(opts, duolink.WithResponse(response))
 	}
 	return opts
 }
@@ -103,17 +122,40 @@ func (l canaryLimiter) Wait(ctx context.Context, group string) error {
 	return nil
 }
 
-// carried prints what this package has put into a context, as fmt finds it there. The rest of it is the standard library's, and
-// not to be looked into while another goroutine may cancel it.
+// carried prints a context as fmt does, and what a package other than the standard library's has
+// put into it, as fmt finds it there. The rest is not to be looked into while another goroutine may
+// cancel it.
 func (w *canaryWorld) carried(way string, ctx context.Context) {
 	w.add(way, fmt.Sprint(ctx))
-	w.value(way, struct{ val any }{ctx.Value(tripKey{})})
+	for _, val := range valuesIn(ctx) {
+		w.value(way, struct{ val any }{val})
+	}
+}
+
+// valuesIn are the values in a context whose keys are no types of the standard library.
+func valuesIn(ctx context.Context) (all []any) {
+	for v := reflect.ValueOf(ctx); v.Kind() == reflect.Pointer && v.Elem().Kind() == reflect.Struct; {
+		v = v.Elem()
+		if key := v.FieldByName("key"); key.IsValid() && strings.Contains(key.Elem().Type().PkgPath(), ".") {
+			val := v.FieldByName("val")
+			all = append(all, reflect.NewAt(val.Type(), val.Addr().UnsafePointer()).Elem().Interface())
+		}
+		parent := v.FieldByName("Context")
+		if !parent.IsValid() { // it has none, or one that nothing ends
+			parent = v.FieldByName("c")
+		}
+		if !parent.IsValid() {
+			return all
+		}
+		v = parent.Elem()
+	}
+	return all
 }
 
 const hookPanic = "a hook's own words"
 
 // hooks print what they are told, and one of them panics.
-func (w *canaryWorld) hooks(s situation) Hooks {
+func (w *canaryWorld) hooks(s situation) duolink.Hooks {
 	told := func(name string, ctx context.Context, v any) {
 		w.value("hook", v)
 		if name != "AttemptEnd" && !s.brief {
@@ -123,24 +165,23 @@ func (w *canaryWorld) hooks(s situation) Hooks {
 			panic(hookPanic)
 		}
 	}
-	return Hooks{
-		AttemptStart: func(ctx context.Context, a Attempt) { told("AttemptStart", ctx, a) },
-		AttemptEnd:   func(ctx context.Context, a Attempt) { told("AttemptEnd", ctx, a) },
-		Wait:         func(ctx context.Context, v Wait) { told("Wait", ctx, v) },
-		Cooldown:     func(ctx context.Context, v Cooldown) { told("Cooldown", ctx, v) },
-		TokenRenewal: func(ctx context.Context, v TokenRenewal) { told("TokenRenewal", ctx, v) },
-		Abandoned:    func(ctx context.Context, v Abandoned) { told("Abandoned", ctx, v) },
+	return duolink.Hooks{
+		AttemptStart: func(ctx context.Context, a duolink.Attempt) { told("AttemptStart", ctx, a) },
+		AttemptEnd:   func(ctx context.Context, a duolink.Attempt) { told("AttemptEnd", ctx, a) },
+		Wait:         func(ctx context.Context, v duolink.Wait) { told("Wait", ctx, v) },
+		Cooldown:     func(ctx context.Context, v duolink.Cooldown) { told("Cooldown", ctx, v) },
+		TokenRenewal: func(ctx context.Context, v duolink.TokenRenewal) { told("TokenRenewal", ctx, v) },
+		Abandoned:    func(ctx context.Context, v duolink.Abandoned) { told("Abandoned", ctx, v) },
 	}
 }
 
-// canaryWaits are the methods that ask again and again while it may help.
-var canaryWaits = []string{"Links.Await", "Identity.RefreshAndGet", "Auth.RefreshAndNumbers"}
-
-// outlived is longer than anything goes on for which nobody waits any more: a refresh, a creation, a token exchange.
+// outlived is longer than anything goes on for which nobody waits any more: a refresh, a creation,
+// a token exchange.
 const outlived = time.Hour
 
-// run makes one call, in a bubble of its own: whatever the call has started must have ended when the bubble does. So a run that
-// goes on when its caller has left is over before the next call changes the world, and its leaks are not another call's.
+// run makes one call, in a bubble of its own: whatever the call has started must have ended when
+// the bubble does. So a run that goes on when its caller has left is over before the next call
+// changes the world, and its leaks are not another call's.
 func (w *canaryWorld) run(t *testing.T, m canaryMethod, v variant, s situation) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) { w.printRun(t, m, v, s) })
@@ -152,18 +193,22 @@ func (w *canaryWorld) printRun(t *testing.T, m canaryMethod, v variant, s situat
 	if s.brief {
 		w.formats = briefFormats
 	}
-	opts := v.opts(w)
+	creds := v.credentials(w)
+	opts := creds.options()
+	if s.bare {
+		opts = nil
+	}
 	c := w.client(t, s, opts)
-	var response Response
+	var response duolink.Response
 	callOpts := w.callOptions(&response)
-	if v.call != nil && !strings.HasSuffix(m.name, "Auth.Get") {
+	if v.call != nil && !m.pair {
 		callOpts = append(callOpts, v.call(w)...)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	switch {
 	case s.ctx != nil:
 		ctx, cancel = s.ctx()
-	case slices.Contains(canaryWaits, m.name):
+	case m.waits:
 		ctx, cancel = context.WithTimeout(context.Background(), 5*time.Second)
 	}
 	defer cancel()
@@ -195,21 +240,23 @@ func (w *canaryWorld) printRun(t *testing.T, m canaryMethod, v variant, s situat
 	time.Sleep(outlived)
 	synctest.Wait()
 	if s.name == "success" {
-		for _, v := range []any{c, struct{ c *Client }{c}, m.call(c).Interface(), opts, callOpts, c.config.credentials} {
+		for _, v := range []any{c, struct{ c *duolink.Client }{c}, m.call(c).Interface(), opts, callOpts, creds} {
 			w.value("client", v)
 		}
 	}
 }
 
 // call fills in a method's parameters and gathers what it returns; an iterator is ranged over.
-func (w *canaryWorld) call(t *testing.T, ctx context.Context, m canaryMethod, c *Client, spoil string, opts []CallOption) (values []any, err error) {
+func (w *canaryWorld) call(
+	t *testing.T, ctx context.Context, m canaryMethod, c *duolink.Client, spoil string, opts []duolink.CallOption,
+) (values []any, err error) {
 	f := m.call(c)
 	var in []reflect.Value
 	for i, typ := range slices.Collect(f.Type().Ins()) {
 		switch typ {
 		case reflect.TypeFor[context.Context]():
 			in = append(in, reflect.ValueOf(ctx))
-		case reflect.TypeFor[[]CallOption]():
+		case reflect.TypeFor[[]duolink.CallOption]():
 			in = append(in, reflect.ValueOf(opts))
 		default:
 			in = append(in, w.argument(t, typ, fmt.Sprintf("%s %d", m.name, i), spoil))
@@ -243,10 +290,10 @@ func (w *canaryWorld) answers(t *testing.T, values []any) {
 	for _, v := range values {
 		w.value("answer", v)
 		w.helpers(v)
-		if !holdsHidden(reflect.TypeOf(v), nil) {
+		if _, err := json.Marshal(v); err == nil { // which refuses all that has something hidden in it
 			continue
 		}
-		b, err := RevealJSON(v)
+		b, err := duolink.RevealJSON(v)
 		require.NoError(t, err)
 		require.Contains(t, string(b), plainMark, "%T", v)
 		if strings.Contains(string(b), hiddenMark) {
@@ -271,7 +318,8 @@ func (w *canaryWorld) helpers(v any) {
 	}
 }
 
-// canaryServer answers each request with what the situation says, and the token exchange too where that is the situation.
+// canaryServer answers each request with what the situation says, and the token exchange too where
+// that is the situation.
 type canaryServer struct {
 	w *canaryWorld
 	s situation

@@ -1,4 +1,4 @@
-package duolink
+package proof
 
 import (
 	"cmp"
@@ -16,57 +16,72 @@ import (
 	"testing"
 	"time"
 
+	"github.com/duolink/duolink"
+	"github.com/duolink/duolink/internal/proof/operations"
 	"github.com/stretchr/testify/require"
 )
 
-// The canary: a mark in everything that the caller sends and in every Sensitive that a server answers, each operation through
-// everything that can happen to it, and all that comes out, printed in every way, without one mark in it. What is filled in is
-// found by reflection over the services' methods and their types: what is added to them is in the test at once, or fails it.
+// The canary: a mark in everything that the caller sends and in every Sensitive that a server
+// answers, each operation through everything that can happen to it, and all that comes out, printed
+// in every way, without one mark in it. What is filled in is found by reflection over the services'
+// methods and their types: what is added to them is in the test at once, or fails it.
 //
-// A server's own words are its own: a mark that it was not sent cannot be told from them, so an error's message that quotes,
-// say, an account number which the caller does not know is out of scope. So is the User-Agent, which is there to be read.
+// A server's own words are its own: a mark that it was not sent cannot be told from them, so an
+// error's message that quotes, say, an account number which the caller does not know is out of
+// scope. So is the User-Agent, which is there to be read.
 
 // canaryMethod is a method of a service.
 type canaryMethod struct {
-	name string // "Links.Get"
-	call func(*Client) reflect.Value
+	name string // "LinksService.Get"
+	call func(*duolink.Client) reflect.Value
+
+	exchanges bool // it needs a token for which a client id and secret are exchanged
+	pair      bool // it needs a client id and secret themselves
+	waits     bool // it asks again and again while it may help
 }
 
 // canaryMethods are all methods of all services of a Client.
 func canaryMethods() (all []canaryMethod) {
-	for service := range reflect.TypeFor[Client]().Fields() {
+	for service := range reflect.TypeFor[duolink.Client]().Fields() {
 		if !service.IsExported() {
 			continue
 		}
 		for m := range service.Type.Methods() {
-			all = append(all, canaryMethod{service.Name + "." + m.Name, func(c *Client) reflect.Value {
-				return reflect.ValueOf(c).Elem().FieldByIndex(service.Index).Method(m.Index)
-			}})
+			method := canaryMethod{
+				name: service.Type.Elem().Name() + "." + m.Name,
+				call: func(c *duolink.Client) reflect.Value {
+					return reflect.ValueOf(c).Elem().FieldByIndex(service.Index).Method(m.Index)
+				},
+			}
+			method.look()
+			all = append(all, method)
 		}
 	}
 	return all
 }
 
-func canaryMethodNamed(t *testing.T, name string) canaryMethod {
+// look finds the method in the registry, which TestEveryMethodIsInTheRegistry proves to be
+// complete.
+func (m *canaryMethod) look() {
+	for _, op := range operations.Methods {
+		if operations.MethodName(op.Method) == m.name {
+			m.exchanges, m.pair = op.Exchanges(), op.API == duolink.PlaidCompatible
+		}
+	}
+	for _, flow := range operations.Flows {
+		if operations.MethodName(flow.Method) == m.name {
+			m.exchanges, m.waits = flow.API == duolink.MoneyKit, flow.Waits
+		}
+	}
+}
+
+// canaryMethodOf finds a method by its expression.
+func canaryMethodOf(t *testing.T, method any) canaryMethod {
 	t.Helper()
-	all := canaryMethods()
+	all, name := canaryMethods(), operations.MethodName(method)
 	i := slices.IndexFunc(all, func(m canaryMethod) bool { return m.name == name })
 	require.GreaterOrEqual(t, i, 0, name)
 	return all[i]
-}
-
-// Whoever adds a method writes it down here, when the canary has seen it.
-func TestCanaryKnowsEveryMethod(t *testing.T) {
-	var names []string
-	for _, m := range canaryMethods() {
-		names = append(names, m.name)
-	}
-	require.ElementsMatch(t, strings.Fields(`
-		Logins.ListAccounts Logins.EachAccount Logins.List Logins.Get Logins.Revoke Logins.Accounts
-		Links.List Links.Get Links.Create Links.Update Links.Close Links.Await Links.ConfirmRedirect Links.CreateOnce
-		Identity.Get Identity.Link Identity.Refresh Identity.RefreshAndGet
-		Auth.Get Auth.Numbers Auth.RefreshAndNumbers
-	`), names)
 }
 
 func TestCanary(t *testing.T) {
@@ -94,18 +109,28 @@ func TestCanary(t *testing.T) {
 	require.Empty(t, written)
 	for _, w := range worlds {
 		maps.Copy(sum.marks, w.marks)
-		sum.runs, sum.requests, sum.quoted, sum.revealed = sum.runs+w.runs, sum.requests+w.requests, sum.quoted+w.quoted, sum.revealed+w.revealed
+		sum.runs, sum.requests = sum.runs+w.runs, sum.requests+w.requests
+		sum.quoted, sum.revealed = sum.quoted+w.quoted, sum.revealed+w.revealed
 		sum.forms, sum.searched, sum.redacted = sum.forms+w.forms, sum.searched+w.searched, sum.redacted+w.redacted
 	}
 	require.NotZero(t, sum.redacted, "nothing was ever quoted")
 	require.NotZero(t, sum.revealed, "no answer ever held a mark")
-	t.Logf("%d methods, %d situations, %d credentials: %d calls, %d requests", len(methods), len(situations), len(canaryVariants), sum.runs, sum.requests)
-	t.Logf("%d places marked, %d texts quoted by the server, %d answers with hidden marks in them", len(sum.marks), sum.quoted, sum.revealed)
-	t.Logf("%d forms printed, %d MB searched, for %d forms of a mark", sum.forms, sum.searched>>20, len(canaryNeedles[hiddenMark]))
+	t.Logf(
+		"%d methods, %d situations, %d credentials: %d calls, %d requests", len(methods), len(situations),
+		len(canaryVariants), sum.runs, sum.requests,
+	)
+	t.Logf(
+		"%d places marked, %d texts quoted by the server, %d answers with hidden marks in them", len(sum.marks),
+		sum.quoted, sum.revealed,
+	)
+	t.Logf(
+		"%d forms printed, %d MB searched, for %d forms of a mark", sum.forms, sum.searched>>20,
+		len(canaryNeedles[hiddenMark]),
+	)
 }
 
-// A refresh that is under way goes on when its caller has left, and so does the creation of a link. What they do then belongs to
-// their own call: a run of the canary ends after them.
+// A refresh that is under way goes on when its caller has left, and so does the creation of a link.
+// What they do then belongs to their own call: a run of the canary ends after them.
 func TestCanaryOutlastsAbandonedRuns(t *testing.T) {
 	refreshes := func(asked) (*http.Response, error) { // and never says that it is done
 		return reply(200, `{"link_id":"mk_1","state":"connected","products":{}}`), nil
@@ -117,19 +142,25 @@ func TestCanaryOutlastsAbandonedRuns(t *testing.T) {
 		<-a.Context().Done()
 		return nil, a.Context().Err()
 	}
-	for name, answer := range map[string]func(asked) (*http.Response, error){
-		"Identity.RefreshAndGet": refreshes, "Auth.RefreshAndNumbers": refreshes, "Links.CreateOnce": creates,
+	for _, tc := range []struct {
+		method any
+		answer func(asked) (*http.Response, error)
+	}{
+		{(*duolink.IdentityService).RefreshAndGet, refreshes},
+		{(*duolink.AuthService).RefreshAndNumbers, refreshes},
+		{(*duolink.LinksService).CreateOnce, creates},
 	} {
+		name := operations.MethodName(tc.method)
 		t.Run(name, func(t *testing.T) {
 			var first, last time.Time
 			s := situation{name: name, brief: true, ctx: givingUp(time.Second), answer: func(a asked) (*http.Response, error) {
 				if last = time.Now(); first.IsZero() {
 					first = last
 				}
-				return answer(a)
+				return tc.answer(a)
 			}}
 			w := newCanaryWorld()
-			w.run(t, canaryMethodNamed(t, name), canaryVariants[0], s)
+			w.run(t, canaryMethodOf(t, tc.method), canaryVariants[0], s)
 			require.Greater(t, last.Sub(first), 30*time.Second, "the run was over with its call, and shows nothing")
 			require.Empty(t, w.findings())
 		})
@@ -142,7 +173,7 @@ func (w *canaryWorld) tour(t *testing.T, m canaryMethod, turn int, situations []
 	for i, s := range situations {
 		for j, v := range canaryVariants {
 			turns := (turn+i)%len(canaryVariants) == j
-			if s.exchange && (j > 0 || !exchanges(m) || (turn+i)%2 == 0) || !s.exchange && !s.all && !turns {
+			if s.exchange && (j > 0 || !m.exchanges || (turn+i)%2 == 0) || !s.exchange && !s.all && !turns {
 				continue
 			}
 			w.runs++
@@ -154,11 +185,6 @@ func (w *canaryWorld) tour(t *testing.T, m canaryMethod, turn int, situations []
 		}
 	}
 	require.Emptyf(t, leaks, "%d leaks", len(leaks))
-}
-
-// exchanges reports whether a method needs a token that is traded for a client id and secret.
-func exchanges(m canaryMethod) bool {
-	return strings.HasPrefix(m.name, "Identity.") || m.name == "Auth.Numbers"
 }
 
 func every(all []situation, n int) (some []situation) {
@@ -215,15 +241,20 @@ func TestCanaryProcess(t *testing.T) {
 	}
 }
 
+func panicAt[T any](context.Context, T) { panic("broken") }
+
 // canaryProcess ends in a panic that nobody recovers.
 func canaryProcess(t *testing.T, mode string) {
 	w := newCanaryWorld()
-	opts := append(canaryVariants[0].opts(w), WithLogger(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))))
+	opts := append(
+		canaryVariants[0].credentials(w).options(),
+		duolink.WithLogger(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))),
+	)
 	switch mode {
 	case "AttemptEnd":
-		opts = append(opts, WithHooks(Hooks{AttemptEnd: panicAt[Attempt]}))
+		opts = append(opts, duolink.WithHooks(duolink.Hooks{AttemptEnd: panicAt[duolink.Attempt]}))
 	case "TokenRenewal":
-		opts = append(opts, WithHooks(Hooks{TokenRenewal: panicAt[TokenRenewal]}))
+		opts = append(opts, duolink.WithHooks(duolink.Hooks{TokenRenewal: panicAt[duolink.TokenRenewal]}))
 	}
 	c := w.client(t, situation{answer: quoting(409, "native", "link_error.new")}, opts)
 	_, err := c.Identity.Link(context.Background(), secretAt("process"), w.callOptions(nil)...)
@@ -233,15 +264,15 @@ func canaryProcess(t *testing.T, mode string) {
 	panic(err)
 }
 
-// A search that finds nothing proves nothing where it would not find what is there: every way out, and every form, with a
-// leak planted in it.
+// A search that finds nothing proves nothing where it would not find what is there: every way out,
+// and every form, with a leak planted in it.
 func TestCanaryFindsPlantedLeaks(t *testing.T) {
 	ways := map[string]bool{}
 	for name, leak := range plantedLeaks {
 		t.Run(name, func(t *testing.T) {
 			w := newCanaryWorld()
 			s := situation{name: name, answer: leak.answer, plant: leak.plant, after: leak.after, value: leak.value}
-			method := canaryMethodNamed(t, cmp.Or(leak.method, "Logins.ListAccounts"))
+			method := canaryMethodOf(t, cmp.Or[any](leak.method, (*duolink.LoginsService).ListAccounts))
 			w.add("stdout, stderr and log", captured(t, func() { w.run(t, method, canaryVariants[0], s) }))
 			found := w.findings()
 			require.True(t, slices.ContainsFunc(found, func(f finding) bool { return f.way == leak.way }), "%s", found)
@@ -266,7 +297,9 @@ func TestCanarySearch(t *testing.T) {
 		w.add("error", "before "+string(needle)+" behind")
 		require.Len(t, w.findings(), 1, "%s", needle)
 	}
-	for _, quiet := range []string{"", "[redacted]", strings.Repeat("****6789 ", 100), "duolink: links.get: 404 LINK_NOT_FOUND"} {
+	for _, quiet := range []string{
+		"", "[redacted]", strings.Repeat("****6789 ", 100), "duolink: links.get: 404 LINK_NOT_FOUND",
+	} {
 		w := newCanaryWorld()
 		w.add("error", quiet)
 		require.Empty(t, w.findings())

@@ -1,8 +1,7 @@
-package duolink
+package proof
 
 import (
 	"bufio"
-	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -13,6 +12,8 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/duolink/duolink"
+	"github.com/duolink/duolink/internal/proof/operations"
 	"github.com/duolink/duolink/internal/sandbox"
 	"github.com/stretchr/testify/require"
 )
@@ -110,7 +111,7 @@ func (d *h1Dialer) dial(ctx context.Context, network, address string) (net.Conn,
 // warm has the client keep a connection that has served. It asks again where net/http gives up the
 // one that it has had, which it does where a busy machine keeps it from noticing that the request
 // was written.
-func (d *h1Dialer) warm(t *testing.T, c *Client) {
+func (d *h1Dialer) warm(t *testing.T, c *duolink.Client) {
 	t.Helper()
 	var kept atomic.Bool
 	for !kept.Load() {
@@ -179,11 +180,11 @@ func TestMatrixOfReusedConnections(t *testing.T) {
 	var cells, requests atomic.Int32
 	t.Run("cells", func(t *testing.T) {
 		for name, ending := range h1Endings {
-			for row := range matrixRows {
+			for _, op := range operations.All {
 				for rules, once := range map[string]bool{"by the rules": false, "without retry": true} {
-					t.Run(fmt.Sprintf("%s/%s/%s", rules, row, name), func(t *testing.T) {
+					t.Run(fmt.Sprintf("%s/%s/%s", rules, op.Name, name), func(t *testing.T) {
 						t.Parallel()
-						requests.Add(int32(checkReusedConnection(t, wireCell{row: row, once: once}, ending)))
+						requests.Add(int32(checkReusedConnection(t, wireCell{op: op, once: once}, ending)))
 						cells.Add(1)
 					})
 				}
@@ -200,7 +201,7 @@ func checkReusedConnection(t *testing.T, cell wireCell, ending h1Ending) int {
 	server := newH1Server(t, s)
 	transport := &http.Transport{DialContext: dialer.dial}
 	t.Cleanup(transport.CloseIdleConnections)
-	c := wireClient(t, cell.row, "http://"+server.listener.Addr().String(), transport, told)
+	c := wireClient(t, cell.op, "http://"+server.listener.Addr().String(), transport, told)
 	dialer.warm(t, c)
 	server.hangsUp.Store(ending.hangsUp)
 	if !ending.hangsUp {
@@ -212,24 +213,24 @@ func checkReusedConnection(t *testing.T, cell wireCell, ending h1Ending) int {
 	server.received.Store(0)
 	ctx, cancel := context.WithTimeout(t.Context(), wireTime)
 	defer cancel()
-	var response Response
+	var response duolink.Response
 
-	err := matrixRows[cell.row].call(ctx, c, append(cell.options(), WithResponse(&response))...)
+	err := cell.op.Call(ctx, c, append(cell.options(), duolink.WithResponse(&response))...)
 
 	begun, received := int(dialer.begun.Load()), int(server.received.Load())
-	checkAttempts(t, cell.row, err, &response, told)
+	checkAttempts(t, cell.op, err, &response, told)
 	cell.fault.carriedOut = ending.hangsUp
-	row, operation := matrixRows[cell.row], cmp.Or(matrixRows[cell.row].operation, cell.row)
+	operation := cell.op.Operation()
 	done := 1 // of a read there is nothing to see
-	if row.done != nil {
-		done = row.done(s)
+	if cell.op.Done != nil {
+		done = cell.op.Done(s)
 	}
 	switch {
 	case ending.reset: // not a byte got out the first time, so it is all the same whether that was an attempt
 		require.Equal(t, begun, received)
 		require.LessOrEqual(t, begun, told.total())
 		require.LessOrEqual(t, told.started[operation], cell.sent())
-		require.True(t, row.done == nil || done == asBit(err == nil), "what the server has really done")
+		require.True(t, cell.op.Done == nil || (done == 1) == (err == nil), "what the server has really done")
 	case ending.deaf: // it was written for nobody the first time
 		require.Equal(t, begun-1, received)
 		require.Equal(t, begun, told.total())
@@ -237,7 +238,7 @@ func checkReusedConnection(t *testing.T, cell wireCell, ending h1Ending) int {
 	case !ending.hangsUp: // the client takes another connection, and nothing goes wrong
 		require.NoError(t, err)
 		require.Equal(t, []int{begun, begun, 1, 1}, []int{received, told.total(), told.started[operation], done})
-	case cell.row == "auth.token": // what follows the exchange is lost as well
+	case cell.op.Name == operations.Exchange: // what follows the exchange is lost as well
 		require.Equal(t, cell.once, err != nil, "%v", err)
 		require.Equal(t, []int{begun, begun, 2, 2}, []int{received, told.total(), told.started[operation], done})
 	default:
