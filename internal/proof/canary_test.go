@@ -53,16 +53,16 @@ func canaryMethods() (all []canaryMethod) {
 					return reflect.ValueOf(c).Elem().FieldByIndex(service.Index).Method(m.Index)
 				},
 			}
-			method.look()
+			method.readRow()
 			all = append(all, method)
 		}
 	}
 	return all
 }
 
-// look finds the method in the registry, which TestEveryMethodIsInTheRegistry proves to be
+// readRow finds the method in the registry, which TestEveryMethodIsInTheRegistry proves to be
 // complete.
-func (m *canaryMethod) look() {
+func (m *canaryMethod) readRow() {
 	for _, op := range operations.Methods {
 		if operations.MethodName(op.Method) == m.name {
 			m.exchanges, m.pair = op.Exchanges(), op.API == duolink.PlaidCompatible

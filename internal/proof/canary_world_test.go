@@ -198,19 +198,12 @@ func (w *canaryWorld) printRun(t *testing.T, m canaryMethod, v variant, s situat
 	if s.bare {
 		opts = nil
 	}
-	c := w.client(t, s, opts)
-	var response duolink.Response
+	c, response := w.client(t, s, opts), duolink.Response{}
 	callOpts := w.callOptions(&response)
 	if v.call != nil && !m.pair {
 		callOpts = append(callOpts, v.call(w)...)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	switch {
-	case s.ctx != nil:
-		ctx, cancel = s.ctx()
-	case m.waits:
-		ctx, cancel = context.WithTimeout(context.Background(), 5*time.Second)
-	}
+	ctx, cancel := s.context(m)
 	defer cancel()
 	var (
 		values []any
@@ -244,6 +237,17 @@ func (w *canaryWorld) printRun(t *testing.T, m canaryMethod, v variant, s situat
 			w.value("client", v)
 		}
 	}
+}
+
+// context is the one of a call of a method.
+func (s situation) context(m canaryMethod) (context.Context, context.CancelFunc) {
+	switch {
+	case s.ctx != nil:
+		return s.ctx()
+	case m.waits:
+		return context.WithTimeout(context.Background(), 5*time.Second)
+	}
+	return context.WithCancel(context.Background())
 }
 
 // call fills in a method's parameters and gathers what it returns; an iterator is ranged over.
