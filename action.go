@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"net/http"
 	"strings"
+
+	"github.com/duolink/duolink/internal/send"
 )
 
 // Action is what to do about an error.
@@ -41,7 +43,7 @@ func (e *Error) Action() Action {
 		return ActionWaitUntil
 	case comesBack[e.StatusCode]:
 		return ActionRetry
-	case isIncurable(e.Unwrap()) || e.StatusCode == http.StatusNotImplemented:
+	case send.IsIncurable(e.Unwrap()) || e.StatusCode == http.StatusNotImplemented:
 		return ActionFixRequest
 	}
 	return cmp.Or(

@@ -93,7 +93,7 @@ var plantedLeaks = map[string]plantedLeak{
 
 	"a hook that is told the id": {way: "hook", plant: func(w *canaryWorld, a asked) { w.value("hook", openAttempt{LinkID: a.part("")}) }},
 	"a context that has the text": {way: "hook", plant: func(w *canaryWorld, a asked) {
-		w.carried("hook", context.WithValue(a.Context(), tripKey{}, &plainIBAN{secretAt("trip")}))
+		w.carried("hook", context.WithValue(a.Context(), plantedKey{}, &plainIBAN{secretAt("trip")}))
 	}},
 	"a response in the open":      {way: "response", value: func(w *canaryWorld) { w.value("response", openResponse{[]byte(secretAt("body"))}) }},
 	"a group with the credential": {way: "limiter", plant: func(w *canaryWorld, a asked) { w.value("limiter", "supermetrics/"+strings.ToLower(a.part(""))) }},

@@ -103,12 +103,15 @@ func (l canaryLimiter) Wait(ctx context.Context, group string) error {
 	return nil
 }
 
-// carried prints what this package has put into a context, as fmt finds it there. The rest of it is the standard library's, and
+// carried prints what may have been put into a context, as fmt finds it there. The rest of it is the standard library's, and
 // not to be looked into while another goroutine may cancel it.
 func (w *canaryWorld) carried(way string, ctx context.Context) {
 	w.add(way, fmt.Sprint(ctx))
-	w.value(way, struct{ val any }{ctx.Value(tripKey{})})
+	w.value(way, struct{ val any }{ctx.Value(plantedKey{})})
 }
+
+// plantedKey is what a planted leak in the context stands under.
+type plantedKey struct{}
 
 const hookPanic = "a hook's own words"
 

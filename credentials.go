@@ -331,7 +331,7 @@ func (c *tokenCache) settle(r *renewal) {
 	c.failed, r.until = r, c.failures.until
 }
 
-var tokenExchange = operation{api: MoneyKit, name: "auth.token", method: http.MethodPost, route: "/auth/token", repeat: repeatAlways}
+var tokenExchange = operation{api: MoneyKit, name: "auth.token", method: http.MethodPost, route: "/auth/token", idempotency: readOnly}
 
 func (c *tokenCache) exchange(ctx context.Context) (*accessToken, error) {
 	op := tokenExchange

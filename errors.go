@@ -9,12 +9,12 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
+	"github.com/duolink/duolink/internal/send"
 	"github.com/duolink/duolink/internal/wire"
 )
 
@@ -240,17 +240,6 @@ func (e *Error) because(err error) {
 	}
 }
 
-// transportCause takes the URL off a network error: *url.Error prints it, with its query.
-func transportCause(err error) error {
-	for {
-		u, ok := errors.AsType[*url.Error](err)
-		if !ok {
-			return err
-		}
-		err = u.Err
-	}
-}
-
 // transportText describes a network error from what we know of its type: its own text may name hosts, proxies
 // and whatever a caller's transport put there.
 func transportText(err error) string {
@@ -258,7 +247,7 @@ func transportText(err error) string {
 		dns   *net.DNSError
 		errno syscall.Errno
 		timed net.Error
-		cured *incurable
+		cured *send.Incurable
 	)
 	switch {
 	case errors.Is(err, context.Canceled):
@@ -266,10 +255,10 @@ func transportText(err error) string {
 	case errors.Is(err, context.DeadlineExceeded):
 		return "deadline exceeded"
 	case errors.As(err, &cured):
-		return cured.what
-	case errors.Is(err, errNoAnswer):
-		return errNoAnswer.Error()
-	case errors.Is(err, errSentAgain):
+		return cured.What
+	case errors.Is(err, send.ErrNoAnswer):
+		return send.ErrNoAnswer.Error()
+	case errors.Is(err, send.ErrSentAgain):
 		return "the connection ended, or the server reset the request"
 	case errors.As(err, &dns):
 		return "host not found"

@@ -13,11 +13,11 @@ import (
 type LoginsService struct{ client *Client }
 
 var (
-	loginsListAccounts = operation{api: Supermetrics, name: "logins.list_accounts", method: "GET", route: "/query/accounts", repeat: repeatAlways, limit: 64 << 20, slow: true}
-	loginsList         = operation{api: Supermetrics, name: "logins.list", method: "GET", route: "/ds/logins", repeat: repeatAlways}
-	loginsGet          = operation{api: Supermetrics, name: "logins.get", method: "GET", route: "/ds/login/{login_id}", repeat: repeatAlways}
-	loginsRevoke       = operation{api: Supermetrics, name: "logins.revoke", method: "DELETE", route: "/ds/login/{login_id}", repeat: repeatSettling}
-	loginsAccounts     = operation{api: Supermetrics, name: "logins.accounts", method: "GET", route: "/ds/login/{login_id}/accounts", repeat: repeatAlways}
+	loginsListAccounts = operation{api: Supermetrics, name: "logins.list_accounts", method: "GET", route: "/query/accounts", idempotency: readOnly, limit: 64 << 20, slow: true}
+	loginsList         = operation{api: Supermetrics, name: "logins.list", method: "GET", route: "/ds/logins", idempotency: readOnly}
+	loginsGet          = operation{api: Supermetrics, name: "logins.get", method: "GET", route: "/ds/login/{login_id}", idempotency: readOnly}
+	loginsRevoke       = operation{api: Supermetrics, name: "logins.revoke", method: "DELETE", route: "/ds/login/{login_id}", idempotency: idempotent}
+	loginsAccounts     = operation{api: Supermetrics, name: "logins.accounts", method: "GET", route: "/ds/login/{login_id}/accounts", idempotency: readOnly}
 )
 
 // ListAccounts returns the logins of one data source with the accounts that each can reach: at most 100 logins of 1,000
@@ -46,14 +46,14 @@ func (s *LoginsService) Get(ctx context.Context, loginID string, opts ...CallOpt
 // before got no answer, it reports true then: the login has ended.
 func (s *LoginsService) Revoke(ctx context.Context, loginID string, opts ...CallOption) (bool, error) {
 	var revoked bool
-	t, err := s.client.send(ctx, loginsRevoke.on(loginID), opts, func(s *wire.Scanner) (err error) {
+	a, err := s.client.do(ctx, loginsRevoke.on(loginID), opts, func(s *wire.Scanner) (err error) {
 		revoked, err = wire.Whole(s, readRevoked)
 		return err
 	})
 	if err != nil {
 		return false, err
 	}
-	return revoked || t.unclear, nil // there is nothing left to revoke, because the attempt before has done it
+	return revoked || a.unclear, nil // there is nothing left to revoke, because the attempt before has done it
 }
 
 // Accounts walks the accounts of a login, a page at a time, as the loop asks for them. An error is yielded once and ends

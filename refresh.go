@@ -92,7 +92,7 @@ type fetching struct {
 	product Product
 	options RefreshOptions
 	read    func(context.Context, CallOption) error
-	trip    *trip // never sent: it knows the options
+	asked   *prepared // never sent: it knows the options
 }
 
 // refreshResult is what a run of a refresh brings.
@@ -128,17 +128,17 @@ func refreshAndRead[T any](
 	if r.options.MaxAge < 0 || r.options.Timeout < 0 {
 		r.op.invalid = argumentError("a member of RefreshOptions is negative")
 	}
-	t, err := r.client.checked(ctx, r.op, opts)
+	p, err := r.client.prepare(ctx, r.op, opts)
 	if err != nil {
 		return nil, err
 	}
-	r.trip = t
 	ctx, cancel := context.WithTimeout(ctx, cmp.Or(r.options.Timeout, defaultRefreshTimeout))
 	defer cancel()
-	tenant, err := t.tenant(ctx)
+	tenant, p, err := p.tenant(ctx)
 	if err != nil {
 		return nil, err
 	}
+	r.asked = p
 	for {
 		body, again, err := r.fetch(ctx, flight.KeyOf(tenant, r.op.args[0], string(r.product)))
 		switch {
@@ -146,7 +146,7 @@ func refreshAndRead[T any](
 		case err != nil:
 			return nil, err
 		default:
-			return wire.Whole(wire.Document(body, t.limit), answer)
+			return wire.Whole(wire.Document(body, p.limit), answer)
 		}
 	}
 }
@@ -164,29 +164,29 @@ func (r *fetching) fetch(ctx context.Context, key flight.Key) (body []byte, agai
 	switch {
 	case f.Result.serves(r.options.MaxAge):
 	case f.Err != nil:
-		return nil, false, r.trip.handOver(&f.Result.response, f.Err)
+		return nil, false, r.asked.handOver(&f.Result.response, f.Err)
 	default:
 		return nil, true, nil
 	}
 	// Nobody leaves a reading that has ended, so that those who are slow find it: it goes with the
 	// run.
-	g, err := f.Result.readings.Hold(ctx, flight.KeyOf(r.trip.url), r.readOnce, nil)
+	g, err := f.Result.readings.Hold(ctx, flight.KeyOf(r.asked.url), r.readOnce, nil)
 	if err != nil {
 		return nil, false, r.leftEarly(f, err)
 	}
-	return g.Result.body, false, r.trip.handOver(&g.Result.response, g.Err)
+	return g.Result.body, false, r.asked.handOver(&g.Result.response, g.Err)
 }
 
 // leftEarly is the error of a caller who has given up.
 func (r *fetching) leftEarly(f *refreshRun, ended error) error {
-	e := r.trip.refreshPending(ended, "")
+	e := r.asked.refreshPending(ended, "")
 	e.Outcome = writeOutcome(f.Outcome())
-	return r.trip.handOver(&Response{}, e)
+	return r.asked.handOver(&Response{}, e)
 }
 
 // readOnce reads the body of the answer, which each caller decodes.
 func (r *fetching) readOnce(ctx context.Context, f *flight.Run[sharedReading, struct{}]) error {
-	err := r.read(ctx, r.trip.inherit(&f.Result.response))
+	err := r.read(ctx, r.asked.inherit(&f.Result.response))
 	f.Result.body = f.Result.response.Body()
 	return err
 }
@@ -216,11 +216,11 @@ const longestRefresh = time.Hour
 // whether there is a refresh: nobody else asks for one meanwhile, so the look is not behind the
 // times.
 func (r *fetching) run(ctx context.Context, f *refreshRun) error {
-	f.OnAbandoned = r.trip.abandoned
+	f.OnAbandoned = r.asked.abandoned
 	ctx, cancel := context.WithTimeout(ctx, longestRefresh)
 	defer cancel()
 	run := &refreshing{
-		fetching: r, shared: f, with: r.trip.inherit(&f.Result.response), began: time.Now(),
+		fetching: r, shared: f, with: r.asked.inherit(&f.Result.response), began: time.Now(),
 	}
 	link, err := run.poll(ctx)
 	if err != nil {
@@ -275,7 +275,7 @@ func (r *refreshing) refresh(ctx context.Context) error {
 		}
 		r.unclear, r.failing = err, time.Now() // it may be under way all the same: the link will show it
 	}
-	w := watching{patience: r.trip.patience(), pause: time.Until(r.next), lapsed: r.trip.refreshPending}
+	w := watching{patience: r.asked.patience(), pause: time.Until(r.next), lapsed: r.asked.refreshPending}
 	w.poll = func() (pollResult, error) {
 		link, err := r.poll(ctx, WithoutRetry())
 		if err != nil {
@@ -303,9 +303,9 @@ func (r *refreshing) classify(link *BankLink) pollResult {
 	attempted := r.now.LastAttemptedAt.After(r.before.LastAttemptedAt.Time)
 	switch {
 	case attempted && r.now.ErrorCode != "":
-		e := r.error(ErrRefreshFailed, "the refresh has failed: "+string(r.now.ErrorCode))
+		e := r.asked.newError(ErrRefreshFailed, "the refresh has failed: "+string(r.now.ErrorCode))
 		e.ProductErrorCode, e.Description = r.now.ErrorCode, r.now.ErrorMessage
-		e.scrub(r.trip.confidential())
+		e.scrub(r.asked.confidential(nil))
 		if !r.now.ErrorCode.passes() {
 			return pollResult{over: true, end: e}
 		}
@@ -334,32 +334,26 @@ func (r *refreshing) hopeless(link *BankLink) error {
 	status := link.Products[r.product]
 	switch {
 	case link.State == LinkDeleted:
-		return r.error(ErrDeleted, "the link is deleted")
+		return r.asked.newError(ErrDeleted, "the link is deleted")
 	case link.State == LinkInError && link.ErrorCode != "" && !link.ErrorCode.passes():
-		e := r.error(ErrLinkState, "the link is in error: "+string(link.ErrorCode))
+		e := r.asked.newError(ErrLinkState, "the link is in error: "+string(link.ErrorCode))
 		e.LinkErrorCode = link.ErrorCode
-		e.scrub(r.trip.confidential())
+		e.scrub(r.asked.confidential(nil))
 		return e
 	case status.Unavailable != "":
-		e := r.error(ErrUnavailable, "the bank cannot be asked for "+string(r.product)+" now")
+		e := r.asked.newError(ErrUnavailable, "the bank cannot be asked for "+string(r.product)+" now")
 		e.Description = status.Unavailable
-		e.scrub(r.trip.confidential())
+		e.scrub(r.asked.confidential(nil))
 		return e
 	}
 	return nil
 }
 
 // refreshPending is a wait that ended before the refresh did.
-func (t *trip) refreshPending(ended error, more string) *Error {
-	e := t.error(ErrRefreshPending)
-	e.Message, e.Outcome = "the refresh was not seen to end"+more, Unknown
+func (p *prepared) refreshPending(ended error, more string) *Error {
+	e := p.newError(ErrRefreshPending, "the refresh was not seen to end"+more)
+	e.Outcome = Unknown
 	e.because(ended)
-	return e
-}
-
-func (r *refreshing) error(kind error, message string) *Error {
-	e := r.trip.error(kind)
-	e.Message = message
 	return e
 }
 

@@ -138,9 +138,8 @@ const answerTime = 10 * time.Millisecond
 
 // groupsOf are the limit groups of an operation with the client's own credential.
 func groupsOf(c *Client, op operation) []limitGroup {
-	t := newTrip(c, op)
-	t.auth = c.auth[op.api.vendor()]
-	return op.groups(t.identity())
+	p := &prepared{auth: c.auth[op.api.vendor()]}
+	return op.groups(p.identity())
 }
 
 // slowDials is a server on pipes whose connections come about one after the other, a second apart.
