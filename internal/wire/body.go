@@ -38,8 +38,8 @@ func IsCorrupt(err error) bool {
 }
 
 // ReadBody reads a body up to a limit. If there is more, it is [ErrTooLarge]. Each buffer is four times
-// the one before and the last is the limit, so that all of them together are a third more than that:
-// io.ReadAll asks for more than twice as much.
+// the one before, and the last is the limit. For 8 MiB all of them together take 11 MB; io.ReadAll
+// takes 17 MB, and bytes.Buffer 34 MB.
 func ReadBody(r io.Reader, limit int64) ([]byte, error) {
 	size := limit
 	for size > 16<<10 {
