@@ -198,9 +198,6 @@ func retryAfter(h http.Header, now time.Time) time.Duration {
 	return pace.RetryAfter(h.Values("Retry-After"), h.Values("Retry-After-Ms"), h.Get("Date"), now)
 }
 
-// sleep waits, or returns the context's error as soon as it ends.
-func sleep(ctx context.Context, d time.Duration) error { return pace.Sleep(ctx, d) }
-
 // RateLimit is what is known of an API's limit. Supermetrics tells of its hourly limit in
 // X-RateLimit-Limit and X-RateLimit-Remaining; MoneyKit tells nothing.
 type RateLimit struct {

@@ -158,7 +158,7 @@ func newSlowDials(answer string) *slowDials {
 		s.dials++
 		wait := time.Duration(s.dials) * time.Second
 		s.mu.Unlock()
-		if err := sleep(ctx, wait); err != nil {
+		if err := pace.Sleep(ctx, wait); err != nil {
 			return nil, err
 		}
 		client, server := net.Pipe()
@@ -572,7 +572,7 @@ func TestAttemptTimeBeginsWithTheConnection(t *testing.T) {
 					connect := base.DialContext
 					base.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
 						httptrace.ContextClientTrace(ctx).ConnectStart(network, address) // as a net.Dialer does
-						if err := sleep(ctx, tc.dial); err != nil {
+						if err := pace.Sleep(ctx, tc.dial); err != nil {
 							return nil, err
 						}
 						return connect(ctx, network, address)
