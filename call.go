@@ -132,7 +132,7 @@ func (c *Client) prepare(ctx context.Context, op operation, opts []CallOption) (
 	}
 	err := op.invalid
 	if err == nil && p.auth == nil {
-		err = &Error{kind: ErrNotConfigured, Message: "the client has no credential for this API"}
+		err = &Error{Kind: ErrNotConfigured, Message: "the client has no credential for this API"}
 	}
 	if err == nil {
 		p.groups = op.groups(p.identity())

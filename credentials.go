@@ -73,7 +73,7 @@ func (b *bearer) identity() string { return "bearer " + b.token.Reveal() }
 
 func (b *bearer) authorize(ctx context.Context, api API, h http.Header) error {
 	if api == PlaidCompatible {
-		return &Error{kind: ErrNotConfigured, Outcome: NotSent, Message: "the Plaid-compatible layer takes a client id and secret, not a bearer token"}
+		return &Error{Kind: ErrNotConfigured, Outcome: NotSent, Message: "the Plaid-compatible layer takes a client id and secret, not a bearer token"}
 	}
 	token := b.token.Reveal()
 	if b.provide != nil {

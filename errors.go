@@ -72,6 +72,10 @@ var (
 // Error is every error that New or a call returns. Its text names the operation, the status, the code, the server's
 // message and the request id; never an id that was passed in, a query, a body or a credential.
 type Error struct {
+	// Kind is what errors.Is tells: one of the errors above, such as ErrRateLimited. Where it is
+	// empty, as a fake of yours may leave it, StatusCode and Code decide; a failure without an
+	// answer has none.
+	Kind       error
 	API        API
 	Operation  string // such as "links.get"
 	StatusCode int    // 0 where no answer arrived
@@ -102,7 +106,6 @@ type Error struct {
 	// the token exchange, the call itself was not sent.
 	Outcome Outcome
 
-	kind      error
 	cause     *error // a pointer, for fmt shows the inside of what it asks no method of, such as an Error by value
 	renewable bool   // the token was refused and given up: the next request may have another
 }
@@ -129,17 +132,22 @@ type FieldError struct {
 // Error returns, for example, "duolink: links.get: 404 LINK_NOT_FOUND: Link not found (request BXaE...)".
 func (e *Error) Error() string {
 	var b strings.Builder
-	b.WriteString("duolink: " + e.Operation + ": ")
-	switch {
+	b.WriteString("duolink: ")
+	if e.Operation != "" {
+		b.WriteString(e.Operation + ": ")
+	}
+	switch kind := e.kind(); {
 	case e.StatusCode != 0:
 		b.WriteString(strings.TrimSpace(strconv.Itoa(e.StatusCode) + " " + string(e.Code)))
-	case e.kind != nil:
-		b.WriteString(e.kind.Error())
+		if kind == ErrMalformedResponse || kind == ErrResponseTooLarge {
+			b.WriteString(": " + kind.Error())
+		}
+	case e.Code != "":
+		b.WriteString(string(e.Code))
+	case kind != nil:
+		b.WriteString(kind.Error())
 	default:
 		b.WriteString("no answer")
-	}
-	if e.StatusCode != 0 && (e.kind == ErrMalformedResponse || e.kind == ErrResponseTooLarge) {
-		b.WriteString(": " + e.kind.Error())
 	}
 	if message := cmp.Or(brief(e.Message), http.StatusText(e.StatusCode)); message != "" {
 		b.WriteString(": " + message)
@@ -163,7 +171,7 @@ func (e *Error) Format(f fmt.State, verb rune) {
 }
 
 // Is reports whether target names this error's kind.
-func (e *Error) Is(target error) bool { return e.kind != nil && target == e.kind }
+func (e *Error) Is(target error) bool { return errors.Is(e.kind(), target) }
 
 // Unwrap returns what caused the failure where it was not the server: a network error, a context's error.
 func (e *Error) Unwrap() error {
@@ -175,8 +183,8 @@ func (e *Error) Unwrap() error {
 
 // class says what went wrong without a server's word in it.
 func (e *Error) class() string {
-	if e.kind != nil {
-		return e.kind.Error()
+	if kind := e.kind(); kind != nil {
+		return kind.Error()
 	}
 	return e.Message
 }
@@ -211,7 +219,7 @@ func brief(s string) string {
 
 // argumentError is a refusal of our own, before anything is sent. The text names the argument, never its value.
 func argumentError(format string, args ...any) error {
-	return &Error{kind: ErrArgument, Outcome: NotSent, Message: fmt.Sprintf(format, args...)}
+	return &Error{Kind: ErrArgument, Outcome: NotSent, Message: fmt.Sprintf(format, args...)}
 }
 
 // named puts an operation's name on an error that arose before it was sent. The error is copied: it may be shared, as that
@@ -221,6 +229,7 @@ func named(err error, api API, operation string) *Error {
 	own := Error{Message: "no credential could be had", cause: &err}
 	if e, ok := err.(*Error); ok { //nolint:errorlint // one that a provider wraps is the cause, not the error
 		own = *e
+		own.Kind = e.kind() // before it gets a cause
 	}
 	if own.Operation == "" {
 		own.API, own.Operation, own.Outcome = api, operation, NotSent

@@ -20,7 +20,7 @@ import (
 
 // newError is the one constructor of the errors of a call.
 func (p *prepared) newError(kind error, message string) *Error {
-	return &Error{API: p.op.api, Operation: p.op.name, kind: kind, Message: message}
+	return &Error{API: p.op.api, Operation: p.op.name, Kind: kind, Message: message}
 }
 
 // named puts the operation's name on an error that arose before anything was sent.
@@ -42,11 +42,11 @@ func (a *attempts) refusal(at *attempt) *Error {
 		e.Outcome = Rejected
 	}
 	if at.status/100 == 3 { // whatever its body says, it is no answer of the API
-		e.kind = ErrMalformedResponse
+		e.Kind = ErrMalformedResponse
 		e.Message = "redirects are never followed; this one leads to " + redirectHost(at.location)
 	} else {
 		e.describe(at.body[:min(len(at.body), errorLimit)])
-		e.kind = kindOf(at.status, e)
+		e.Kind = kindOf(at.status, e)
 	}
 	e.scrub(a.confidential(at.header))
 	return e

@@ -66,7 +66,7 @@ func FuzzErrorBody(f *testing.F) {
 		require.NoError(t, err)
 		at := &attempt{status: int(status%400) + 200, body: body, head: http.Header{}}
 		e := (&attempts{prepared: p}).refusal(at)
-		require.NotNil(t, e.kind)
+		require.NotNil(t, e.kind())
 		for _, form := range []string{e.Error(), fmt.Sprintf("%+v %#v", e, *e), e.LogValue().String()} {
 			require.NotContains(t, strings.ToLower(form), secret)
 			require.NotContains(t, form, id)

@@ -517,7 +517,7 @@ func TestEachAccountErrors(t *testing.T) {
 			got, err := collect(t, c.Logins.EachAccount(t.Context(), query))
 			require.Empty(t, got)
 			e := asError(t, err)
-			require.ErrorIs(t, err, want.kind)
+			require.ErrorIs(t, err, want.Kind)
 			require.Equal(t, want.Code, e.Code)
 			require.Equal(t, want.Message, e.Message)
 			require.Equal(t, want.Description, e.Description)

@@ -74,7 +74,7 @@ func (a *attempts) release() {
 // notAdmitted is a call that would have to wait too long, or that was given up while it waited.
 // After an attempt it is that one's error, which says more.
 func (a *attempts) notAdmitted(ctx context.Context, err error) error {
-	e := &Error{kind: ErrRateLimited, Outcome: NotSent, Message: "not sent, for an earlier call was refused"}
+	e := &Error{Kind: ErrRateLimited, Outcome: NotSent, Message: "not sent, for an earlier call was refused"}
 	if a.failed != nil {
 		e = a.failed
 	}
@@ -95,7 +95,7 @@ func (a *attempts) notAdmitted(ctx context.Context, err error) error {
 // closesGroup reports that an answer speaks of more than the request that it answers: too many
 // requests, or a server that names the time when it is back.
 func (e *Error) closesGroup() bool {
-	return e.kind == ErrRateLimited || e.StatusCode >= 500 && e.RetryAfter > 0
+	return e.kind() == ErrRateLimited || e.StatusCode >= 500 && e.RetryAfter > 0
 }
 
 // longestWhole is how long a MoneyKit application is held back at most: its limits are per minute.

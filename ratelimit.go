@@ -89,13 +89,13 @@ func (i idempotency) allows(e *Error) bool {
 	switch {
 	case permanent(e):
 		return false
-	case e.kind == ErrRateLimited: // a 429 was refused for sure; of another status only the body says so
+	case e.kind() == ErrRateLimited: // a 429 was refused for sure; of another status only the body says so
 		return e.StatusCode == http.StatusTooManyRequests || i == readOnly
-	case e.kind == nil: // the connection failed, before, during or after the request
+	case e.kind() == nil: // the connection failed, before, during or after the request
 		return e.Outcome == NotSent || i >= idempotent
 	case comesBack[e.StatusCode]: // nothing was processed, and another connection may do
 		return i == readOnly
-	case e.kind != ErrServer || e.StatusCode < 500 || e.StatusCode == http.StatusNotImplemented:
+	case e.kind() != ErrServer || e.StatusCode < 500 || e.StatusCode == http.StatusNotImplemented:
 		return false
 	case e.StatusCode == http.StatusServiceUnavailable:
 		return i >= idempotent
@@ -143,7 +143,7 @@ func (a *attempts) again(ctx context.Context, at *attempt) bool {
 	if !a.op.idempotency.allows(e) {
 		return false
 	}
-	if e.kind == ErrRateLimited { // the limit group holds everybody up until the server's time, this call too
+	if e.kind() == ErrRateLimited { // the limit group holds everybody up until the server's time, this call too
 		return a.inTime(ctx, e, e.RetryAfter)
 	}
 	a.wait, a.reason = a.retry.backoff(len(a.history)), WaitBackoff

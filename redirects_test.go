@@ -110,7 +110,7 @@ func isRedirect(t *testing.T, err error, operation string, status int, leadsTo s
 	require.Equal(t, 1, e.Attempts)
 	require.Regexp(t, "^req-(body-)?0001$", e.RequestID)
 	require.Equal(t, "redirects are never followed; this one leads to "+leadsTo, e.Message)
-	bare := Error{API: e.API, Operation: e.Operation, StatusCode: status, Message: e.Message, RequestID: e.RequestID, Attempts: 1, Outcome: Unknown, kind: e.kind}
+	bare := Error{API: e.API, Operation: e.Operation, StatusCode: status, Message: e.Message, RequestID: e.RequestID, Attempts: 1, Outcome: Unknown, Kind: e.kind()}
 	if operation == "auth.token" {
 		bare.RetryAfter = e.RetryAfter // ours: a failed exchange is not tried again at once
 	}

@@ -120,5 +120,5 @@ func (w *watching) passes(err error) bool {
 	case e.renewable:
 		return !w.renewed
 	}
-	return readOnly.allows(e) && (e.kind != nil || e.Attempts > 0)
+	return readOnly.allows(e) && (e.kind() != nil || e.Attempts > 0)
 }
