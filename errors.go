@@ -282,32 +282,6 @@ func transportText(err error) string {
 
 const connectionFailed = "connection failed"
 
-// kindOf decides what an error is. Plaid says nearly everything with a 400, so there its code and type come first. Elsewhere
-// the status decides, and the code only of an error that hides in a 2xx and of MoneyKit's 400 for bad credentials.
-func kindOf(status int, e *Error) error {
-	kind := documentedCodes[e.Code].kind
-	if e.PlaidType != "" {
-		if kind = cmp.Or(kind, plaidTypeKinds[e.PlaidType]); kind != nil {
-			return kind
-		}
-	}
-	switch {
-	case status < 300:
-		return cmp.Or(kind, ErrServer)
-	case status == 422 && (e.Code == CodeBadLinkState || e.LinkErrorCode != ""):
-		return ErrLinkState
-	case status == 400 && e.Code == CodeAuthUnauthorized:
-		return ErrUnauthorized
-	case status >= 500:
-		return ErrServer
-	}
-	return cmp.Or(statusKinds[status], ErrBadRequest)
-}
-
-var statusKinds = map[int]error{
-	401: ErrUnauthorized, 403: ErrForbidden, 404: ErrNotFound, 409: ErrConflict, 410: ErrDeleted, 422: ErrValidation, 429: ErrRateLimited,
-}
-
 // describe fills in what the body of an error says. The dialects are told apart by their shape, never by the
 // endpoint; a body that is none of them (HTML, text, nothing) leaves the status to speak for itself, and
 // of a truncated one what was readable is kept.

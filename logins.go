@@ -142,12 +142,13 @@ type LoginAccounts struct {
 	Accounts    []Account `json:"accounts"`
 }
 
-// LoginAccount is one account with its login: a step of [LoginsService.EachAccount].
+// LoginAccount is one account with its login: a step of [LoginsService.EachAccount]. ID, Name and
+// Group are the account's.
 type LoginAccount struct {
-	User        Sensitive // the username: AccountsQuery.Users takes its Reveal()
-	DisplayName Sensitive
-	CacheTime   Timestamp // when the platform was asked; absent without a cache
-	Account     Account
+	Account
+	User        Sensitive `json:"ds_user"` // the username: AccountsQuery.Users takes its Reveal()
+	DisplayName Sensitive `json:"display_name"`
+	CacheTime   Timestamp `json:"cache_time"` // when the platform was asked; absent without a cache
 }
 
 // Account is an account at an ad platform. Its id is any text: "act_1:2", "sc-domain:example.com".
@@ -228,7 +229,7 @@ func eachAccount(s *wire.Scanner, yield func(LoginAccount) error, item func()) e
 func eachOfLogin(s *wire.Scanner, yield func(LoginAccount) error) error {
 	var login LoginAccounts
 	each := func(a Account) error {
-		return yield(LoginAccount{login.User, login.DisplayName, login.CacheTime, a})
+		return yield(LoginAccount{a, login.User, login.DisplayName, login.CacheTime})
 	}
 	known := map[string]bool{}
 	err := byTags.ReadObject(s, &login, func(key []byte) (bool, error) {
