@@ -16,11 +16,12 @@ import (
 // nothing of a person and opens nothing.
 var canaryPlain = map[string]string{
 	// What the caller hands in, and prints himself if he will; nothing of the client's prints it.
-	"AccountsQuery": "DataSourceID Users",
-	"AuthQuery":     "AccountIDs",
-	"IdentityQuery": "AccountIDs",
-	"LinkCreate":    "DataSourceID Description Expires RedirectURL RequireUsername",
-	"LinkUpdate":    "Description",
+	"AccountsQuery":  "DataSourceID Users",
+	"AuthQuery":      "AccountIDs",
+	"IdentityQuery":  "AccountIDs",
+	"LinkCreate":     "DataSourceID Description Expires RedirectURL RequireUsername",
+	"LinkUpdate":     "Description",
+	"RefreshOptions": "AccountIDs",
 
 	// Ids, names of companies and of their products, states, and what a number says without its account.
 	"Account":             "Group ID Name",

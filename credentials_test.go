@@ -685,7 +685,7 @@ func TestWaitsOutlastAToken(t *testing.T) {
 			later(20*time.Second, func() {
 				w.Script(sandbox.Fault{Operation: "identity.link", Status: 401, Body: nativeBody(string(code))})
 			})
-			_, err := c.Identity.RefreshAndGet(t.Context(), sandbox.LinkID, IdentityQuery{}, RefreshOptions{})
+			_, err := c.Identity.RefreshAndGet(t.Context(), sandbox.LinkID, RefreshOptions{})
 			require.NoError(t, err)
 			require.Zero(t, w.Pending())
 			require.Equal(t, 2, w.TokensIssued())

@@ -515,7 +515,7 @@ func TestIDs(t *testing.T) {
 			return err
 		},
 		"identity.refresh_and_get": func(ctx context.Context, c *Client, id string) error {
-			_, err := c.Identity.RefreshAndGet(ctx, id, IdentityQuery{}, RefreshOptions{})
+			_, err := c.Identity.RefreshAndGet(ctx, id, RefreshOptions{})
 			return err
 		},
 		"auth.refresh_and_numbers": func(ctx context.Context, c *Client, id string) error {

@@ -5,13 +5,14 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/duolink/duolink/internal/flight"
 	"github.com/duolink/duolink/internal/wire"
 )
 
-// RefreshOptions changes how a refresh is waited for.
+// RefreshOptions says how old data may be, how a refresh is waited for, and whose data is read.
 type RefreshOptions struct {
 	// MaxAge: data that is no older, by the server's clock, is returned as it is, and nothing is
 	// refreshed or billed. With 0 there is a refresh each time. One that is under way for another
@@ -23,6 +24,17 @@ type RefreshOptions struct {
 	// Progress is called after the looks at the link that do not end the wait; who comes late, or
 	// is slow, misses some.
 	Progress func(RefreshProgress)
+	// AccountIDs are the accounts that are wanted; none means all. What is refreshed is the link's,
+	// whichever are wanted. MoneyKit sends the numbers of all accounts: RefreshAndNumbers leaves
+	// the others out.
+	AccountIDs []string
+}
+
+func (o RefreshOptions) check() error {
+	if o.MaxAge < 0 || o.Timeout < 0 {
+		return argumentError("a member of RefreshOptions is negative")
+	}
+	return checkAccountIDs(o.AccountIDs)
 }
 
 // RefreshProgress is how far a refresh has come.
@@ -56,11 +68,10 @@ const defaultRefreshTimeout = 10 * time.Minute
 // client watches the refresh for ten minutes more: ask it again, with a MaxAge, and it is not paid
 // for twice. Another process knows nothing of it.
 func (s *IdentityService) RefreshAndGet(
-	ctx context.Context, linkID string, query IdentityQuery, options RefreshOptions, opts ...CallOption,
+	ctx context.Context, linkID string, options RefreshOptions, opts ...CallOption,
 ) (*Identity, error) {
-	op := identityGet.on(linkID)
-	op.name, op.query, op.private = "identity.refresh_and_get", query, query.AccountIDs
-	op.invalid = checkAccountIDs(query.AccountIDs)
+	op, query := identityGet.on(linkID), IdentityQuery{AccountIDs: options.AccountIDs}
+	op.name, op.query = "identity.refresh_and_get", query
 	r := &fetching{client: s.client, op: op, product: ProductIdentity, options: options}
 	r.read = func(ctx context.Context, with CallOption) error {
 		_, err := s.Get(ctx, linkID, query, with)
@@ -72,6 +83,9 @@ func (s *IdentityService) RefreshAndGet(
 // RefreshAndNumbers refreshes the account numbers of a link, waits until that is done, and reads
 // them once. It is to [AuthService.Numbers] what [IdentityService.RefreshAndGet] is to Get, and
 // ends in the same ways.
+//
+// With RefreshOptions.AccountIDs the answer has these accounts alone, and none of those that the
+// link does not have.
 func (s *AuthService) RefreshAndNumbers(
 	ctx context.Context, linkID string, options RefreshOptions, opts ...CallOption,
 ) (*AccountNumbers, error) {
@@ -82,7 +96,13 @@ func (s *AuthService) RefreshAndNumbers(
 		_, err := s.Numbers(ctx, linkID, with)
 		return err
 	}
-	return refreshAndRead(ctx, r, bare[AccountNumbers], opts)
+	numbers, err := refreshAndRead(ctx, r, bare[AccountNumbers], opts)
+	if err == nil && len(options.AccountIDs) > 0 {
+		numbers.Accounts = having(numbers.Accounts, func(a AccountWithNumbers) bool {
+			return slices.Contains(options.AccountIDs, a.ID)
+		})
+	}
+	return numbers, err
 }
 
 // fetching is one call of a flow.
@@ -125,9 +145,7 @@ func (f freshness) serves(maxAge time.Duration) bool {
 func refreshAndRead[T any](
 	ctx context.Context, r *fetching, answer func(*wire.Scanner) (*T, error), opts []CallOption,
 ) (*T, error) {
-	if r.options.MaxAge < 0 || r.options.Timeout < 0 {
-		r.op.invalid = argumentError("a member of RefreshOptions is negative")
-	}
+	r.op.invalid, r.op.private = r.options.check(), r.options.AccountIDs
 	p, err := r.client.prepare(ctx, r.op, opts)
 	if err != nil {
 		return nil, err
