@@ -74,10 +74,11 @@ func TestCanaryKnowsEveryField(t *testing.T) {
 	require.Equal(t, canaryPlain, found)
 
 	// The check notices a text that is not written down, and none that is hidden.
-	for v, texts := range map[any]bool{
-		"": true, LinkOpen: true, Sensitive{}: false, Secret{}: false, Timestamp{}: false, Attempt{}: false, true: false, [1]string{}: true,
-	} {
-		require.Equal(t, texts, holdsText(reflect.TypeOf(v)), "%T", v)
+	for _, v := range []any{"", LinkOpen, [1]string{}} {
+		require.True(t, holdsText(reflect.TypeOf(v)), "%T", v)
+	}
+	for _, v := range []any{Sensitive{}, Secret{}, Timestamp{}, Attempt{}, true} {
+		require.False(t, holdsText(reflect.TypeOf(v)), "%T", v)
 	}
 	require.True(t, holdsText(reflect.TypeFor[map[Product]ProductStatus]()))
 	require.False(t, holdsText(reflect.TypeFor[[]Sensitive]()))

@@ -9,12 +9,18 @@ import (
 	"encoding/xml"
 	"errors"
 	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"go/types"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
+	"path"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -76,7 +82,7 @@ type carrier[T any] struct{ Value T }
 func (c carrier[T]) Error() string { return fmt.Sprintf("carrier of %v", c.Value) }
 
 // shapes are the places where a value may stand.
-func shapes[T comparable](v T) map[string]any {
+func shapes[T any](v T) map[string]any {
 	channel := make(chan T, 1)
 	channel <- v
 	return map[string]any{
@@ -94,8 +100,7 @@ func shapes[T comparable](v T) map[string]any {
 		"array":           [2]T{v, v},
 		"hidden array":    struct{ s [1]T }{[1]T{v}},
 		"map value":       map[string]T{"k": v},
-		"map key":         map[T]int{v: 1},
-		"hidden map":      struct{ m map[T]T }{map[T]T{v: v}},
+		"hidden map":      struct{ m map[string]T }{map[string]T{"k": v}},
 		"interface":       []any{v, &v},
 		"hidden any":      struct{ s any }{v},
 		"channel":         channel,
@@ -203,6 +208,83 @@ func TestEqual(t *testing.T) {
 	}
 }
 
+// No expression compares where a text is kept.
+func TestComparingDoesNotCompile(t *testing.T) {
+	for expression, compiles := range map[string]bool{
+		"Sensitive{} == Sensitive{}":                          false,
+		`NewSensitive("a") != NewSensitive("a")`:              false,
+		"Secret{} == Secret{}":                                false,
+		"map[Sensitive]int{}":                                 false,
+		"map[Secret]int{}":                                    false,
+		"LoginLink{} == LoginLink{}":                          false,
+		"[1]Sensitive{} == [1]Sensitive{}":                    false,
+		"struct{ S Secret }{} == struct{ S Secret }{}":        false,
+		"new(Sensitive) == new(Sensitive)":                    true,
+		"Sensitive{}.Equal(Sensitive{}) && Secret{}.IsZero()": true,
+	} {
+		err := typeError(t, expression)
+		if compiles {
+			require.NoError(t, err, expression)
+		} else {
+			require.Error(t, err, expression)
+			require.Regexp(t, "cannot compare|cannot be compared|invalid map key", err.Error())
+		}
+	}
+}
+
+// typeError is what the compiler says of an expression in this package. What the package imports is
+// empty here: no expression above needs it.
+func typeError(t *testing.T, expression string) error {
+	t.Helper()
+	all := token.NewFileSet()
+	names, err := filepath.Glob("*.go")
+	require.NoError(t, err)
+	var files []*ast.File
+	for _, name := range names {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		file, err := parser.ParseFile(all, name, nil, parser.SkipObjectResolution)
+		require.NoError(t, err)
+		files = append(files, file)
+	}
+	check := types.Config{Importer: emptyImports{}, IgnoreFuncBodies: true, Error: func(error) {}}
+	pkg, _ := check.Check("duolink", all, files, nil)
+	_, err = types.Eval(all, pkg, token.NoPos, expression)
+	return err
+}
+
+type emptyImports struct{}
+
+func (emptyImports) Import(name string) (*types.Package, error) {
+	empty := types.NewPackage(name, path.Base(name))
+	empty.MarkComplete()
+	return empty, nil
+}
+
+// reflect.DeepEqual, and so testify, compares the texts, wherever they are kept.
+func TestDeepEqual(t *testing.T) {
+	for _, tc := range []struct {
+		a, b any
+		want bool
+	}{
+		{NewSensitive(canary), NewSensitive(strings.Clone(canary)), true},
+		{NewSensitive(canary), NewSensitive("another"), false},
+		{NewSensitive(""), Sensitive{}, true},
+		{NewSecret(canary), NewSecret(strings.Clone(canary)), true},
+		{NewSecret(canary), NewSecret("another"), false},
+		{Owner{Names: []Sensitive{NewSensitive(canary)}}, Owner{Names: []Sensitive{NewSensitive(strings.Clone(canary))}}, true},
+		{Owner{Names: []Sensitive{NewSensitive(canary)}}, Owner{Names: []Sensitive{{}}}, false},
+	} {
+		require.Equal(t, tc.want, reflect.DeepEqual(tc.a, tc.b))
+		if tc.want {
+			require.Equal(t, tc.a, tc.b)
+		} else {
+			require.NotEqual(t, tc.a, tc.b)
+		}
+	}
+}
+
 func TestMaskedInSlog(t *testing.T) {
 	secret, sensitive := NewSecret(canary), NewSensitive(canary)
 	values := shapes(secret)
@@ -232,7 +314,7 @@ func inLog(args ...any) []string {
 
 func TestNotWrittenToJSON(t *testing.T) {
 	for name, values := range map[string]map[string]any{"Secret": shapes(NewSecret(canary)), "Sensitive": shapes(NewSensitive(canary))} {
-		for _, shape := range []string{"value", "pointer", "exported", "pointed to", "field pointer", "slice", "pointers", "array", "map value", "map key", "interface", "error"} {
+		for _, shape := range []string{"value", "pointer", "exported", "pointed to", "field pointer", "slice", "pointers", "array", "map value", "interface", "error"} {
 			t.Run(name+"/"+shape, func(t *testing.T) {
 				got, err := json.Marshal(values[shape])
 				require.Error(t, err)

@@ -85,8 +85,8 @@ func (t Timestamp) MarshalJSON() ([]byte, error) {
 
 // UnmarshalJSON reads any notation of the two APIs; what is not a date and time leaves the instant zero.
 func (t *Timestamp) UnmarshalJSON(data []byte) error {
-	read, err := fromJSON(data, parseTimestamp)
-	*t = read
+	text, err := textOf(data)
+	*t = parseTimestamp(text)
 	return err
 }
 
@@ -123,32 +123,36 @@ func (d Decimal) MarshalJSON() ([]byte, error) {
 
 // UnmarshalJSON reads a JSON number, or a string that holds one; anything else is absent.
 func (d *Decimal) UnmarshalJSON(data []byte) error {
-	read, err := fromJSON(data, parseDecimal)
-	*d = read
+	text, err := textOf(data)
+	*d, _ = parseDecimal(text)
 	return err
 }
 
 func (d Decimal) valid() bool { return wire.IsNumber(string(d)) }
 
-// parseDecimal makes nothing of what is no number.
-func parseDecimal(text string) Decimal {
+// parseDecimal returns false for what is no number.
+func parseDecimal(text string) (Decimal, bool) {
 	if d := Decimal(text); d.valid() {
-		return d
+		return d, true
 	}
-	return ""
+	return "", false
 }
 
 // byTags reads the types of this package by their tags.
 var byTags = wire.New(
-	wire.Text(parseTimestamp), wire.Text(parseDecimal), wire.Text(NewSensitive), wire.Text(NewSecret),
+	wire.Text(always(parseTimestamp)), wire.Text(parseDecimal),
+	wire.Text(always(NewSensitive)), wire.Text(always(NewSecret)),
 	wire.Custom(readFieldError),
 )
 
-// fromJSON reads one value that is made from a text. Of any other value it makes what it makes of no
-// text.
-func fromJSON[T any](data []byte, parse func(string) T) (T, error) {
-	text, err := wire.Whole(wire.Document(data, 0), (*wire.Scanner).Text)
-	return parse(text), err
+// always makes of a parser one whose values always say something.
+func always[T any](parse func(string) T) func(string) (T, bool) {
+	return func(text string) (T, bool) { return parse(text), true }
+}
+
+// textOf is the text of one JSON value, or "" if it is not a string or a number.
+func textOf(data []byte) (string, error) {
+	return wire.Whole(wire.Document(data, 0), (*wire.Scanner).Text)
 }
 
 func one[T any](s *wire.Scanner) (*T, error)   { return wire.One[T](byTags, s) }
