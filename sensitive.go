@@ -13,8 +13,8 @@ import (
 // Secret is a credential that the caller hands in, such as an access token. It never prints: every
 // fmt verb, slog and errors show a mask, and its JSON is an error. Reveal is the only way to it.
 //
-// Compare two with Equal, and one with none with IsZero: == does not compile, because it would
-// compare where the texts are kept. reflect.DeepEqual compares the texts. The zero Secret is empty.
+// Equal compares two, and IsZero finds an empty one. == does not compile, because it would compare
+// where the texts are kept. reflect.DeepEqual compares the texts. The zero Secret is empty.
 type Secret struct {
 	_      [0]func() // takes == away
 	hidden hidden
@@ -58,15 +58,16 @@ func (s Secret) MarshalJSON() ([]byte, error) {
 //
 // Reveal is the way to the value. [RevealJSON] writes it to JSON, and json.Marshal is an error.
 //
-// Compare two with Equal, and one with none with IsZero: == does not compile, because it would
-// compare where the texts are kept. So a struct that holds one has no == either, and is no key of a
+// Equal compares two, and IsZero finds an absent one. == does not compile, because it would compare
+// where the texts are kept. So a struct that holds a Sensitive has no == either, and is no key of a
 // map. reflect.DeepEqual compares the texts. The zero Sensitive means absent.
 type Sensitive struct {
-	_      [0]func() // takes == away
-	hidden hidden
+	_        [0]func() // takes == away
+	hidden   hidden
+	revealed bool // true in the copies that RevealJSON makes, and nowhere else
 }
 
-// NewSensitive wraps a value that was kept elsewhere, such as the redirect verifier of a login link.
+// NewSensitive wraps a value that was kept elsewhere, such as a login link's redirect verifier.
 func NewSensitive(value string) Sensitive { return Sensitive{hidden: hide(value)} }
 
 // Reveal returns the value.
@@ -98,8 +99,16 @@ func (s Sensitive) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.Stri
 func (s Sensitive) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
 // MarshalJSON refuses, because a mask would end in somebody's database as if it were the value.
+// Only [RevealJSON] gets the text.
 func (s Sensitive) MarshalJSON() ([]byte, error) {
-	return nil, errors.New("duolink: a Sensitive is not written to JSON; use RevealJSON")
+	switch {
+	case !s.revealed:
+		return nil, errors.New("duolink: a Sensitive is not written to JSON; use RevealJSON")
+	case s.IsZero():
+		return []byte("null"), nil
+	default:
+		return compactJSON(s.Reveal())
+	}
 }
 
 // UnmarshalJSON reads a string, or a number as its text. Any other type is absent.
