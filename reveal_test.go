@@ -40,7 +40,8 @@ func reading[T any](answer func(*wire.Scanner) (T, error)) func([]byte) (any, er
 	}
 }
 
-// What RevealJSON writes of any answer, json.Unmarshal reads back equal, and json.Marshal writes none that holds something.
+// What RevealJSON writes of any answer, json.Unmarshal reads back equal. json.Marshal writes no
+// answer that holds something.
 func TestRevealJSONRoundTrip(t *testing.T) {
 	written := 0
 	for operation, read := range answerReaders {
@@ -65,15 +66,15 @@ func TestRevealJSONRoundTrip(t *testing.T) {
 		}
 	}
 	require.Greater(t, written, 80)
-	sample, err := answerReaders["identity.get"]([]byte(`{"accounts":[{"account_id":"acc_1","owners":[{"names":["Avery Sample"]}]}]}`))
-	require.NoError(t, err)
-	text, err := json.Marshal(sample)
+	text, err := json.Marshal(Identity{Accounts: []AccountIdentity{
+		{Owners: []Owner{{Names: []Sensitive{NewSensitive("Avery Sample")}}}},
+	}})
 	require.Error(t, err)
 	require.NotContains(t, string(text)+err.Error(), "Avery")
 }
 
-// text is a Sensitive, or what json.Marshal has to write in place of one.
-type text[T any] func(string) T
+// makesText makes a Sensitive, or what json.Marshal has to write in place of one.
+type makesText[T any] func(string) T
 
 func plainText(s string) *string {
 	if s == "" {
@@ -143,27 +144,42 @@ type (
 	}
 )
 
-func taggedOf[T any](as text[T]) any {
+func taggedOf[T any](as makesText[T]) any {
 	v := &tagged[T]{
-		Renamed: as("r"), Zero: as(""), Some: person[T]{Name: as("s")}, Empty: []T{}, Skipped: as("skipped"), Dash: as("d"), Number: 5,
-		By: map[int]T{2: as("two"), 10: as("ten"), 1: as("")}, Deep: map[string]any{"list": []any{as("in"), nil, 1.5, as("")}},
-		Plain: as("p <&> \u2028 \""), hidden: as("hidden"),
+		Renamed: as("r"),
+		Zero:    as(""),
+		Some:    person[T]{Name: as("s")},
+		Empty:   []T{},
+		Skipped: as("skipped"),
+		Dash:    as("d"),
+		Number:  5,
+		By:      map[int]T{2: as("two"), 10: as("ten"), 1: as("")},
+		Deep:    map[string]any{"list": []any{as("in"), nil, 1.5, as("")}},
+		Plain:   as("p <&> \u2028 \""),
+		hidden:  as("hidden"),
 	}
 	v.Back = v
 	return v
 }
 
-func besideOf[T any](as text[T]) any {
+func besideOf[T any](as makesText[T]) any {
 	name := as("n")
 	pointer := &name
 	return beside[T]{
-		Time: time.Unix(0, 0).UTC(), Stamp: parseTimestamp("2026-01-01"), Amount: "1e5", Raw: json.RawMessage(`{"a": 1}`),
-		Any: &person[T]{"1", as("a")}, Stringer: time.Second, Bytes: []byte("bytes"), Named: namedList[T]{as("x")}, Array: [2]T{as(""), as("y")},
-		Pointer: &pointer,
+		Time:     time.Unix(0, 0).UTC(),
+		Stamp:    parseTimestamp("2026-01-01"),
+		Amount:   "1e5",
+		Raw:      json.RawMessage(`{"a": 1}`),
+		Any:      &person[T]{"1", as("a")},
+		Stringer: time.Second,
+		Bytes:    []byte("bytes"),
+		Named:    namedList[T]{as("x")},
+		Array:    [2]T{as(""), as("y")},
+		Pointer:  &pointer,
 	}
 }
 
-func chainOf[T any](as text[T]) any {
+func chainOf[T any](as makesText[T]) any {
 	var first *linked[T]
 	for range 3000 {
 		first = &linked[T]{as("n"), first}
@@ -171,7 +187,7 @@ func chainOf[T any](as text[T]) any {
 	return first
 }
 
-func layouts[T any](as text[T]) map[string]any {
+func layouts[T any](as makesText[T]) map[string]any {
 	shared := &person[T]{"1", as("Avery")}
 	return map[string]any{
 		"nothing":                      nil,
@@ -224,16 +240,16 @@ func TestRevealJSONOfEmbeddedAnswer(t *testing.T) {
 
 // Types that write themselves.
 type (
-	quoting1 struct{ Name Sensitive }
-	quoting2 struct{ Name Sensitive }
-	quoting3 struct{ Name Sensitive }
-	quoting4 struct{ Name Sensitive }
+	revealsName        struct{ Name Sensitive }
+	pointerRevealsName struct{ Name Sensitive }
+	marshalsName       struct{ Name Sensitive }
+	masksName          struct{ Name Sensitive }
 )
 
-func (q quoting1) MarshalJSON() ([]byte, error)  { return RevealJSON(q.Name) }
-func (q *quoting2) MarshalJSON() ([]byte, error) { return RevealJSON([]any{q.Name}) }
-func (q quoting3) MarshalJSON() ([]byte, error)  { return json.Marshal([]any{q.Name}) }
-func (q quoting4) MarshalText() ([]byte, error)  { return []byte(q.Name.String()), nil }
+func (q revealsName) MarshalJSON() ([]byte, error)         { return RevealJSON(q.Name) }
+func (q *pointerRevealsName) MarshalJSON() ([]byte, error) { return RevealJSON([]any{q.Name}) }
+func (q marshalsName) MarshalJSON() ([]byte, error)        { return json.Marshal([]any{q.Name}) }
+func (q masksName) MarshalText() ([]byte, error)           { return []byte(q.Name.String()), nil }
 
 // A type that writes itself has the last word: its text is right or an error, or a mask if it asks for one.
 func TestRevealJSONOfTypesThatWriteThemselves(t *testing.T) {
@@ -242,15 +258,15 @@ func TestRevealJSONOfTypesThatWriteThemselves(t *testing.T) {
 		v    any
 		want string // "" is an error
 	}{
-		{quoting1{name}, `"Avery"`},
-		{[]any{&quoting1{name}, name}, `["Avery","Avery"]`},
-		{&quoting2{name}, `["Avery"]`},
-		{[]quoting2{{name}}, `[["Avery"]]`},
-		{quoting2{name}, ""}, // json.Marshal does not call a pointer's method for a value
-		{struct{ Q any }{quoting2{name}}, ""},
-		{quoting3{name}, ""},
-		{map[string]any{"q": &quoting3{name}}, ""},
-		{quoting4{name}, `"****"`},
+		{revealsName{name}, `"Avery"`},
+		{[]any{&revealsName{name}, name}, `["Avery","Avery"]`},
+		{&pointerRevealsName{name}, `["Avery"]`},
+		{[]pointerRevealsName{{name}}, `[["Avery"]]`},
+		{pointerRevealsName{name}, ""}, // json.Marshal does not call a pointer's method for a value
+		{struct{ Q any }{pointerRevealsName{name}}, ""},
+		{marshalsName{name}, ""},
+		{map[string]any{"q": &marshalsName{name}}, ""},
+		{masksName{name}, `"****"`},
 		{struct {
 			Sensitive
 			ID string
@@ -274,9 +290,11 @@ func TestRevealJSONRefuses(t *testing.T) {
 	object := map[string]any{"name": NewSensitive("Avery")}
 	object["self"] = &object
 	for _, v := range []any{
-		NewSecret("s3cret-Avery"), AuthQuery{AccessToken: NewSecret("s3cret-Avery")}, []any{NewSensitive("Avery"), NewSecret("s3cret-Avery")},
-		ring, list, object, []any{func() {}}, make(chan Sensitive), map[any]Sensitive{1: NewSensitive("Avery")}, []any{NewSensitive("Avery"), math.NaN()},
-		Decimal("Avery"),
+		NewSecret("s3cret-Avery"), AuthQuery{AccessToken: NewSecret("s3cret-Avery")},
+		[]any{NewSensitive("Avery"), NewSecret("s3cret-Avery")},
+		ring, list, object,
+		[]any{func() {}}, make(chan Sensitive), map[any]Sensitive{1: NewSensitive("Avery")},
+		[]any{NewSensitive("Avery"), math.NaN()}, Decimal("Avery"),
 	} {
 		text, err := RevealJSON(v)
 		require.Error(t, err, "%T", v)
