@@ -2,8 +2,11 @@ package duolink
 
 import (
 	"cmp"
+	"errors"
 	"net/http"
 	"strings"
+
+	"github.com/duolink/duolink/internal/send"
 )
 
 // Action is what to do about an error.
@@ -32,22 +35,32 @@ const (
 
 // Action names what to do next. There is one for every error of this package, also for codes that are new.
 func (e *Error) Action() Action {
-	switch {
-	case e.kind == ErrRateLimited:
+	switch kind := e.kind(); {
+	case errors.Is(kind, ErrRateLimited):
 		return ActionWaitUntil
 	case strings.HasPrefix(string(e.Code), "LICENSE_"):
 		return ActionContactSupport
-	case e.kind == ErrServer && e.RetryAfter > 0:
+	case errors.Is(kind, ErrServer) && e.RetryAfter > 0:
 		return ActionWaitUntil
 	case comesBack[e.StatusCode]:
 		return ActionRetry
-	case isIncurable(e.Unwrap()) || e.StatusCode == http.StatusNotImplemented:
+	case send.IsIncurable(e.Unwrap()) || e.StatusCode == http.StatusNotImplemented:
 		return ActionFixRequest
 	}
 	return cmp.Or(
-		documentedCodes[e.Code].action, linkActions[e.LinkErrorCode], productActions[e.ProductErrorCode], kindActions[e.kind],
-		ActionRetry,
+		documentedCodes[e.Code].action, linkActions[e.LinkErrorCode], productActions[e.ProductErrorCode],
+		actionOfKind(e.kind()), ActionRetry,
 	)
+}
+
+// actionOfKind is the action of a kind, or of the kind that a fake has wrapped.
+func actionOfKind(kind error) Action {
+	for known, action := range kindActions {
+		if errors.Is(kind, known) {
+			return action
+		}
+	}
+	return ""
 }
 
 // kindActions hold where neither a code nor the rest says more. What has no kind did not get an answer: it may next time.

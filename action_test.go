@@ -47,7 +47,7 @@ func TestActionOfEveryCode(t *testing.T) {
 		for _, code := range codes {
 			require.False(t, seen[code], code)
 			seen[code] = true
-			e := &Error{Code: code, kind: documentedCodes[code].kind}
+			e := &Error{Code: code, Kind: documentedCodes[code].kind}
 			require.Equal(t, action, e.Action(), code)
 		}
 	}
@@ -61,35 +61,35 @@ func TestActionOfTheRest(t *testing.T) {
 	reset := errors.New("connection reset")
 	for want, errs := range map[Action][]*Error{
 		ActionRetry: {
-			{}, {kind: ErrServer, StatusCode: 502}, {cause: &reset}, {kind: ErrServer, Code: "BRAND_NEW"},
-			{kind: ErrLinkState, Code: CodeBadLinkState, LinkErrorCode: LinkProviderError},
-			{kind: ErrLinkState, LinkErrorCode: LinkSystemError}, {kind: ErrLinkState, LinkErrorCode: LinkInstitutionError},
-			{kind: ErrRefreshFailed, ProductErrorCode: ProductTimeout}, {kind: ErrRefreshFailed, ProductErrorCode: ProductRateLimit},
-			{kind: ErrRefreshFailed, ProductErrorCode: ProductInstitutionError}, {kind: ErrRefreshFailed, ProductErrorCode: ProductUnknownError},
-			{kind: ErrRefreshPending}, {kind: ErrUnavailable}, {kind: ErrLoginPending},
+			{}, {Kind: ErrServer, StatusCode: 502}, {cause: &reset}, {Kind: ErrServer, Code: "BRAND_NEW"},
+			{Kind: ErrLinkState, Code: CodeBadLinkState, LinkErrorCode: LinkProviderError},
+			{Kind: ErrLinkState, LinkErrorCode: LinkSystemError}, {Kind: ErrLinkState, LinkErrorCode: LinkInstitutionError},
+			{Kind: ErrRefreshFailed, ProductErrorCode: ProductTimeout}, {Kind: ErrRefreshFailed, ProductErrorCode: ProductRateLimit},
+			{Kind: ErrRefreshFailed, ProductErrorCode: ProductInstitutionError}, {Kind: ErrRefreshFailed, ProductErrorCode: ProductUnknownError},
+			{Kind: ErrRefreshPending}, {Kind: ErrUnavailable}, {Kind: ErrLoginPending},
 		},
-		ActionWaitUntil: {{kind: ErrRateLimited}, {kind: ErrRateLimited, RetryAfter: 60e9}, {kind: ErrServer, StatusCode: 503, RetryAfter: 60e9}},
+		ActionWaitUntil: {{Kind: ErrRateLimited}, {Kind: ErrRateLimited, RetryAfter: 60e9}, {Kind: ErrServer, StatusCode: 503, RetryAfter: 60e9}},
 		ActionReauthenticate: {
-			{kind: ErrUnauthorized}, {kind: ErrLinkState}, {kind: ErrLinkState, LinkErrorCode: LinkAuthExpired}, {kind: ErrLinkState, LinkErrorCode: LinkUserError},
-			{kind: ErrLinkState, LinkErrorCode: LinkInvalidCredentials}, {kind: ErrLinkState, LinkErrorCode: LinkUserInputIncorrect},
-			{kind: ErrLinkState, LinkErrorCode: LinkIncomplete}, {kind: ErrLinkState, LinkErrorCode: LinkUserSetupRequired},
-			{kind: ErrLinkState, LinkErrorCode: "brand_new"}, {kind: ErrRefreshFailed, ProductErrorCode: ProductAuthExpired}, {kind: ErrRefreshFailed},
+			{Kind: ErrUnauthorized}, {Kind: ErrLinkState}, {Kind: ErrLinkState, LinkErrorCode: LinkAuthExpired}, {Kind: ErrLinkState, LinkErrorCode: LinkUserError},
+			{Kind: ErrLinkState, LinkErrorCode: LinkInvalidCredentials}, {Kind: ErrLinkState, LinkErrorCode: LinkUserInputIncorrect},
+			{Kind: ErrLinkState, LinkErrorCode: LinkIncomplete}, {Kind: ErrLinkState, LinkErrorCode: LinkUserSetupRequired},
+			{Kind: ErrLinkState, LinkErrorCode: "brand_new"}, {Kind: ErrRefreshFailed, ProductErrorCode: ProductAuthExpired}, {Kind: ErrRefreshFailed},
 		},
 		ActionAskPermission: {
-			{kind: ErrForbidden}, {kind: ErrLinkState, LinkErrorCode: LinkUserOAuthDenied}, {kind: ErrRefreshFailed, ProductErrorCode: ProductNoPermission},
+			{Kind: ErrForbidden}, {Kind: ErrLinkState, LinkErrorCode: LinkUserOAuthDenied}, {Kind: ErrRefreshFailed, ProductErrorCode: ProductNoPermission},
 		},
 		ActionRecreate: {
-			{kind: ErrDeleted}, {kind: ErrLinkClosed}, {kind: ErrLinkExpired}, {kind: ErrLinkState, LinkErrorCode: LinkNoAccounts},
-			{kind: ErrRefreshFailed, ProductErrorCode: ProductNotSupported}, {kind: ErrRefreshFailed, ProductErrorCode: ProductNoAccounts},
+			{Kind: ErrDeleted}, {Kind: ErrLinkClosed}, {Kind: ErrLinkExpired}, {Kind: ErrLinkState, LinkErrorCode: LinkNoAccounts},
+			{Kind: ErrRefreshFailed, ProductErrorCode: ProductNotSupported}, {Kind: ErrRefreshFailed, ProductErrorCode: ProductNoAccounts},
 		},
 		ActionFixRequest: {
-			{kind: ErrArgument}, {kind: ErrNotConfigured}, {kind: ErrBadRequest}, {kind: ErrValidation}, {kind: ErrNotFound}, {kind: ErrConflict},
-			{kind: ErrResponseTooLarge}, {kind: ErrRedirectMismatch},
+			{Kind: ErrArgument}, {Kind: ErrNotConfigured}, {Kind: ErrBadRequest}, {Kind: ErrValidation}, {Kind: ErrNotFound}, {Kind: ErrConflict},
+			{Kind: ErrResponseTooLarge}, {Kind: ErrRedirectMismatch},
 		},
-		ActionContactSupport: {{kind: ErrMalformedResponse}, {kind: ErrForbidden, Code: "LICENSE_BRAND_NEW"}, {kind: ErrServer, Code: "LICENSE_BRAND_NEW"}},
+		ActionContactSupport: {{Kind: ErrMalformedResponse}, {Kind: ErrForbidden, Code: "LICENSE_BRAND_NEW"}, {Kind: ErrServer, Code: "LICENSE_BRAND_NEW"}},
 	} {
 		for _, e := range errs {
-			require.Equal(t, want, e.Action(), "%v %s %s %s", e.kind, e.Code, e.LinkErrorCode, e.ProductErrorCode)
+			require.Equal(t, want, e.Action(), "%v %s %s %s", e.kind(), e.Code, e.LinkErrorCode, e.ProductErrorCode)
 		}
 	}
 	for _, kind := range kinds {

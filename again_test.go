@@ -287,7 +287,7 @@ func TestAnswersThatBreakOff(t *testing.T) {
 					case rows[operation].Costly, operation == "logins.list_accounts, streamed":
 						e := asError(t, err)
 						require.Len(t, s.at, 1, start)
-						require.Nil(t, e.kind, "%q: %v", start, e)
+						require.Nil(t, e.kind(), "%q: %v", start, e)
 						require.Equal(t, Unknown, e.Outcome)
 						require.Equal(t, ActionRetry, e.Action())
 						require.Equal(t, 200, e.StatusCode)

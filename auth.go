@@ -12,8 +12,8 @@ import (
 type AuthService struct{ client *Client }
 
 var (
-	authGet     = operation{api: PlaidCompatible, name: "auth.get", method: "POST", route: "/auth/get", repeat: repeatAlways, perApp: true}
-	authNumbers = operation{api: MoneyKit, name: "auth.numbers", method: "GET", route: "/links/{link_id}/accounts/numbers", repeat: repeatAlways, perApp: true}
+	authGet     = operation{api: PlaidCompatible, name: "auth.get", method: "POST", route: "/auth/get", idempotency: readOnly, perApp: true}
+	authNumbers = operation{api: MoneyKit, name: "auth.numbers", method: "GET", route: "/links/{link_id}/accounts/numbers", idempotency: readOnly, perApp: true}
 )
 
 // Get returns account numbers through MoneyKit's Plaid-compatible layer. It needs a client id and secret. An item in error

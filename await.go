@@ -43,16 +43,16 @@ func (s *LinksService) Await(
 	if options.Grace < 0 {
 		op.invalid = argumentError("Grace is negative")
 	}
-	t, err := s.client.checked(ctx, op, opts)
+	p, err := s.client.prepare(ctx, op, opts)
 	if err != nil {
 		return nil, err
 	}
-	a, began := &awaiting{trip: t, grace: cmp.Or(options.Grace, defaultGrace)}, time.Now()
-	if t.response == nil {
-		t.response = &Response{}
+	a, began := &awaiting{asked: p, grace: cmp.Or(options.Grace, defaultGrace)}, time.Now()
+	if p.response == nil {
+		p.response = &Response{}
 	}
-	with := t.inherit(t.response)
-	w := watching{patience: t.patience(), lapsed: a.pending}
+	with := p.inherit(p.response)
+	w := watching{patience: p.patience(), lapsed: a.pending}
 	w.poll = func() (pollResult, error) {
 		a.requests++
 		link, err := s.Get(ctx, linkID, with, WithoutRetry())
@@ -60,7 +60,7 @@ func (s *LinksService) Await(
 			return pollResult{}, err
 		}
 		seen := a.classify(link)
-		seen.promised = promisedPause(t.response)
+		seen.promised = promisedPause(p.response)
 		return seen, nil
 	}
 	w.tell = func(err error, next time.Duration) {
@@ -76,7 +76,7 @@ func (s *LinksService) Await(
 
 // awaiting is a wait for a login.
 type awaiting struct {
-	trip     *trip // never sent: it names the flow
+	asked    *prepared // never sent: it names the flow
 	grace    time.Duration
 	link     LoginLink // as last seen
 	requests int
@@ -103,16 +103,14 @@ func (a *awaiting) classify(link *LoginLink) pollResult {
 	}
 	left := a.grace - time.Since(a.ended)
 	if left <= 0 {
-		e := a.trip.error(kind)
-		e.Message = message
+		e := a.asked.newError(kind, message)
 		return pollResult{over: true, end: e}
 	}
 	return pollResult{most: left}
 }
 
 func (a *awaiting) pending(ended error, more string) *Error {
-	e := a.trip.error(ErrLoginPending)
-	e.Message = "nobody has logged in yet" + more
+	e := a.asked.newError(ErrLoginPending, "nobody has logged in yet"+more)
 	e.because(ended)
 	return e
 }

@@ -1,159 +1,455 @@
 package duolink
 
 import (
+	"cmp"
+	"context"
+	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/duolink/duolink/internal/flight"
+	"github.com/duolink/duolink/internal/send"
+	"github.com/duolink/duolink/internal/wire"
+	"github.com/hashicorp/go-retryablehttp"
 )
 
-// CallOption changes one call; it is the last argument of every method.
-type CallOption func(*callOptions) error
-
-type callOptions struct {
-	token    authorizer
-	extra    http.Header
-	tenants  []string // names of those that select a tenant
-	maxWait  *time.Duration
-	once     bool
-	response *Response
-	write    *flight.Write // of a run that callers share
-}
-
-// WithToken sends this call with another bearer token, say another tenant's, over the same connections. The
-// Plaid-compatible layer takes no bearer token: there it is ErrNotConfigured.
-func WithToken(token string) CallOption {
-	return func(o *callOptions) error {
-		b := BearerToken(token).(*bearer)
-		o.token = b
-		return b.err
-	}
-}
-
-// WithHeader adds a header to this call. Headers that this package sets itself, those that carry credentials, and
-// Idempotency-Key are refused: neither API knows that key, and net/http would silently resend a write that has it.
+// How a call happens, in reading order.
 //
-// It is for what does not say who calls, such as a trace id: callers share a run of a flow whatever
-// their headers, and those of the first caller are sent. What says who calls is [WithTenantHeader].
-func WithHeader(name, value string) CallOption {
-	name = http.CanonicalHeaderKey(name)
-	return func(o *callOptions) error {
-		if slices.Contains(ownHeaders, name) || slices.Contains(credentialHeaders, name) {
-			return argumentError("WithHeader: %s is not the caller's to set", name)
-		}
-		if !headerName(name) || !headerText(value) {
-			return argumentError("WithHeader: not a header")
-		}
-		if o.extra == nil {
-			o.extra = http.Header{}
-		}
-		o.extra.Add(name, value)
-		return nil
-	}
+// A service method says what it wants: an operation. It is checked and encoded once, into prepared,
+// which never changes. Then go-retryablehttp runs the attempts. It is made for this one call, and its
+// slots are methods of attempts: PrepareRetry (ready) has the pace and a credential let an attempt
+// out, RoundTrip sends it once, the response handler (receive) reads the answer and classifies it,
+// CheckRetry says whether there is another attempt, and Backoff how long to wait before. Each attempt
+// is a fresh value, and settle draws its conclusions: for the pace, the budget of repetitions and the
+// hooks. What comes out in the end is the answer, or one *Error (result).
+
+// operation is what one call wants. The rows of a service file are operations without arguments.
+type operation struct {
+	api         API
+	name        string // "links.get": for errors and logs
+	method      string
+	route       string // "/ds/login/link/{link_id}": a constant, safe to print
+	idempotency idempotency
+	limit       int64 // bytes of answer that are read; 0 means defaultLimit
+	stream      bool  // the answer is read as it arrives, by the caller
+	slow        bool  // the server may take its time: slowTimeout
+	perApp      bool  // the vendor counts all of an application's requests together, too
+
+	args    []string // for the route's placeholders, in order
+	query   any      // a struct with url tags
+	body    any      // sent as JSON
+	form    url.Values
+	private []string // what errors must not quote, besides args and credentials
+	secrets []string // credentials that it carries itself: what errors must not quote, not even in part
+	items   []string // what the vendor counts requests by, besides the arguments: one for each of them
+	invalid error    // what is wrong with the arguments; nothing is sent then
 }
 
-// WithTenantHeader is WithHeader for a header that says who calls, to a gateway that serves many
-// tenants. Only callers with the same values share a run of a flow, a limit group and a retry
-// budget.
-func WithTenantHeader(name, value string) CallOption {
-	add := WithHeader(name, value)
-	return func(o *callOptions) error {
-		o.tenants = append(o.tenants, http.CanonicalHeaderKey(name))
-		return add(o)
-	}
+const (
+	defaultLimit = 8 << 20
+	errorLimit   = 1 << 20
+)
+
+// Format keeps an operation that is printed by mistake from telling more than its name.
+func (op operation) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, op.name) }
+
+// on names the resource that the operation is about.
+func (op operation) on(id string) operation {
+	op.args = []string{id}
+	return op
 }
 
-// WithMaxWait replaces Retry.MaxWait for this call; with 0 it never waits, and is never repeated,
-// also not with a new token after a 401. A token exchange on the way, which serves other calls too,
-// keeps to the client's rules.
-func WithMaxWait(d time.Duration) CallOption {
-	return func(o *callOptions) error {
-		if d < 0 {
-			return argumentError("WithMaxWait: the wait is negative")
-		}
-		o.maxWait = &d
-		return nil
-	}
-}
-
-// WithoutRetry sends this call at most once. It may still wait before that, where an earlier call was refused; WithMaxWait(0)
-// forbids that too.
-func WithoutRetry() CallOption {
-	return func(o *callOptions) error {
-		o.once = true
-		return nil
-	}
-}
-
-// WithResponse fills in what came with the answer, also when the call fails. Of an iterator, or a flow of several requests,
-// it is the latest request's.
-func WithResponse(r *Response) CallOption {
-	return func(o *callOptions) error {
-		if r == nil {
-			return argumentError("WithResponse: the response is nil")
-		}
-		*r = Response{}
-		o.response = r
-		return nil
-	}
-}
-
-// Response is what came with an answer. It prints its status, request id and attempts alone.
-type Response struct {
-	Status    int // 0 where no answer arrived
-	RequestID string
-	Attempts  []Attempt // what was tried, and how long the client waited before
-	RateLimit RateLimit
-
-	// Functions, so that no verb of fmt prints what they return, not even one that does not fit.
-	header func() http.Header
-	body   func() []byte
-}
-
-// Header is the answer's, with whatever confidential the server put there; nil where no answer arrived.
-func (r *Response) Header() http.Header {
-	if r.header == nil {
-		return nil
-	}
-	return r.header()
-}
-
-// Body is the answer as it came, decompressed, bounded, and with everything confidential in it. Of a stream it is nil, or
-// the beginning of one that failed.
-func (r *Response) Body() []byte {
-	if r.body == nil {
-		return nil
-	}
-	return r.body()
-}
-
-// String shows the status, the request id and the number of attempts.
-func (r Response) String() string {
-	return fmt.Sprintf("status %d, request %s, attempts %d", r.Status, r.RequestID, len(r.Attempts))
-}
-
-// Format writes String, whatever the verb.
-func (r Response) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, r.String()) }
-
-// ownHeaders are set by this package or by net/http.
-var ownHeaders = []string{
-	"Accept", "Accept-Encoding", "Connection", "Content-Encoding", "Content-Length", "Content-Type", "Expect", "Host",
-	"Idempotency-Key", "Moneykit-Version", "Plaid-Version", "Te", "Trailer", "Transfer-Encoding", "Upgrade", "User-Agent",
-	"X-Idempotency-Key",
-}
-
-// headerName reports whether a text is a token of RFC 9110.
-func headerName(s string) bool {
-	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {
-		return r <= ' ' || r > '~' || strings.ContainsRune(`"(),/:;<=>?@[\]{}`, r)
+// call sends an operation and reads its answer.
+func call[T any](
+	ctx context.Context, c *Client, op operation, answer func(*wire.Scanner) (T, error), opts []CallOption,
+) (T, error) {
+	var v, none T
+	_, err := c.do(ctx, op, opts, func(s *wire.Scanner) (err error) {
+		v, err = wire.Whole(s, answer)
+		return err
 	})
+	if err != nil {
+		return none, err
+	}
+	return v, nil
 }
 
-// headerText reports whether a text may stand in a header: visible ASCII, spaces and tabs.
-func headerText(s string) bool {
-	return !strings.ContainsFunc(s, func(r rune) bool { return r != '\t' && (r < ' ' || r > '~') })
+// do prepares an operation, attempts it until it is done, and has each answer decoded, so that one
+// which cannot be used is a failed attempt. An operation that streams decodes by itself.
+func (c *Client) do(
+	ctx context.Context, op operation, opts []CallOption, decode func(*wire.Scanner) error,
+) (*attempts, error) {
+	p, err := c.prepare(ctx, op, opts)
+	if err != nil {
+		return nil, err
+	}
+	a := &attempts{prepared: p, decode: decode, latest: &attempt{}, next: &attempt{}, ended: time.Now()}
+	return a, a.result(ctx, a.run(ctx))
+}
+
+// prepared is what a call asks, checked and encoded. A flow has one too, for all of its calls. It
+// never changes.
+type prepared struct {
+	callOptions
+	client      *Client
+	op          operation
+	auth        authorizer
+	retry       Retry
+	limit       int64 // bytes of answer
+	url         string
+	payload     []byte
+	contentType string
+	groups      []limitGroup
+}
+
+// prepare finds everything that can be wrong before anything is sent.
+func (c *Client) prepare(ctx context.Context, op operation, opts []CallOption) (*prepared, error) {
+	p := &prepared{client: c, op: op, retry: c.config.retry, limit: cmp.Or(c.config.limit, op.limit, defaultLimit)}
+	if ctx == nil {
+		return nil, p.named(argumentError("the context is nil"))
+	}
+	for _, opt := range opts {
+		if opt == nil {
+			return nil, p.named(argumentError("a call option is nil"))
+		}
+		if err := opt(&p.callOptions); err != nil {
+			return nil, p.named(err)
+		}
+	}
+	if p.maxWait != nil {
+		p.retry.MaxWait = *p.maxWait
+	}
+	if p.once {
+		p.retry.MaxAttempts = 1
+	}
+	if p.auth = c.auth[op.api.vendor()]; p.token != nil {
+		p.auth = p.token
+	}
+	err := op.invalid
+	if err == nil && p.auth == nil {
+		err = &Error{Kind: ErrNotConfigured, Message: "the client has no credential for this API"}
+	}
+	if err == nil {
+		p.groups = op.groups(p.identity())
+		err = p.encode()
+	}
+	if err != nil {
+		return nil, p.named(err)
+	}
+	return p, nil
+}
+
+// attempts are a call under way.
+type attempts struct {
+	*prepared
+	decode func(*wire.Scanner) error // reads the answer
+
+	history []Attempt     // as hooks and Response see them
+	latest  *attempt      // that has begun
+	next    *attempt      // that is being readied
+	ended   time.Time     // the latest, or when the call began
+	failed  *Error        // what the latest failed with
+	wait    time.Duration // before the next one
+	reason  WaitReason
+	denied  http.Header // carried the token that was refused: it is not sent again
+	unclear bool        // an attempt may have been carried out, whatever became of the later ones
+}
+
+// attempt is one time that the request is sent, and what came of it.
+type attempt struct {
+	number  int // from 1
+	began   time.Time
+	header  http.Header   // as it was signed
+	groups  []limitGroup  // with its permits
+	sending *send.Sending // nil if it did not get as far as to net/http
+	held    error         // it was held back at its connection, and this is why it does not go out any more
+
+	status   int // 0: no answer
+	head     http.Header
+	location string // of a redirect
+	unsized  bool   // the answer does not say how long it is
+	body     []byte
+	stream   io.ReadCloser
+	err      *Error // what is wrong with the answer, or with its absence
+}
+
+// run attempts the call until CheckRetry says that it is done.
+func (a *attempts) run(ctx context.Context) error {
+	defer a.release() // for those who wait behind it, should a hook panic
+	var payload any
+	if a.payload != nil {
+		payload = a.payload
+	}
+	req, err := retryablehttp.NewRequestWithContext(ctx, a.op.method, a.url, payload)
+	if err != nil {
+		return a.named(argumentError("the request cannot be built"))
+	}
+	if err := a.ready(req.Request); err != nil {
+		return a.named(err)
+	}
+	req.SetResponseHandler(func(resp *http.Response) error { return a.receive(ctx, resp) })
+	loop := retryablehttp.Client{
+		HTTPClient:   a.client.sender(a),
+		RetryMax:     math.MaxInt32, // CheckRetry counts
+		CheckRetry:   a.checkRetry,
+		Backoff:      func(_, _ time.Duration, _ int, _ *http.Response) time.Duration { return a.backoff(ctx) },
+		PrepareRetry: a.readyNext,
+		ErrorHandler: func(_ *http.Response, err error, _ int) (*http.Response, error) { return nil, err },
+	}
+	_, err = loop.Do(req) //nolint:bodyclose // receive has read and closed it, or keeps it open as a stream
+	return err
+}
+
+// ready is what comes before every attempt: the caller's own Limiter, the permits of the limit
+// groups, and a credential.
+func (a *attempts) ready(req *http.Request) error {
+	ctx := req.Context()
+	a.next = &attempt{number: len(a.history) + 1}
+	if l := a.client.config.limiter; l != nil {
+		for _, g := range a.groups {
+			if err := l.Wait(ctx, g.key); err != nil {
+				return &Error{Outcome: NotSent, Message: "the limiter let nothing out", cause: &err}
+			}
+		}
+	}
+	return a.admitAndSign(req, a.next)
+}
+
+// readyNext readies another attempt. What the server said tells more than why it could not be asked
+// again, unless that is the token exchange's error.
+func (a *attempts) readyNext(req *http.Request) error {
+	err := a.ready(req)
+	e, ours := errors.AsType[*Error](err)
+	if err == nil || ours && e.Operation != "" {
+		return err
+	}
+	a.failed.because(err)
+	return a.failed
+}
+
+// admitAndSign has the limit groups' permits, and then a credential. That may take its time, so the
+// groups are asked again: they may be closed by then.
+func (a *attempts) admitAndSign(req *http.Request, at *attempt) error {
+	for {
+		if err := a.admit(req.Context(), at); err != nil {
+			return err
+		}
+		if err := a.sign(req, at); err != nil {
+			return err
+		}
+		if a.allOpen(at) {
+			return nil
+		}
+		a.release()
+	}
+}
+
+// sign sets the headers of an attempt, credentials last. The map is its own, because the connection
+// that writes it may still use the one of the attempt before.
+func (a *attempts) sign(req *http.Request, at *attempt) error {
+	h := http.Header{}
+	for name, values := range a.extra {
+		h[name] = slices.Clone(values)
+	}
+	h.Set("Accept", "application/json")
+	h.Set("User-Agent", a.client.config.userAgent)
+	if a.contentType != "" {
+		h.Set("Content-Type", a.contentType)
+	}
+	switch a.op.api {
+	case MoneyKit:
+		h.Set("MoneyKit-Version", moneyKitVersion)
+	case PlaidCompatible:
+		h.Set("Plaid-Version", plaidVersion)
+	}
+	err := a.auth.authorize(req.Context(), a.op.api, h)
+	req.Header, at.header = h, h
+	if err == nil && a.denied != nil && h.Get("Authorization") == a.denied.Get("Authorization") {
+		a.failed.renewable = false
+		return a.failed // it says already what the server would say
+	}
+	return err
+}
+
+// RoundTrip sends an attempt, once. One that is held back at its connection waits for its limit
+// groups again, and is still the same attempt.
+func (a *attempts) RoundTrip(req *http.Request) (*http.Response, error) {
+	ctx, at := req.Context(), a.begin(req.Context())
+	if req.Body != nil {
+		_ = req.Body.Close() // each request that goes out has a body of its own
+	}
+	rules := send.Rules{
+		Body: a.payload, UserAgent: a.client.config.userAgent, Limit: a.timeout(), Wanted: a.wanted,
+		Now: func() bool { return a.allOpen(at) },
+	}
+	for {
+		if err := ctx.Err(); err != nil { // net/http would not even ask for a connection
+			return nil, err
+		}
+		var resp *http.Response
+		var err error
+		at.sending, resp, err = a.client.transport.Send(req, rules)
+		if err == nil || !at.sending.HeldBack(err) {
+			at.takeLocation(resp)
+			return resp, err
+		}
+		a.nothingHappened(NotSent)
+		a.release()
+		cookies := req.Header["Cookie"]
+		if at.held = a.admitAndSign(req, at); at.held != nil {
+			return nil, at.held
+		}
+		if cookies != nil { // http.Client has put them there
+			req.Header["Cookie"] = cookies
+		}
+	}
+}
+
+// takeLocation keeps a redirect's goal from http.Client, which reads it, and fails where it cannot.
+func (at *attempt) takeLocation(resp *http.Response) {
+	if resp != nil && resp.StatusCode/100 == 3 {
+		at.location = resp.Header.Get("Location")
+		resp.Header.Del("Location")
+	}
+}
+
+// receive reads an answer, classifies it and draws the conclusions, inside the loop: one that breaks
+// off is a failed attempt like any other. It leaves the body closed, except for a stream.
+func (a *attempts) receive(ctx context.Context, resp *http.Response) error {
+	at, kept := a.latest, false
+	defer func() {
+		if !kept { // the body, or a hook, has panicked
+			_ = resp.Body.Close()
+		}
+	}()
+	at.status, at.head, at.unsized = resp.StatusCode, resp.Header, resp.ContentLength < 0
+	if at.location != "" {
+		at.head.Set("Location", at.location)
+	}
+	at.err = a.classify(at, resp)
+	if at.stream == nil {
+		kept = true
+		_ = resp.Body.Close()
+		resp.Body = http.NoBody // retryablehttp would close it again
+	}
+	a.settle(ctx)
+	kept = true
+	if at.err == nil {
+		return nil
+	}
+	return at.err
+}
+
+// classify reads an answer and says what is wrong with it.
+func (a *attempts) classify(at *attempt, resp *http.Response) *Error {
+	ok, limit := at.status/100 == 2, a.limit
+	if !ok {
+		limit = min(limit, errorLimit)
+	}
+	// A gzip that the transport did not ask for, it did not undo.
+	zipped := !resp.Uncompressed && strings.EqualFold(resp.Header.Get("Content-Encoding"), "gzip")
+	body, err := wire.Unzipped(resp.Body, zipped)
+	if err == nil && ok && a.op.stream {
+		at.stream = body
+		return nil
+	}
+	if err == nil {
+		at.body, err = wire.ReadBody(body, limit)
+	}
+	switch {
+	case !ok: // the status speaks, however much of the body arrived
+		return a.refusal(at)
+	case err != nil:
+		return a.failure(at, err)
+	}
+	if err := a.decode(wire.Document(at.body, a.limit)); err != nil {
+		return a.unreadable(at, err)
+	}
+	return nil
+}
+
+// settle draws the conclusions of an attempt, once: for the limit groups, the budget of repetitions,
+// the state, a run that callers share, and the hooks.
+func (a *attempts) settle(ctx context.Context) {
+	defer a.release()
+	c, at, now := a.client, a.latest, time.Now()
+	if a.token == nil {
+		c.state.note(a.op.api, at.head, now)
+	}
+	switch {
+	case at.status == 0:
+	case at.err != nil && at.err.closesGroup():
+		a.refused(ctx, at, now)
+	default:
+		for _, g := range at.groups {
+			c.pace.Accept(g.key, g.permit, now)
+		}
+	}
+	if at.err == nil {
+		c.budget.Refund(a.budgetKey(), now)
+	} else if at.err.Outcome != Unknown {
+		a.nothingHappened(at.err.Outcome)
+	}
+	a.unclear = a.unclear || at.err != nil && at.err.Outcome == Unknown
+	a.end(ctx, at)
+}
+
+// checkRetry decides, after a failed attempt, whether there will be another.
+func (a *attempts) checkRetry(ctx context.Context, _ *http.Response, err error) (bool, error) {
+	at := a.latest
+	switch {
+	case err == nil: // it is good, or was not received yet
+		return false, nil
+	case at.held != nil:
+		at.err = a.named(at.held)
+		a.settle(ctx)
+		return false, at.err
+	case at.err == nil: // no answer was received
+		at.err = a.failure(at, err)
+		a.settle(ctx)
+	}
+	a.failed = at.err
+	again := a.again(ctx, at)
+	return again, at.err
+}
+
+// backoff is how long to wait before the next attempt.
+func (a *attempts) backoff(ctx context.Context) time.Duration {
+	if a.wait > 0 {
+		a.waits(ctx, len(a.history)+1, a.reason, a.wait)
+	}
+	return a.wait
+}
+
+// result is the answer's error, once the loop has ended.
+func (a *attempts) result(ctx context.Context, err error) error {
+	if err == nil {
+		a.report()
+		return nil
+	}
+	e, judged := errors.AsType[*Error](err)
+	if !judged { // the context ended between two attempts: say both, that and why there was to be another
+		if e = a.failed; e == nil {
+			e = a.failure(a.latest, err)
+		}
+		e.because(cmp.Or(ctx.Err(), err))
+	}
+	return a.fail(e)
+}
+
+// fail closes the books on a call that failed.
+func (a *attempts) fail(e *Error) error {
+	if e.Operation == a.op.name {
+		e.Attempts = len(a.history)
+	}
+	if a.unclear {
+		e.Outcome = Unknown
+	}
+	a.report()
+	return e
 }

@@ -14,7 +14,7 @@ import (
 
 	"github.com/duolink/duolink/internal/flight"
 	"github.com/duolink/duolink/internal/pace"
-	"github.com/hashicorp/go-retryablehttp"
+	"github.com/duolink/duolink/internal/send"
 )
 
 // Version is the version of this package, as the User-Agent names it.
@@ -62,13 +62,13 @@ type Client struct {
 	// Auth reads the account numbers of a bank link, at MoneyKit.
 	Auth *AuthService
 
-	config config
-	retry  *retryablehttp.Client
-	noJar  *retryablehttp.Client
-	auth   map[API]authorizer
-	pace   *pace.Groups
-	budget *pace.Budgets
-	state  *limitState
+	config    config
+	http      *http.Client // the caller's, or our own, without a transport
+	transport *send.Transport
+	auth      map[API]authorizer
+	pace      *pace.Groups
+	budget    *pace.Budgets
+	state     *limitState
 
 	// What callers share while it is under way.
 	unattended *flight.Unattended // of both kinds together
@@ -115,8 +115,7 @@ func New(opts ...Option) (*Client, error) {
 	if err := c.config.apply(opts); err != nil {
 		return nil, named(err, "", "new")
 	}
-	sender := c.config.sender()
-	c.retry, c.noJar = retryClient(sender), retryClient(withoutJar(sender))
+	c.http, c.transport = c.config.sender()
 	for api, credentials := range c.config.credentials {
 		c.auth[api] = credentials.bind(c)
 	}
@@ -184,34 +183,30 @@ func loopbackName(host string) string {
 	return ""
 }
 
-// sender is the caller's http.Client, or our own, with what every attempt needs. The caller's is copied.
-func (cfg *config) sender() *http.Client {
-	sender := http.Client{}
+// sender is the caller's http.Client, or our own, and the transport that every attempt goes through.
+// The caller's is copied.
+func (cfg *config) sender() (*http.Client, *send.Transport) {
+	sender := http.Client{Transport: defaultTransport()}
 	if cfg.httpClient != nil {
 		sender = *cfg.httpClient
 	}
-	if cfg.httpClient == nil {
-		sender.Transport = defaultTransport()
-	}
-	sender.Transport = &transport{next: sender.Transport}
-	// net/http would carry X-Client-Secret and PLAID-SECRET to wherever a redirect leads, and resend the body.
+	transport := &send.Transport{Next: sender.Transport}
+	// net/http would carry X-Client-Secret and PLAID-SECRET to wherever a redirect leads, and resend the
+	// body.
 	sender.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return &sender
+	return &sender, transport
 }
 
-// withoutJar is the same client without cookies.
-func withoutJar(sender *http.Client) *http.Client {
-	own := *sender
-	own.Jar = nil
-	return &own
-}
-
-// sender is what a call goes out by. A cookie that the server gave to one credential does not travel with another.
-func (c *Client) sender(t *trip) *retryablehttp.Client {
-	if b, ok := t.auth.(*bearer); t.token != nil || ok && b.provide != nil {
-		return c.noJar
+// sender is the http.Client of one call. A cookie that the server gave to one credential does not
+// travel with another. retryablehttp closes all idle connections of its http.Client if it gives up.
+// The pool is shared with other calls, so attempts have no method for that.
+func (c *Client) sender(a *attempts) *http.Client {
+	sender := *c.http
+	sender.Transport = a
+	if b, ok := a.auth.(*bearer); a.token != nil || ok && b.provide != nil {
+		sender.Jar = nil
 	}
-	return c.retry
+	return &sender
 }
 
 // defaultTransport is net/http's with room for more idle connections to the one host there is, and bounded headers.
@@ -226,7 +221,7 @@ func defaultTransport() *http.Transport {
 		TLSHandshakeTimeout:    10 * time.Second,
 		ExpectContinueTimeout:  time.Second,
 		MaxResponseHeaderBytes: 256 << 10,
-		OnProxyConnectResponse: refuseTunnel,
+		OnProxyConnectResponse: send.RefuseTunnel,
 		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
 	}
 }

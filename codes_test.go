@@ -62,16 +62,16 @@ func TestEveryCodeIsDocumented(t *testing.T) {
 			require.True(t, codeLike(value), "it would be read as a message")
 
 			for _, e := range []*Error{{Code: code}, {Code: code, PlaidType: PlaidOAuthError}} {
-				e.kind = kindOf(200, e)
-				require.Equal(t, known.kind, e.kind)
+				e.Kind = kindOf(200, e)
+				require.Equal(t, known.kind, e.kind())
 				want := known.action
 				if want == byKind {
-					want = (&Error{kind: known.kind}).Action()
+					want = (&Error{Kind: known.kind}).Action()
 				}
 				require.Equal(t, want, e.Action())
 			}
 			if known.action != byKind && !strings.HasPrefix(value, "LICENSE_") {
-				require.Equal(t, known.action, (&Error{Code: code, kind: ErrBadRequest}).Action(), "whatever the status")
+				require.Equal(t, known.action, (&Error{Code: code, Kind: ErrBadRequest}).Action(), "whatever the status")
 			}
 			licence := known.action == ActionContactSupport || known.kind == ErrRateLimited
 			require.True(t, licence || !strings.HasPrefix(value, "LICENSE_"), "a licence code of another action")

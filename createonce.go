@@ -40,28 +40,28 @@ func (s *LinksService) CreateOnce(
 	op := linksCreate
 	op.name, op.private = "links.create_once", append(link.private(), marker)
 	op.invalid = o.check(marker, link.Description)
-	t, err := s.client.checked(ctx, op, opts)
+	p, err := s.client.prepare(ctx, op, opts)
 	if err != nil {
 		return nil, err
 	}
-	o.trip = t
-	tenant, err := t.tenant(ctx)
+	tenant, p, err := p.tenant(ctx)
 	if err != nil {
 		return nil, err
 	}
+	o.asked = p
 	f, err := s.client.creates.Join(ctx, flight.KeyOf(tenant, marker), o.run, nil)
 	if err != nil {
-		e := t.error(nil)
-		e.Message, e.Outcome = transportText(err), writeOutcome(f.Outcome())
+		e := p.newError(nil, transportText(err))
+		e.Outcome = writeOutcome(f.Outcome())
 		e.because(err)
-		return nil, t.handOver(&Response{}, e)
+		return nil, p.handOver(&Response{}, e)
 	}
-	if err := t.handOver(&f.Result.response, f.Err); err != nil {
+	if err := p.handOver(&f.Result.response, f.Err); err != nil {
 		return nil, err
 	}
 	if !o.link.like(f.Result.as) {
-		e := t.error(ErrConflict)
-		e.Outcome, e.Message = NotSent, "the marker is that of a link of another data source, user or redirect"
+		e := p.newError(ErrConflict, "the marker is that of a link of another data source, user or redirect")
+		e.Outcome = NotSent
 		return nil, e
 	}
 	own := *f.Result.link
@@ -122,7 +122,7 @@ type creating struct {
 	service *LinksService
 	link    LinkCreate
 	ref     string
-	trip    *trip
+	asked   *prepared
 	with    CallOption // on each request
 
 	response *Response // of the latest
@@ -130,8 +130,8 @@ type creating struct {
 
 // run is what callers share who want the link with the same marker.
 func (o *creating) run(ctx context.Context, f *flight.Run[creation, struct{}]) (err error) {
-	f.OnAbandoned = o.trip.abandoned
-	o.with, o.response = o.trip.inherit(&f.Result.response), &f.Result.response
+	f.OnAbandoned = o.asked.abandoned
+	o.with, o.response = o.asked.inherit(&f.Result.response), &f.Result.response
 	f.Result.marked, err = o.findOrMake(ctx, f)
 	return err
 }
@@ -147,7 +147,7 @@ func (o *creating) findOrMake(ctx context.Context, f *flight.Run[creation, struc
 			return marked{}, afterUnclear(unclear, err)
 		case link != nil:
 			return markedAs(link), nil
-		case attempt > o.trip.retry.MaxAttempts || unclear != nil && o.trip.retry.MaxWait == 0:
+		case attempt > o.asked.retry.MaxAttempts || unclear != nil && o.asked.retry.MaxWait == 0:
 			return marked{}, unclear
 		}
 		made, err := o.service.Create(ctx, o.link, o.with, sharedWrite(f.Write()))
@@ -178,11 +178,11 @@ func afterUnclear(unclear, err error) error {
 
 // find looks for the link: after an unclear creation for as long as it may take to come about.
 func (o *creating) find(ctx context.Context, patient bool) (found *LoginLink, err error) {
-	if !patient || o.trip.retry.MaxWait == 0 {
+	if !patient || o.asked.retry.MaxWait == 0 {
 		return o.poll(ctx)
 	}
 	until := time.Now().Add(defaultGrace)
-	w := watching{patience: o.trip.patience(), tell: func(error, time.Duration) {}}
+	w := watching{patience: o.asked.patience(), tell: func(error, time.Duration) {}}
 	w.poll = func() (pollResult, error) {
 		link, err := o.poll(ctx)
 		left := time.Until(until)
@@ -196,7 +196,7 @@ func (o *creating) find(ctx context.Context, patient bool) (found *LoginLink, er
 		return pollResult{most: left}, err
 	}
 	w.lapsed = func(ended error, more string) *Error {
-		e := o.trip.error(nil)
+		e := o.asked.newError(nil, "")
 		e.Message, e.Outcome = "the link was not found"+more, Unknown
 		e.because(ended)
 		return e
@@ -217,8 +217,8 @@ func (o *creating) poll(ctx context.Context) (*LoginLink, error) {
 		if len(links) < mostListed {
 			return nil, nil //nolint:nilnil // there is none
 		}
-		e := o.trip.error(ErrConflict)
-		e.Outcome, e.Message = NotSent, "the list of links is full, and may have left out the one with the marker"
+		e := o.asked.newError(ErrConflict, "the list of links is full, and may have left out the one with the marker")
+		e.Outcome = NotSent
 		return nil, e
 	}
 	slices.SortStableFunc(all, compareMarked)

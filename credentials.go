@@ -1,15 +1,14 @@
 package duolink
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"net/http"
 	"net/url"
 	"strings"
-	"sync"
 	"time"
 
+	"github.com/duolink/duolink/internal/flight"
 	"github.com/duolink/duolink/internal/wire"
 )
 
@@ -74,7 +73,7 @@ func (b *bearer) identity() string { return "bearer " + b.token.Reveal() }
 
 func (b *bearer) authorize(ctx context.Context, api API, h http.Header) error {
 	if api == PlaidCompatible {
-		return &Error{kind: ErrNotConfigured, Outcome: NotSent, Message: "the Plaid-compatible layer takes a client id and secret, not a bearer token"}
+		return &Error{Kind: ErrNotConfigured, Outcome: NotSent, Message: "the Plaid-compatible layer takes a client id and secret, not a bearer token"}
 	}
 	token := b.token.Reveal()
 	if b.provide != nil {
@@ -145,201 +144,75 @@ func (p *pair) authorize(_ context.Context, api API, h http.Header) error {
 // exchange is a pair that is traded for a token.
 type exchange struct{ *pair }
 
-func (x *exchange) bind(c *Client) authorizer { return &tokenCache{pair: x.pair, client: c} }
+func (x *exchange) bind(c *Client) authorizer { return newTokenCache(x.pair, c) }
 
-// tokenCache keeps the token of one client. One caller renews it, and those who have no good one
-// wait for that, each on its own context.
+// tokenCache keeps the token of one client.
 type tokenCache struct {
 	*pair
 	client *Client
-
-	mu       sync.Mutex
-	token    Secret
-	renewAt  time.Time // ahead of its end
-	endsAt   time.Time
-	renewal  *renewal   // under way, or nil
-	untold   []*renewal // have ended, and the hooks and the log do not know
-	failed   *renewal   // the latest, if it failed
-	failures holdOff    // after a failed exchange no other is tried
-	refusals holdOff    // after a refused token was given up, no other one is
+	tokens flight.Renewed[Secret]
 }
 
-// renewal is one exchange that any number of callers wait for. It is not a run of internal/flight,
-// because none of that machine's rules is its own: it goes on whoever waits, may begin without
-// callers, is never found again once it has ended, and its panic may have to wait for a later call.
-// On that machine it took 43 lines more.
-type renewal struct {
-	done     chan struct{}
-	token    Secret
-	took     time.Duration
-	err      error
-	until    time.Time // its failure is the answer
-	panicked any
-}
+// exchangeLimit ends an exchange, with its repetitions, that nobody may be waiting for any more.
+const exchangeLimit = 2 * time.Minute
 
-// holdOff is a time for which something is not tried again: it would fail again, and many callers
-// would hammer the server. It is a second, twice as long each time in a row, and half a minute at
-// most.
-type holdOff struct {
-	until  time.Time
-	inARow int
-}
-
-const (
-	shortestHold = time.Second
-	longestHold  = 30 * time.Second
-)
-
-func (h *holdOff) begin(now time.Time) {
-	if now.Sub(h.until) > longestHold { // all was quiet since
-		h.inARow = 0
-	}
-	h.until = now.Add(min(shortestHold<<min(h.inARow, 5), longestHold))
-	h.inARow++
+func newTokenCache(p *pair, client *Client) *tokenCache {
+	c := &tokenCache{pair: p, client: client}
+	c.tokens.Renew, c.tokens.Tell, c.tokens.Limit = c.exchange, client.renewed, exchangeLimit
+	return c
 }
 
 func (c *tokenCache) authorize(ctx context.Context, api API, h http.Header) error {
 	if api == PlaidCompatible {
 		return c.pair.authorize(ctx, api, h)
 	}
-	token, err := c.current(ctx)
-	if err != nil {
-		return err
+	token, until, err := c.tokens.Get(ctx)
+	if err == flight.ErrUnfinished { // another call has the panic of a hook
+		err = &Error{
+			API: MoneyKit, Operation: tokenExchange.name, Outcome: Unknown, Message: "the token exchange did not end well",
+		}
 	}
-	h.Set("Authorization", "Bearer "+token.Reveal())
-	return nil
+	if e, ok := errors.AsType[*Error](err); ok { // each caller has its own: it is filled in on the way out
+		own := *e
+		own.RetryAfter = max(own.RetryAfter, time.Until(until))
+		return &own
+	}
+	if err == nil {
+		h.Set("Authorization", "Bearer "+token.Reveal())
+	}
+	return err
 }
 
-// renew gives up the token that was refused, unless somebody has replaced it already. Where the
-// server has refused the one before just now, it stays: the server would refuse the next one, too.
+// renew gives up the token that was refused.
 func (c *tokenCache) renew(h http.Header) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	used, now := h.Get("Authorization"), time.Now()
-	if used != "Bearer "+c.token.Reveal() {
-		return used != ""
-	}
-	if now.Before(c.refusals.until) {
-		return false
-	}
-	c.token = Secret{}
-	c.refusals.begin(now)
-	return true
+	used := h.Get("Authorization")
+	return used != "" && c.tokens.GiveUp(func(token Secret) bool { return used == "Bearer "+token.Reveal() })
 }
 
 func (c *tokenCache) secrets() []string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return append(c.pair.secrets(), c.token.Reveal())
+	return append(c.pair.secrets(), c.tokens.Latest().Reveal())
 }
 
-// current returns a token that is good for a while, or waits for one.
-func (c *tokenCache) current(ctx context.Context) (Secret, error) {
-	c.tell(ctx) // of one that nobody has waited for
-	token, r := c.join(ctx)
-	if r == nil {
-		return token, nil
-	}
-	select {
-	case <-r.done:
-	case <-ctx.Done():
-		return Secret{}, ctx.Err()
-	}
-	c.tell(ctx)
-	if e, ok := errors.AsType[*Error](r.err); ok { // each caller has its own: it is filled in on the way out
-		own := *e
-		own.RetryAfter = max(own.RetryAfter, time.Until(r.until))
-		return Secret{}, &own
-	}
-	return r.token, r.err
+var tokenExchange = operation{
+	api: MoneyKit, name: "auth.token", method: http.MethodPost, route: "/auth/token", idempotency: readOnly,
 }
 
-// tell tells the hooks and the log of each renewal once, on the goroutine of a call, where hooks
-// belong, and the panics of those in the exchange.
-func (c *tokenCache) tell(ctx context.Context) {
-	for r := c.news(); r != nil; r = c.news() {
-		if r.panicked != nil {
-			panic(r.panicked)
-		}
-		c.client.renewed(ctx, r.took, r.err)
-	}
-}
-
-func (c *tokenCache) news() *renewal {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if len(c.untold) == 0 {
-		return nil
-	}
-	r := c.untold[0]
-	c.untold = c.untold[1:]
-	return r
-}
-
-// join returns the token while it is good, and sees to its renewal ahead of its end. Without a good
-// one it returns the renewal that is under way, a new one, or the one that has just failed.
-func (c *tokenCache) join(ctx context.Context) (Secret, *renewal) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	now := time.Now()
-	good := !c.token.IsZero() && now.Before(c.endsAt)
-	due := !good || !now.Before(c.renewAt)
-	if due && c.renewal == nil && !now.Before(c.failures.until) {
-		c.renewal = &renewal{done: make(chan struct{})}
-		// A caller that gives up must not fail the others: the exchange has a life of its own,
-		// bounded by its deadline.
-		go c.run(context.WithoutCancel(ctx), c.renewal)
-	}
-	if good {
-		return c.token, nil
-	}
-	return Secret{}, cmp.Or(c.renewal, c.failed)
-}
-
-// exchangeLimit ends an exchange, with its repetitions, that nobody may be waiting for any more.
-const exchangeLimit = 2 * time.Minute
-
-func (c *tokenCache) run(ctx context.Context, r *renewal) {
-	ctx, cancel := context.WithTimeout(ctx, exchangeLimit)
-	defer cancel()
-	began := time.Now()
-	r.err = &Error{API: MoneyKit, Operation: tokenExchange.name, Outcome: Unknown, Message: "the token exchange did not end well"}
-	defer func() {
-		r.panicked, r.took = recover(), time.Since(began)
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		c.settle(r)
-		close(r.done)
-	}()
-	var t *accessToken
-	if t, r.err = c.exchange(ctx); r.err == nil {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		r.token, c.token = t.Token, t.Token
-		c.renewAt, c.endsAt = t.renewAt(began)
-	}
-}
-
-// settle notes how an exchange went. A hook that panics has not failed it, nor has what kept it from being sent.
-func (c *tokenCache) settle(r *renewal) {
-	c.renewal, c.untold = nil, append(c.untold, r)
-	if e, ok := errors.AsType[*Error](r.err); r.panicked != nil || !ok || e.Attempts == 0 {
-		c.failed, c.failures = nil, holdOff{}
-		return
-	}
-	c.failures.begin(time.Now())
-	c.failed, r.until = r, c.failures.until
-}
-
-var tokenExchange = operation{api: MoneyKit, name: "auth.token", method: http.MethodPost, route: "/auth/token", repeat: repeatAlways}
-
-func (c *tokenCache) exchange(ctx context.Context) (*accessToken, error) {
+// exchange trades id and secret for a token. What failed before it was attempted was not tried.
+func (c *tokenCache) exchange(ctx context.Context) (token Secret, life time.Duration, tried bool, err error) {
 	op := tokenExchange
 	id, secret := c.id.Reveal(), c.secret.Reveal()
 	op.form = url.Values{"grant_type": {"client_credentials"}, "client_id": {id}, "client_secret": {secret}}
 	op.secrets = []string{id, secret}
 	op.items = []string{id}
-	return call(ctx, c.client, op, readToken, []CallOption{func(o *callOptions) error { o.token = noCredential{}; return nil }})
+	t, err := call(ctx, c.client, op, readToken, []CallOption{func(o *callOptions) error {
+		o.token = noCredential{}
+		return nil
+	}})
+	if err != nil {
+		e, ok := errors.AsType[*Error](err)
+		return token, 0, ok && e.Attempts > 0, err
+	}
+	return t.Token, t.life(), true, nil
 }
 
 // noCredential signs the exchange: the form carries id and secret.
@@ -365,16 +238,15 @@ func readToken(s *wire.Scanner) (*accessToken, error) {
 	return t, err
 }
 
-// renewAt is when the token should be replaced: ahead of its end by a tenth of its life, at most a minute. A life that the
-// server does not state is taken for five minutes; a token that is refused earlier is renewed then.
-func (t *accessToken) renewAt(now time.Time) (ahead, end time.Time) {
+// life is how long the token is good. One that the server does not state is taken for five minutes; a
+// token that is refused earlier is renewed then.
+func (t *accessToken) life() time.Duration {
 	const unstated, longest = 300, 366 * 24 * 3600
 	seconds := t.ExpiresIn
 	if seconds <= 0 {
 		seconds = unstated
 	}
-	life := time.Duration(min(seconds, longest)) * time.Second
-	return now.Add(life - min(life/10, time.Minute)), now.Add(life)
+	return time.Duration(min(seconds, longest)) * time.Second
 }
 
 // cleanToken applies the rules for bearer credentials: trimmed, "Bearer " taken off, and nothing that could not stand in

@@ -14,6 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/duolink/duolink/internal/flight"
 	"github.com/duolink/duolink/internal/sandbox"
 	"github.com/stretchr/testify/require"
 )
@@ -581,7 +582,7 @@ func TestExchangesOfRefusedTokens(t *testing.T) {
 			for range 10 { // minutes
 				refused = true
 				require.ErrorIs(t, linkOf(t.Context(), c), ErrUnauthorized)
-				time.Sleep(shortestHold)
+				time.Sleep(flight.ShortestHold)
 				require.ErrorIs(t, linkOf(t.Context(), c), ErrUnauthorized)
 				refused = false
 				for range 200 {
@@ -591,19 +592,6 @@ func TestExchangesOfRefusedTokens(t *testing.T) {
 			require.EqualValues(t, 1+2*10, v.exchanges.Load(), "after a minute without a refusal it begins anew")
 		})
 	})
-}
-
-func TestHoldOff(t *testing.T) {
-	now, h := time.Now(), holdOff{}
-	for i := range 200 {
-		want := []time.Duration{1, 2, 4, 8, 16, 30}[min(i, 5)]
-		h.begin(now)
-		require.Equal(t, want*time.Second, h.until.Sub(now))
-		now = h.until.Add(longestHold)
-	}
-	now = now.Add(1)
-	h.begin(now)
-	require.Equal(t, shortestHold, h.until.Sub(now))
 }
 
 // Late news of the old token does not take the new one away, and is no reason for another.
@@ -696,7 +684,7 @@ func TestWaitsOutlastAToken(t *testing.T) {
 			later(20*time.Second, func() {
 				w.Script(sandbox.Fault{Operation: "identity.link", Status: 401, Body: nativeBody(string(code))})
 			})
-			_, err := c.Identity.RefreshAndGet(t.Context(), sandbox.LinkID, IdentityQuery{}, RefreshOptions{})
+			_, err := c.Identity.RefreshAndGet(t.Context(), sandbox.LinkID, RefreshOptions{})
 			require.NoError(t, err)
 			require.Zero(t, w.Pending())
 			require.Equal(t, 2, w.TokensIssued())
@@ -934,7 +922,7 @@ func TestFailedExchange(t *testing.T) {
 					require.Contains(t, err.Error(), "duolink: auth.token: ")
 				}
 				require.Equal(t, 1, w.Count(""))
-				time.Sleep(shortestHold)
+				time.Sleep(flight.ShortestHold)
 				require.NoError(t, linkOf(t.Context(), c))
 				require.Equal(t, 2, w.Count("auth.token"))
 			})
@@ -957,7 +945,7 @@ func TestFailedExchange(t *testing.T) {
 				err := linkOf(t.Context(), c)
 				require.ErrorIs(t, err, ErrMalformedResponse, body)
 				require.Equal(t, "auth.token", asError(t, err).Operation)
-				time.Sleep(longestHold)
+				time.Sleep(flight.LongestHold)
 			}
 			require.Zero(t, w.Pending())
 			require.Zero(t, w.Count("identity.link"))
@@ -974,7 +962,7 @@ func TestFailedExchange(t *testing.T) {
 			}
 			require.Zero(t, w.Count("identity.link"))
 			require.ErrorIs(t, err, ErrMalformedResponse)
-			time.Sleep(shortestHold)
+			time.Sleep(flight.ShortestHold)
 			require.NoError(t, linkOf(t.Context(), c), "it is not kept")
 		})
 	})
@@ -1007,12 +995,12 @@ func TestFailedExchangeIsNotHammered(t *testing.T) {
 		require.Len(t, after, 13, "one in half a minute, of %d calls", 3000)
 
 		w.ClearScript()
-		time.Sleep(longestHold)
+		time.Sleep(flight.LongestHold)
 		require.NoError(t, linkOf(t.Context(), c))
 		w.ExpireTokens()
 		w.Script(sandbox.Fault{Operation: "auth.token", Status: 401, Body: nativeBody("api_error.auth.unauthorized")})
 		require.ErrorIs(t, linkOf(t.Context(), c), ErrUnauthorized)
-		time.Sleep(shortestHold)
+		time.Sleep(flight.ShortestHold)
 		require.NoError(t, linkOf(t.Context(), c), "after a success it begins with a second")
 	})
 }

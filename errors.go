@@ -9,12 +9,12 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
+	"github.com/duolink/duolink/internal/send"
 	"github.com/duolink/duolink/internal/wire"
 )
 
@@ -72,6 +72,10 @@ var (
 // Error is every error that New or a call returns. Its text names the operation, the status, the code, the server's
 // message and the request id; never an id that was passed in, a query, a body or a credential.
 type Error struct {
+	// Kind is what errors.Is tells: one of the errors above, such as ErrRateLimited. Where it is
+	// empty, as a fake of yours may leave it, StatusCode and Code decide; a failure without an
+	// answer has none.
+	Kind       error
 	API        API
 	Operation  string // such as "links.get"
 	StatusCode int    // 0 where no answer arrived
@@ -102,7 +106,6 @@ type Error struct {
 	// the token exchange, the call itself was not sent.
 	Outcome Outcome
 
-	kind      error
 	cause     *error // a pointer, for fmt shows the inside of what it asks no method of, such as an Error by value
 	renewable bool   // the token was refused and given up: the next request may have another
 }
@@ -129,17 +132,22 @@ type FieldError struct {
 // Error returns, for example, "duolink: links.get: 404 LINK_NOT_FOUND: Link not found (request BXaE...)".
 func (e *Error) Error() string {
 	var b strings.Builder
-	b.WriteString("duolink: " + e.Operation + ": ")
-	switch {
+	b.WriteString("duolink: ")
+	if e.Operation != "" {
+		b.WriteString(e.Operation + ": ")
+	}
+	switch kind := e.kind(); {
 	case e.StatusCode != 0:
 		b.WriteString(strings.TrimSpace(strconv.Itoa(e.StatusCode) + " " + string(e.Code)))
-	case e.kind != nil:
-		b.WriteString(e.kind.Error())
+		if kind == ErrMalformedResponse || kind == ErrResponseTooLarge {
+			b.WriteString(": " + kind.Error())
+		}
+	case e.Code != "":
+		b.WriteString(string(e.Code))
+	case kind != nil:
+		b.WriteString(kind.Error())
 	default:
 		b.WriteString("no answer")
-	}
-	if e.StatusCode != 0 && (e.kind == ErrMalformedResponse || e.kind == ErrResponseTooLarge) {
-		b.WriteString(": " + e.kind.Error())
 	}
 	if message := cmp.Or(brief(e.Message), http.StatusText(e.StatusCode)); message != "" {
 		b.WriteString(": " + message)
@@ -163,7 +171,7 @@ func (e *Error) Format(f fmt.State, verb rune) {
 }
 
 // Is reports whether target names this error's kind.
-func (e *Error) Is(target error) bool { return e.kind != nil && target == e.kind }
+func (e *Error) Is(target error) bool { return errors.Is(e.kind(), target) }
 
 // Unwrap returns what caused the failure where it was not the server: a network error, a context's error.
 func (e *Error) Unwrap() error {
@@ -175,8 +183,8 @@ func (e *Error) Unwrap() error {
 
 // class says what went wrong without a server's word in it.
 func (e *Error) class() string {
-	if e.kind != nil {
-		return e.kind.Error()
+	if kind := e.kind(); kind != nil {
+		return kind.Error()
 	}
 	return e.Message
 }
@@ -211,7 +219,7 @@ func brief(s string) string {
 
 // argumentError is a refusal of our own, before anything is sent. The text names the argument, never its value.
 func argumentError(format string, args ...any) error {
-	return &Error{kind: ErrArgument, Outcome: NotSent, Message: fmt.Sprintf(format, args...)}
+	return &Error{Kind: ErrArgument, Outcome: NotSent, Message: fmt.Sprintf(format, args...)}
 }
 
 // named puts an operation's name on an error that arose before it was sent. The error is copied: it may be shared, as that
@@ -221,6 +229,7 @@ func named(err error, api API, operation string) *Error {
 	own := Error{Message: "no credential could be had", cause: &err}
 	if e, ok := err.(*Error); ok { //nolint:errorlint // one that a provider wraps is the cause, not the error
 		own = *e
+		own.Kind = e.kind() // before it gets a cause
 	}
 	if own.Operation == "" {
 		own.API, own.Operation, own.Outcome = api, operation, NotSent
@@ -240,17 +249,6 @@ func (e *Error) because(err error) {
 	}
 }
 
-// transportCause takes the URL off a network error: *url.Error prints it, with its query.
-func transportCause(err error) error {
-	for {
-		u, ok := errors.AsType[*url.Error](err)
-		if !ok {
-			return err
-		}
-		err = u.Err
-	}
-}
-
 // transportText describes a network error from what we know of its type: its own text may name hosts, proxies
 // and whatever a caller's transport put there.
 func transportText(err error) string {
@@ -258,7 +256,7 @@ func transportText(err error) string {
 		dns   *net.DNSError
 		errno syscall.Errno
 		timed net.Error
-		cured *incurable
+		cured *send.Incurable
 	)
 	switch {
 	case errors.Is(err, context.Canceled):
@@ -266,10 +264,10 @@ func transportText(err error) string {
 	case errors.Is(err, context.DeadlineExceeded):
 		return "deadline exceeded"
 	case errors.As(err, &cured):
-		return cured.what
-	case errors.Is(err, errNoAnswer):
-		return errNoAnswer.Error()
-	case errors.Is(err, errSentAgain):
+		return cured.What
+	case errors.Is(err, send.ErrNoAnswer):
+		return send.ErrNoAnswer.Error()
+	case errors.Is(err, send.ErrSentAgain):
 		return "the connection ended, or the server reset the request"
 	case errors.As(err, &dns):
 		return "host not found"
@@ -283,32 +281,6 @@ func transportText(err error) string {
 }
 
 const connectionFailed = "connection failed"
-
-// kindOf decides what an error is. Plaid says nearly everything with a 400, so there its code and type come first. Elsewhere
-// the status decides, and the code only of an error that hides in a 2xx and of MoneyKit's 400 for bad credentials.
-func kindOf(status int, e *Error) error {
-	kind := documentedCodes[e.Code].kind
-	if e.PlaidType != "" {
-		if kind = cmp.Or(kind, plaidTypeKinds[e.PlaidType]); kind != nil {
-			return kind
-		}
-	}
-	switch {
-	case status < 300:
-		return cmp.Or(kind, ErrServer)
-	case status == 422 && (e.Code == CodeBadLinkState || e.LinkErrorCode != ""):
-		return ErrLinkState
-	case status == 400 && e.Code == CodeAuthUnauthorized:
-		return ErrUnauthorized
-	case status >= 500:
-		return ErrServer
-	}
-	return cmp.Or(statusKinds[status], ErrBadRequest)
-}
-
-var statusKinds = map[int]error{
-	401: ErrUnauthorized, 403: ErrForbidden, 404: ErrNotFound, 409: ErrConflict, 410: ErrDeleted, 422: ErrValidation, 429: ErrRateLimited,
-}
 
 // describe fills in what the body of an error says. The dialects are told apart by their shape, never by the
 // endpoint; a body that is none of them (HTML, text, nothing) leaves the status to speak for itself, and

@@ -86,7 +86,7 @@ type plain struct {
 
 func plainOf(e *Error) plain {
 	return plain{
-		e.kind, e.Code, e.Message, e.Description, e.RequestID, e.Fields, e.PlaidType, e.LinkErrorCode, e.DisplayMessage, e.SuggestedAction,
+		e.kind(), e.Code, e.Message, e.Description, e.RequestID, e.Fields, e.PlaidType, e.LinkErrorCode, e.DisplayMessage, e.SuggestedAction,
 		e.DocumentationURL,
 	}
 }

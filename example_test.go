@@ -28,7 +28,7 @@ func Example() {
 			if err != nil {
 				return err
 			}
-			fmt.Println(account.Account.ID, account.Account.Name)
+			fmt.Println(account.ID, account.Name)
 		}
 		return nil
 	}
@@ -223,7 +223,7 @@ func ExampleIdentityService_RefreshAndGet() {
 		return nil
 	}
 	run := func() error {
-		who, err := client.Identity.RefreshAndGet(ctx, linkID, duolink.IdentityQuery{}, duolink.RefreshOptions{MaxAge: 72 * time.Hour})
+		who, err := client.Identity.RefreshAndGet(ctx, linkID, duolink.RefreshOptions{MaxAge: 72 * time.Hour})
 		if err != nil {
 			e, _ := errors.AsType[*duolink.Error](err)
 			return hold(e.Action(), e.RetryAfter) // wait, reauthenticate, ask permission: there is one for every error

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/duolink/duolink/internal/flight"
@@ -17,27 +18,29 @@ import (
 // share a run, what its calls inherit from the flow's, and what each caller gets of it.
 
 // identity says who calls, to everybody who is counted, held up or served together.
-func (t *trip) identity() string {
+func (p *prepared) identity() string {
 	selects := http.Header{}
-	for _, name := range t.tenants {
-		selects[name] = t.extra[name]
+	for _, name := range p.tenants {
+		selects[name] = p.extra[name]
 	}
-	return fmt.Sprintf("%q %q", t.auth.identity(), selects) // a map prints in the order of its keys
+	return fmt.Sprintf("%q %q", p.auth.identity(), selects) // a map prints in the order of its keys
 }
 
-// tenant says as whom a flow is called, to everybody who would share its run.
-func (t *trip) tenant(ctx context.Context) (string, error) {
-	token := ""
-	// One function may serve many tenants: ask whose call this is.
-	if b, ok := t.auth.(*bearer); ok && b.provide != nil {
-		h := http.Header{}
-		if err := b.authorize(ctx, t.op.api, h); err != nil {
-			return "", t.blame(err)
-		}
-		token = h.Get("Authorization")
-		t.header = h // what no error may quote
+// tenant says as whom a flow is called, to everybody who would share its run. One function may serve
+// many tenants: it is asked whose call this is, and then no error may quote that token.
+func (p *prepared) tenant(ctx context.Context) (string, *prepared, error) {
+	b, ok := p.auth.(*bearer)
+	if !ok || b.provide == nil {
+		return p.identity(), p, nil
 	}
-	return fmt.Sprintf("%s %q", t.identity(), token), nil
+	h := http.Header{}
+	if err := b.authorize(ctx, p.op.api, h); err != nil {
+		return "", nil, p.named(err)
+	}
+	token := h.Get("Authorization")
+	own := *p
+	own.op.secrets = append(slices.Clone(p.op.secrets), strings.TrimPrefix(token, "Bearer "))
+	return fmt.Sprintf("%s %q", p.identity(), token), &own, nil
 }
 
 // sharedWrite is the option of a call that sends what its run should not send twice.
@@ -48,6 +51,16 @@ func sharedWrite(w flight.Write) CallOption {
 	}
 }
 
+// wanted asks the run that the call belongs to whether somebody still waits for what is sent now.
+func (p *prepared) wanted() bool { return p.write == nil || p.write.Commit() }
+
+// nothingHappened tells that run that nothing has come of it.
+func (p *prepared) nothingHappened(outcome Outcome) {
+	if p.write != nil {
+		p.write.Uncommit(outcome == Rejected)
+	}
+}
+
 // writeOutcome is what a caller who has given up can know of a run's writes.
 func writeOutcome(o flight.Outcome) Outcome {
 	return [...]Outcome{flight.NotSent: NotSent, flight.Rejected: Rejected, flight.Unknown: Unknown}[o]
@@ -55,8 +68,8 @@ func writeOutcome(o flight.Outcome) Outcome {
 
 // inherit is the call options of a flow for the calls that it is made of, with a response that is
 // the run's own: the caller's may be read by then.
-func (t *trip) inherit(response *Response) CallOption {
-	all := t.callOptions
+func (p *prepared) inherit(response *Response) CallOption {
+	all := p.callOptions
 	all.response = response
 	return func(o *callOptions) error {
 		*o = all
@@ -66,22 +79,22 @@ func (t *trip) inherit(response *Response) CallOption {
 
 // patience is how long a flow waits at once if the server asks for it: what the call says, or an
 // hour.
-func (t *trip) patience() time.Duration {
-	if t.maxWait != nil {
-		return *t.maxWait
+func (p *prepared) patience() time.Duration {
+	if p.maxWait != nil {
+		return *p.maxWait
 	}
-	return max(t.retry.MaxWait, time.Hour)
+	return max(p.retry.MaxWait, time.Hour)
 }
 
 // handOver is what a caller gets of a run: copies of its own of the response and the error, to
 // keep, to change and to wipe.
-func (t *trip) handOver(response *Response, err error) error {
-	if t.response != nil {
+func (p *prepared) handOver(response *Response, err error) error {
+	if p.response != nil {
 		head, body := response.Header().Clone(), bytes.Clone(response.Body())
-		*t.response = *response
-		t.response.Attempts = slices.Clone(response.Attempts)
-		t.response.header = func() http.Header { return head }
-		t.response.body = func() []byte { return body }
+		*p.response = *response
+		p.response.Attempts = slices.Clone(response.Attempts)
+		p.response.header = func() http.Header { return head }
+		p.response.body = func() []byte { return body }
 	}
 	if err == flight.ErrUnfinished { // another caller has the panic of a hook
 		err = &Error{Outcome: Unknown, Message: "the run that the call shared did not end well"}
@@ -91,7 +104,7 @@ func (t *trip) handOver(response *Response, err error) error {
 		return err
 	}
 	own := *e
-	own.API, own.Operation = cmp.Or(own.API, t.op.api), cmp.Or(own.Operation, t.op.name)
+	own.API, own.Operation = cmp.Or(own.API, p.op.api), cmp.Or(own.Operation, p.op.name)
 	own.Fields = slices.Clone(own.Fields)
 	return &own
 }

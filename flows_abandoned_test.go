@@ -81,7 +81,7 @@ func abandoning(t *testing.T, opts ...Option) (*Client, []func(ctx context.Conte
 			return err
 		},
 		func(ctx context.Context, id string) error {
-			_, err := c.Identity.RefreshAndGet(ctx, id, IdentityQuery{}, RefreshOptions{})
+			_, err := c.Identity.RefreshAndGet(ctx, id, RefreshOptions{})
 			return err
 		},
 		func(ctx context.Context, id string) error {

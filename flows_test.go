@@ -39,7 +39,7 @@ var sharedFlows = map[string]sharedFlow{
 	"RefreshAndGet": {
 		"identity.link", "identity.refresh",
 		func(ctx context.Context, c *Client, opts ...CallOption) error {
-			_, err := c.Identity.RefreshAndGet(ctx, sandbox.LinkID, IdentityQuery{}, RefreshOptions{}, opts...)
+			_, err := c.Identity.RefreshAndGet(ctx, sandbox.LinkID, RefreshOptions{}, opts...)
 			return err
 		},
 		func(s *sandbox.Sandbox) int { return s.Refreshes(sandbox.LinkID) },

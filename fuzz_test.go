@@ -63,10 +63,11 @@ func FuzzErrorBody(f *testing.F) {
 	c, err := New(WithSupermetrics(BearerToken(secret)))
 	require.NoError(f, err)
 	f.Fuzz(func(t *testing.T, status uint16, body []byte) {
-		tr := newTrip(c, linksGet.on(id))
-		tr.status, tr.body, tr.head = int(status%400)+200, body, http.Header{}
-		e := tr.refusal(tr.status, body)
-		require.NotNil(t, e.kind)
+		p, err := c.prepare(t.Context(), linksGet.on(id), nil)
+		require.NoError(t, err)
+		at := &attempt{status: int(status%400) + 200, body: body, head: http.Header{}}
+		e := (&attempts{prepared: p}).refusal(at)
+		require.NotNil(t, e.kind())
 		for _, form := range []string{e.Error(), fmt.Sprintf("%+v %#v", e, *e), e.LogValue().String()} {
 			require.NotContains(t, strings.ToLower(form), secret)
 			require.NotContains(t, form, id)
@@ -101,11 +102,11 @@ func FuzzEachAccount(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body []byte, chunk uint8) {
 		whole, wholeErr := wire.Whole(wire.Document(body, defaultLimit), readAccountList)
 		var streamed []LoginAccount
-		m := newMeter(&trickle{body, int(chunk) + 1}, 1<<20)
+		m := wire.NewMeter(&trickle{body, int(chunk) + 1}, 1<<20)
 		err := eachAccount(wire.Stream(m, 16, defaultLimit), func(a LoginAccount) error {
 			streamed = append(streamed, a)
 			return nil
-		}, m.reset)
+		}, m.Next)
 		require.Equal(t, wholeErr == nil, err == nil, "%v, %v", wholeErr, err)
 		if err != nil || strings.Count(string(body), `"data"`)+strings.Count(string(body), `"accounts"`) > 1+len(whole.Logins) {
 			return // a member that is there twice is replaced in the whole and seen twice in the stream
@@ -217,7 +218,9 @@ func FuzzPath(f *testing.F) {
 			require.NoError(t, err)
 			require.Equal(t, "host.example.com", u.Host)
 			require.Empty(t, u.RawQuery+u.Fragment)
-			want := "/prefix" + strings.Replace(op.route, "{link_id}", id, 1)
+			before, after, _ := strings.Cut(op.route, "{")
+			_, after, _ = strings.Cut(after, "}")
+			want := "/prefix" + before + id + after
 			require.Equal(t, want, u.Path)
 			require.Equal(t, u.Path, u.JoinPath().Path, "nothing to clean")
 		}

@@ -472,7 +472,7 @@ func TestEachAccountMemberOrder(t *testing.T) {
 	const person = `"display_name":"Avery Sample","ds_user":"avery.sample@example.com"`
 	login := LoginAccount{User: avery, DisplayName: NewSensitive("Avery Sample"), CacheTime: stamp("2026-01-01T00:00:00Z")}
 	one, two := login, login
-	one.Account.ID, two.Account.ID = "1", "2"
+	one.ID, two.ID = "1", "2"
 	for name, members := range map[string][]string{
 		"first": {accounts, cached, person}, "in the middle": {person, accounts, cached}, "last": {cached, person, accounts},
 	} {
@@ -485,6 +485,19 @@ func TestEachAccountMemberOrder(t *testing.T) {
 	}
 }
 
+// A step is an account that knows its login: it is used, and stored, like one.
+func TestAStepIsAnAccount(t *testing.T) {
+	step := LoginAccount{Account: Account{ID: "1", Name: "One"}, User: avery, CacheTime: stamp("2026-01-01T00:00:00Z")}
+	require.Equal(t, "1", step.ID)
+	stored, err := RevealJSON(step)
+	require.NoError(t, err)
+	require.JSONEq(t, `{"account_id":"1","name":"One","group":"","ds_user":"avery.sample@example.com","display_name":null,
+		"cache_time":"2026-01-01T00:00:00Z"}`, string(stored))
+	var again LoginAccount
+	require.NoError(t, json.Unmarshal(stored, &again))
+	require.Equal(t, step, again)
+}
+
 func TestEachAccountLazyAndEarly(t *testing.T) {
 	c, m := inMemory(t, func(*http.Request) *http.Response {
 		return reply(200, golden(t, "logins.list_accounts/sample.json"))
@@ -494,7 +507,7 @@ func TestEachAccountLazyAndEarly(t *testing.T) {
 	for range 2 {
 		for a, err := range seq {
 			require.NoError(t, err)
-			require.Equal(t, "1234567890", a.Account.ID)
+			require.Equal(t, "1234567890", a.ID)
 			break
 		}
 	}
@@ -527,7 +540,7 @@ func TestEachAccountErrors(t *testing.T) {
 			got, err := collect(t, c.Logins.EachAccount(t.Context(), query))
 			require.Empty(t, got)
 			e := asError(t, err)
-			require.ErrorIs(t, err, want.kind)
+			require.ErrorIs(t, err, want.Kind)
 			require.Equal(t, want.Code, e.Code)
 			require.Equal(t, want.Message, e.Message)
 			require.Equal(t, want.Description, e.Description)

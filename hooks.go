@@ -105,81 +105,83 @@ func WithLogger(logger *slog.Logger) Option {
 	}
 }
 
-func (t *trip) attemptStarts(ctx context.Context) {
-	t.started = time.Now()
-	a := Attempt{
-		API: t.op.api, Operation: t.op.name, Route: t.op.route,
-		Number: len(t.attempts) + 1, Wait: t.started.Sub(t.ended),
+// begin makes the attempt that was readied the latest one.
+func (a *attempts) begin(ctx context.Context) *attempt {
+	at := a.next
+	at.began, a.latest = time.Now(), at
+	public := Attempt{
+		API: a.op.api, Operation: a.op.name, Route: a.op.route, Number: at.number, Wait: at.began.Sub(a.ended),
 	}
-	t.attempts = append(t.attempts, a)
-	t.underWay = true
-	if h := t.client.config.hooks.AttemptStart; h != nil {
-		h(ctx, a)
+	a.history = append(a.history, public)
+	if h := a.client.config.hooks.AttemptStart; h != nil {
+		h(ctx, public)
 	}
+	return at
 }
 
-// attemptEnds puts the attempt into the history, the log and the hooks.
-func (t *trip) attemptEnds(ctx context.Context, e *Error) {
-	t.ended, t.underWay = time.Now(), false
-	if len(t.attempts) == 0 { // net/http has refused the request before the transport saw it
+// end puts an attempt into the history, the log and the hooks.
+func (a *attempts) end(ctx context.Context, at *attempt) {
+	a.ended = time.Now()
+	if at.number == 0 { // net/http has refused the request before the transport saw it
 		return
 	}
-	a := &t.attempts[len(t.attempts)-1]
-	l := t.client.config.logger
-	logged := l != nil && l.Enabled(ctx, slog.LevelDebug)
-	a.Duration, a.Status = t.ended.Sub(t.started), t.status
+	public, log := &a.history[at.number-1], a.client.config.logger
+	logged := log != nil && log.Enabled(ctx, slog.LevelDebug)
+	public.Duration, public.Status = a.ended.Sub(at.began), at.status
 	switch {
-	case e != nil:
-		a.Code, a.Failure, a.RequestID = e.Code, e.class(), e.RequestID
-	case t.response != nil || logged || t.client.config.hooks.AttemptEnd != nil:
-		a.RequestID = t.requestID() // to read it is work, so only for those whom it is shown to
+	case at.err != nil:
+		public.Code, public.Failure, public.RequestID = at.err.Code, at.err.class(), at.err.RequestID
+	case a.response != nil || logged || a.client.config.hooks.AttemptEnd != nil:
+		public.RequestID = a.requestID(at) // to read it is work, so only for those whom it is shown to
 	}
 	if logged {
-		l.LogAttrs(ctx, slog.LevelDebug, "duolink: attempt", append(t.attrs(), slog.Int("attempt", a.Number),
-			slog.Int("status", a.Status), slog.String("code", string(a.Code)), slog.String("request_id", a.RequestID),
-			slog.Duration("duration", a.Duration), slog.String("failure", a.Failure))...)
+		log.LogAttrs(ctx, slog.LevelDebug, "duolink: attempt", append(a.attrs(), slog.Int("attempt", at.number),
+			slog.Int("status", at.status), slog.String("code", string(public.Code)),
+			slog.String("request_id", public.RequestID), slog.Duration("duration", public.Duration),
+			slog.String("failure", public.Failure))...)
 	}
-	if h := t.client.config.hooks.AttemptEnd; h != nil {
-		h(ctx, *a)
+	if h := a.client.config.hooks.AttemptEnd; h != nil {
+		h(ctx, *public)
 	}
 }
 
-func (t *trip) waits(ctx context.Context, reason WaitReason, d time.Duration) {
-	attempt := len(t.attempts) + 1
-	if t.underWay { // it waits at its connection
-		attempt--
-	}
-	if l := t.client.config.logger; l != nil {
-		l.LogAttrs(ctx, slog.LevelWarn, "duolink: wait", append(t.attrs(), slog.Int("attempt", attempt),
+// waits tells of a wait before an attempt, or at its connection.
+func (p *prepared) waits(ctx context.Context, attempt int, reason WaitReason, d time.Duration) {
+	if l := p.client.config.logger; l != nil {
+		l.LogAttrs(ctx, slog.LevelWarn, "duolink: wait", append(p.attrs(), slog.Int("attempt", attempt),
 			slog.String("reason", string(reason)), slog.Duration("wait", d))...)
 	}
-	if h := t.client.config.hooks.Wait; h != nil {
-		h(ctx, Wait{API: t.op.api, Operation: t.op.name, Route: t.op.route, Attempt: attempt, Reason: reason, Duration: d})
+	if h := p.client.config.hooks.Wait; h != nil {
+		h(ctx, Wait{
+			API: p.op.api, Operation: p.op.name, Route: p.op.route, Attempt: attempt, Reason: reason, Duration: d,
+		})
 	}
 }
 
-func (t *trip) coolsDown(ctx context.Context, d time.Duration) {
-	if l := t.client.config.logger; l != nil {
-		l.LogAttrs(ctx, slog.LevelWarn, "duolink: cooldown", append(t.attrs(), slog.Duration("wait", d))...)
+func (p *prepared) coolsDown(ctx context.Context, d time.Duration) {
+	if l := p.client.config.logger; l != nil {
+		l.LogAttrs(ctx, slog.LevelWarn, "duolink: cooldown", append(p.attrs(), slog.Duration("wait", d))...)
 	}
-	if h := t.client.config.hooks.Cooldown; h != nil {
-		h(ctx, Cooldown{API: t.op.api, Operation: t.op.name, Route: t.op.route, Duration: d})
+	if h := p.client.config.hooks.Cooldown; h != nil {
+		h(ctx, Cooldown{API: p.op.api, Operation: p.op.name, Route: p.op.route, Duration: d})
 	}
 }
 
 // abandoned tells of a run that nobody waits for.
-func (t *trip) abandoned(ctx context.Context, after time.Duration) {
-	if l := t.client.config.logger; l != nil {
-		l.LogAttrs(ctx, slog.LevelWarn, "duolink: abandoned", slog.String("api", string(t.op.api)),
-			slog.String("operation", t.op.name), slog.Duration("after", after))
+func (p *prepared) abandoned(ctx context.Context, after time.Duration) {
+	if l := p.client.config.logger; l != nil {
+		l.LogAttrs(ctx, slog.LevelWarn, "duolink: abandoned", slog.String("api", string(p.op.api)),
+			slog.String("operation", p.op.name), slog.Duration("after", after))
 	}
-	if h := t.client.config.hooks.Abandoned; h != nil {
-		h(ctx, Abandoned{API: t.op.api, Operation: t.op.name, After: after})
+	if h := p.client.config.hooks.Abandoned; h != nil {
+		h(ctx, Abandoned{API: p.op.api, Operation: p.op.name, After: after})
 	}
 }
 
-func (t *trip) attrs() []slog.Attr {
-	return []slog.Attr{slog.String("api", string(t.op.api)), slog.String("operation", t.op.name), slog.String("route", t.op.route)}
+func (p *prepared) attrs() []slog.Attr {
+	return []slog.Attr{
+		slog.String("api", string(p.op.api)), slog.String("operation", p.op.name), slog.String("route", p.op.route),
+	}
 }
 
 // renewed tells of a token exchange, on the goroutine of a call that waited for it.

@@ -16,6 +16,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/duolink/duolink/internal/flight"
 	"github.com/duolink/duolink/internal/sandbox"
 	"github.com/stretchr/testify/require"
 )
@@ -226,10 +227,10 @@ func TestTokenRenewalIsTold(t *testing.T) {
 		s.Script(sandbox.Fault{Operation: "auth.token", Delay: time.Second, Status: 400, Body: unauthorized})
 		require.ErrorIs(t, getBankLink(t.Context(), c), ErrUnauthorized)
 		require.ErrorIs(t, getBankLink(t.Context(), c), ErrUnauthorized, "of the same exchange, which is told once")
-		time.Sleep(longestHold)
+		time.Sleep(flight.LongestHold)
 		s.Script(sandbox.Fault{Operation: "auth.token", Drop: sandbox.DropAfter})
 		require.Error(t, getBankLink(t.Context(), c))
-		time.Sleep(longestHold)
+		time.Sleep(flight.LongestHold)
 		s.Script(sandbox.Fault{Operation: "auth.token", Delay: 2 * time.Second})
 		require.NoError(t, getBankLink(t.Context(), c))
 		require.NoError(t, getBankLink(t.Context(), c), "with the token that is there")
@@ -389,7 +390,7 @@ func TestPanicInAHook(t *testing.T) {
 
 				s.ClearScript()
 				if strings.Contains(name, "failure") {
-					time.Sleep(shortestHold) // for which a failed exchange answers
+					time.Sleep(flight.ShortestHold) // for which a failed exchange answers
 				}
 				began := time.Now()
 				atOnce(t, 20, func() error { return getBankLink(context.Background(), c) })

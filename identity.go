@@ -11,9 +11,9 @@ import (
 type IdentityService struct{ client *Client }
 
 var (
-	identityGet     = operation{api: MoneyKit, name: "identity.get", method: "GET", route: "/links/{link_id}/identity", repeat: repeatAlways, perApp: true}
-	identityLink    = operation{api: MoneyKit, name: "identity.link", method: "GET", route: "/links/{link_id}", repeat: repeatAlways, perApp: true}
-	identityRefresh = operation{api: MoneyKit, name: "identity.refresh", method: "POST", route: "/links/{link_id}/products", repeat: repeatRefused}
+	identityGet     = operation{api: MoneyKit, name: "identity.get", method: "GET", route: "/links/{link_id}/identity", idempotency: readOnly, perApp: true}
+	identityLink    = operation{api: MoneyKit, name: "identity.link", method: "GET", route: "/links/{link_id}", idempotency: readOnly, perApp: true}
+	identityRefresh = operation{api: MoneyKit, name: "identity.refresh", method: "POST", route: "/links/{link_id}/products", idempotency: notIdempotent}
 )
 
 // Get returns the owners of the link's accounts as they were fetched last. Asking again gives no newer data, only Refresh

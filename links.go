@@ -14,11 +14,11 @@ import (
 type LinksService struct{ client *Client }
 
 var (
-	linksList   = operation{api: Supermetrics, name: "links.list", method: "GET", route: "/ds/login/links", repeat: repeatAlways}
-	linksCreate = operation{api: Supermetrics, name: "links.create", method: "POST", route: "/ds/login/link", repeat: repeatRefused}
-	linksGet    = operation{api: Supermetrics, name: "links.get", method: "GET", route: "/ds/login/link/{link_id}", repeat: repeatAlways}
-	linksUpdate = operation{api: Supermetrics, name: "links.update", method: "PATCH", route: "/ds/login/link/{link_id}", repeat: repeatSettling}
-	linksClose  = operation{api: Supermetrics, name: "links.close", method: "PUT", route: "/ds/login/link/{link_id}/close", repeat: repeatSettling}
+	linksList   = operation{api: Supermetrics, name: "links.list", method: "GET", route: "/ds/login/links", idempotency: readOnly}
+	linksCreate = operation{api: Supermetrics, name: "links.create", method: "POST", route: "/ds/login/link", idempotency: notIdempotent}
+	linksGet    = operation{api: Supermetrics, name: "links.get", method: "GET", route: "/ds/login/link/{link_id}", idempotency: readOnly}
+	linksUpdate = operation{api: Supermetrics, name: "links.update", method: "PATCH", route: "/ds/login/link/{link_id}", idempotency: idempotent}
+	linksClose  = operation{api: Supermetrics, name: "links.close", method: "PUT", route: "/ds/login/link/{link_id}/close", idempotency: idempotent}
 )
 
 // List returns all login links, at most 1,000.

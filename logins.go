@@ -13,11 +13,11 @@ import (
 type LoginsService struct{ client *Client }
 
 var (
-	loginsListAccounts = operation{api: Supermetrics, name: "logins.list_accounts", method: "GET", route: "/query/accounts", repeat: repeatAlways, limit: 64 << 20, slow: true}
-	loginsList         = operation{api: Supermetrics, name: "logins.list", method: "GET", route: "/ds/logins", repeat: repeatAlways}
-	loginsGet          = operation{api: Supermetrics, name: "logins.get", method: "GET", route: "/ds/login/{login_id}", repeat: repeatAlways}
-	loginsRevoke       = operation{api: Supermetrics, name: "logins.revoke", method: "DELETE", route: "/ds/login/{login_id}", repeat: repeatSettling}
-	loginsAccounts     = operation{api: Supermetrics, name: "logins.accounts", method: "GET", route: "/ds/login/{login_id}/accounts", repeat: repeatAlways}
+	loginsListAccounts = operation{api: Supermetrics, name: "logins.list_accounts", method: "GET", route: "/query/accounts", idempotency: readOnly, limit: 64 << 20, slow: true}
+	loginsList         = operation{api: Supermetrics, name: "logins.list", method: "GET", route: "/ds/logins", idempotency: readOnly}
+	loginsGet          = operation{api: Supermetrics, name: "logins.get", method: "GET", route: "/ds/login/{login_id}", idempotency: readOnly}
+	loginsRevoke       = operation{api: Supermetrics, name: "logins.revoke", method: "DELETE", route: "/ds/login/{login_id}", idempotency: idempotent}
+	loginsAccounts     = operation{api: Supermetrics, name: "logins.accounts", method: "GET", route: "/ds/login/{login_id}/accounts", idempotency: readOnly}
 )
 
 // ListAccounts returns the logins of one data source with the accounts that each can reach: at most 100 logins of 1,000
@@ -46,14 +46,14 @@ func (s *LoginsService) Get(ctx context.Context, loginID string, opts ...CallOpt
 // before got no answer, it reports true then: the login has ended.
 func (s *LoginsService) Revoke(ctx context.Context, loginID string, opts ...CallOption) (bool, error) {
 	var revoked bool
-	t, err := s.client.send(ctx, loginsRevoke.on(loginID), opts, func(s *wire.Scanner) (err error) {
+	a, err := s.client.do(ctx, loginsRevoke.on(loginID), opts, func(s *wire.Scanner) (err error) {
 		revoked, err = wire.Whole(s, readRevoked)
 		return err
 	})
 	if err != nil {
 		return false, err
 	}
-	return revoked || t.unclear, nil // there is nothing left to revoke, because the attempt before has done it
+	return revoked || a.unclear, nil // there is nothing left to revoke, because the attempt before has done it
 }
 
 // Accounts walks the accounts of a login, a page at a time, as the loop asks for them. An error is yielded once and ends
@@ -142,12 +142,13 @@ type LoginAccounts struct {
 	Accounts    []Account `json:"accounts"`
 }
 
-// LoginAccount is one account with its login: a step of [LoginsService.EachAccount].
+// LoginAccount is one account with its login: a step of [LoginsService.EachAccount]. ID, Name and
+// Group are the account's.
 type LoginAccount struct {
-	User        Sensitive // the username: AccountsQuery.Users takes its Reveal()
-	DisplayName Sensitive
-	CacheTime   Timestamp // when the platform was asked; absent without a cache
-	Account     Account
+	Account
+	User        Sensitive `json:"ds_user"` // the username: AccountsQuery.Users takes its Reveal()
+	DisplayName Sensitive `json:"display_name"`
+	CacheTime   Timestamp `json:"cache_time"` // when the platform was asked; absent without a cache
 }
 
 // Account is an account at an ad platform. Its id is any text: "act_1:2", "sc-domain:example.com".
@@ -228,7 +229,7 @@ func eachAccount(s *wire.Scanner, yield func(LoginAccount) error, item func()) e
 func eachOfLogin(s *wire.Scanner, yield func(LoginAccount) error) error {
 	var login LoginAccounts
 	each := func(a Account) error {
-		return yield(LoginAccount{login.User, login.DisplayName, login.CacheTime, a})
+		return yield(LoginAccount{a, login.User, login.DisplayName, login.CacheTime})
 	}
 	known := map[string]bool{}
 	err := byTags.ReadObject(s, &login, func(key []byte) (bool, error) {

@@ -117,7 +117,7 @@ func TestIDs(t *testing.T) {
 			return err
 		},
 		"identity.refresh_and_get": func(ctx context.Context, c *Client, id string, opts ...CallOption) error {
-			_, err := c.Identity.RefreshAndGet(ctx, id, IdentityQuery{}, RefreshOptions{}, opts...)
+			_, err := c.Identity.RefreshAndGet(ctx, id, RefreshOptions{}, opts...)
 			return err
 		},
 		"auth.refresh_and_numbers": func(ctx context.Context, c *Client, id string, opts ...CallOption) error {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/duolink/duolink/internal/pace"
+	"github.com/duolink/duolink/internal/send"
 )
 
 // Retry says how a call is repeated and how long it may wait. Zero members take the default.
@@ -56,38 +57,50 @@ func (r Retry) withDefaults() (Retry, error) {
 	return r, nil
 }
 
-// repeat says after which failures an operation may be sent again. The zero value is the careful
+// slowTimeout is what the vendor's own client allows the query for accounts, which may ask the ad
+// platform live.
+const slowTimeout = time.Hour
+
+// timeout bounds each attempt.
+func (p *prepared) timeout() time.Duration {
+	if p.op.slow {
+		return slowTimeout
+	}
+	return p.retry.AttemptTimeout
+}
+
+// idempotency says after which failures an operation may be sent again. The zero value is the careful
 // one.
-type repeat int
+type idempotency int
 
 const (
-	// repeatRefused: only after the server said 429, or when provably nothing was sent. Creating a
+	// notIdempotent: only after the server said 429, or when provably nothing was sent. Creating a
 	// login link and refreshing a bank link: done twice, they leave two links or are billed twice.
-	repeatRefused repeat = iota
-	// repeatSettling: also after 503 and transport errors. Update, close and revoke end in the same
+	notIdempotent idempotency = iota
+	// idempotent: also after 503 and transport errors. Update, close and revoke end in the same
 	// state however often they are done.
-	repeatSettling
-	// repeatAlways: after any transient failure. Reads, and the token exchange.
-	repeatAlways
+	idempotent
+	// readOnly: after any transient failure. Reads, and the token exchange.
+	readOnly
 )
 
 // allows reports whether an operation may be sent again after this failure.
-func (r repeat) allows(e *Error) bool {
+func (i idempotency) allows(e *Error) bool {
 	switch {
 	case permanent(e):
 		return false
-	case e.kind == ErrRateLimited: // a 429 was refused for sure; of another status only the body says so
-		return e.StatusCode == http.StatusTooManyRequests || r == repeatAlways
-	case e.kind == nil: // the connection failed, before, during or after the request
-		return e.Outcome == NotSent || r >= repeatSettling
+	case e.kind() == ErrRateLimited: // a 429 was refused for sure; of another status only the body says so
+		return e.StatusCode == http.StatusTooManyRequests || i == readOnly
+	case e.kind() == nil: // the connection failed, before, during or after the request
+		return e.Outcome == NotSent || i >= idempotent
 	case comesBack[e.StatusCode]: // nothing was processed, and another connection may do
-		return r == repeatAlways
-	case e.kind != ErrServer || e.StatusCode < 500 || e.StatusCode == http.StatusNotImplemented:
+		return i == readOnly
+	case e.kind() != ErrServer || e.StatusCode < 500 || e.StatusCode == http.StatusNotImplemented:
 		return false
 	case e.StatusCode == http.StatusServiceUnavailable:
-		return r >= repeatSettling
+		return i >= idempotent
 	default:
-		return r == repeatAlways
+		return i == readOnly
 	}
 }
 
@@ -100,7 +113,7 @@ var comesBack = map[int]bool{
 // permanent names what no repetition changes: licence codes, although some come with a 500 or a
 // 429, and refusals on the way to the server.
 func permanent(e *Error) bool {
-	return isIncurable(e.Unwrap()) || strings.HasPrefix(string(e.Code), "LICENSE_")
+	return send.IsIncurable(e.Unwrap()) || strings.HasPrefix(string(e.Code), "LICENSE_")
 }
 
 // refusesToken reports that the server does not take the credential, whatever it calls that. A code
@@ -109,70 +122,71 @@ func (e *Error) refusesToken() bool {
 	return e.StatusCode == http.StatusUnauthorized && !strings.HasPrefix(string(e.Code), "link_error.")
 }
 
-// next decides what follows a failed attempt: another one, after a wait, or the end. A wait that
-// cannot end in time is not started.
-func (t *trip) next(ctx context.Context, e *Error) (again bool) {
-	t.wait, t.reason = 0, ""
-	e.renewable = e.refusesToken() && t.auth.renew(t.header)
+// again decides whether there is another attempt, after a wait, or the end. A wait that cannot end in
+// time is not started.
+func (a *attempts) again(ctx context.Context, at *attempt) bool {
+	e := at.err
+	a.wait, a.reason = 0, ""
+	e.renewable = e.refusesToken() && a.auth.renew(at.header)
 	if err := ctx.Err(); err != nil {
 		e.because(err)
 		return false
 	}
-	if len(t.attempts) >= t.retry.MaxAttempts || t.retry.MaxWait == 0 {
+	if len(a.history) >= a.retry.MaxAttempts || a.retry.MaxWait == 0 {
 		return false
 	}
-	if e.renewable && t.denied == nil { // refused, so nothing happened: also a create may go again
-		t.denied = t.header
-		t.wait, t.reason = e.RetryAfter, WaitRetryAfter
-		return t.inTime(ctx, e, t.wait)
+	if e.renewable && a.denied == nil { // refused, so nothing happened: also a create may go again
+		a.denied = at.header
+		a.wait, a.reason = e.RetryAfter, WaitRetryAfter
+		return a.inTime(ctx, e, a.wait)
 	}
-	if !t.op.repeat.allows(e) {
+	if !a.op.idempotency.allows(e) {
 		return false
 	}
-	if e.kind == ErrRateLimited { // the limit group holds everybody up until the server's time, this call too
-		return t.inTime(ctx, e, e.RetryAfter)
+	if e.kind() == ErrRateLimited { // the limit group holds everybody up until the server's time, this call too
+		return a.inTime(ctx, e, e.RetryAfter)
 	}
-	t.wait, t.reason = t.retry.backoff(len(t.attempts)), WaitBackoff
+	a.wait, a.reason = a.retry.backoff(len(a.history)), WaitBackoff
 	if e.RetryAfter > 0 {
-		t.wait, t.reason = e.RetryAfter, WaitRetryAfter
+		a.wait, a.reason = e.RetryAfter, WaitRetryAfter
 	}
-	if !t.inTime(ctx, e, t.wait) {
+	if !a.inTime(ctx, e, a.wait) {
 		return false
 	}
 	// What net/http would have sent again by itself costs nothing, once: most often the server had
 	// no room for the request.
-	free := errors.Is(e, errSentAgain) && len(t.attempts) == 1
-	if !free && !t.client.budget.Take(t.budgetKey(), time.Now()) {
+	free := errors.Is(e, send.ErrSentAgain) && len(a.history) == 1
+	if !free && !a.client.budget.Take(a.budgetKey(), time.Now()) {
 		return false
 	}
-	if t.reason == WaitRetryAfter {
-		t.wait += t.spread(ctx)
+	if a.reason == WaitRetryAfter {
+		a.wait += a.spread(ctx)
 	}
 	return true
 }
 
 // spread is how long after a promised time a call comes back, so that not all come at the same
 // instant. The patience and the context's time still bound the wait.
-func (t *trip) spread(ctx context.Context) time.Duration {
-	most := min(t.retry.MinBackoff, t.retry.MaxWait-t.wait)
+func (a *attempts) spread(ctx context.Context) time.Duration {
+	most := min(a.retry.MinBackoff, a.retry.MaxWait-a.wait)
 	if deadline, ok := ctx.Deadline(); ok {
-		most = min(most, time.Until(deadline)-t.wait)
+		most = min(most, time.Until(deadline)-a.wait)
 	}
 	return pace.Jitter(most)
 }
 
 // inTime reports whether a wait ends before the caller's patience and the context do.
-func (t *trip) inTime(ctx context.Context, e *Error, wait time.Duration) bool {
+func (a *attempts) inTime(ctx context.Context, e *Error, wait time.Duration) bool {
 	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= wait {
 		e.because(context.DeadlineExceeded)
 		return false
 	}
-	return wait <= t.retry.MaxWait
+	return wait <= a.retry.MaxWait
 }
 
 // budgetKey is whose budget of repetitions a call draws on: its credential's. A repetition after 429
 // costs nothing, because it is paced anyway.
-func (t *trip) budgetKey() string { return string(t.op.api.vendor()) + " " + t.identity() }
+func (p *prepared) budgetKey() string { return string(p.op.api.vendor()) + " " + p.identity() }
 
 // backoff is the random wait after so many attempts, if the server asks for none.
 func (r Retry) backoff(attempts int) time.Duration {
@@ -183,9 +197,6 @@ func (r Retry) backoff(attempts int) time.Duration {
 func retryAfter(h http.Header, now time.Time) time.Duration {
 	return pace.RetryAfter(h.Values("Retry-After"), h.Values("Retry-After-Ms"), h.Get("Date"), now)
 }
-
-// sleep waits, or returns the context's error as soon as it ends.
-func sleep(ctx context.Context, d time.Duration) error { return pace.Sleep(ctx, d) }
 
 // RateLimit is what is known of an API's limit. Supermetrics tells of its hourly limit in
 // X-RateLimit-Limit and X-RateLimit-Remaining; MoneyKit tells nothing.

@@ -102,9 +102,9 @@ func TestBudgetsAreApart(t *testing.T) {
 // budgetKeyOf is whose budget an operation of a client draws on.
 func budgetKeyOf(t *testing.T, c *Client, op operation) string {
 	t.Helper()
-	tr, err := c.checked(t.Context(), op, nil)
+	p, err := c.prepare(t.Context(), op, nil)
 	require.NoError(t, err)
-	return tr.budgetKey()
+	return p.budgetKey()
 }
 
 // What costs nothing: a repetition after 429, which is paced anyway, one that does not take place,

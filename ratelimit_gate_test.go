@@ -107,7 +107,7 @@ func TestNobodyPassesTheProbe(t *testing.T) {
 		"a slow credential": func(s *answerer, d time.Duration) []Option {
 			s.mute = true
 			return []Option{WithSupermetrics(BearerTokenFunc(func(ctx context.Context) (string, error) {
-				return testKey, sleep(ctx, d)
+				return testKey, pace.Sleep(ctx, d)
 			}))}
 		},
 		"a slow connection": func(s *answerer, d time.Duration) []Option {
@@ -141,7 +141,7 @@ func TestNobodyPassesTheProbe(t *testing.T) {
 func TestProbeThatAsksAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &answerer{good: answers["links.list"], began: time.Now()}
-		slow := BearerTokenFunc(func(ctx context.Context) (string, error) { return testKey, sleep(ctx, 3*time.Second) })
+		slow := BearerTokenFunc(func(ctx context.Context) (string, error) { return testKey, pace.Sleep(ctx, 3*time.Second) })
 		c, err := New(WithSupermetrics(slow), WithHTTPClient(&http.Client{Transport: s}))
 		require.NoError(t, err)
 		key := groupsOf(c, linksList)[0].key
@@ -244,7 +244,7 @@ func TestRefusalsWithoutRetryAfter(t *testing.T) {
 					wg.Go(func() {
 						for ctx.Err() == nil {
 							require.Error(t, calls["links.list"](ctx, c, opts...))
-							_ = sleep(ctx, time.Second)
+							_ = pace.Sleep(ctx, time.Second)
 						}
 					})
 				}

@@ -15,6 +15,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/duolink/duolink/internal/pace"
 	"github.com/stretchr/testify/require"
 )
 
@@ -171,7 +172,7 @@ func (m *moody) RoundTrip(r *http.Request) (*http.Response, error) {
 	if m.roll(50) == 0 {
 		latency = 10 * time.Minute // nobody waits for so long, but for accounts
 	}
-	if err := sleep(r.Context(), latency); err != nil {
+	if err := pace.Sleep(r.Context(), latency); err != nil {
 		return nil, err
 	}
 	status, code, wait := m.mood(r.URL.Query().Has("json"))
@@ -226,7 +227,7 @@ func (m *moody) client(t *testing.T, seed uint64) *Client {
 			if m.roll(30) == 0 && !m.calm() {
 				return "", errors.New("the vault is shut")
 			}
-			return testKey, sleep(ctx, m.some(5*time.Second))
+			return testKey, pace.Sleep(ctx, m.some(5*time.Second))
 		})))
 	}
 	if seed%3 > 0 {

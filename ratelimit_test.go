@@ -73,7 +73,7 @@ func (s *answerer) RoundTrip(r *http.Request) (*http.Response, error) {
 	s.at = append(s.at, time.Since(s.began))
 	answer, delay := s.next, s.delay
 	s.mu.Unlock()
-	if err := sleep(r.Context(), delay); err != nil {
+	if err := pace.Sleep(r.Context(), delay); err != nil {
 		return nil, err
 	}
 	if answer != nil {
@@ -89,7 +89,7 @@ func (s *answerer) RoundTrip(r *http.Request) (*http.Response, error) {
 func connected(r *http.Request, after time.Duration) error {
 	trace := httptrace.ContextClientTrace(r.Context())
 	trace.GetConn("")
-	if err := sleep(r.Context(), after); err != nil {
+	if err := pace.Sleep(r.Context(), after); err != nil {
 		return err
 	}
 	conn, _ := net.Pipe()

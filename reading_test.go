@@ -86,7 +86,7 @@ func TestInvalidUTF8AsInEncodingJSON(t *testing.T) {
 				body := `{"data":[{"ds_user":"u","display_name":"d","cache_time":null,"accounts":[{"x":"` + strings.Repeat(" ", pad-70) + `","account_name":` + quoted + `}]}]}`
 				all, err := collect(t, replying(t, 200, body).Logins.EachAccount(t.Context(), AccountsQuery{DataSourceID: "GAWA"}))
 				require.NoError(t, err)
-				require.Equal(t, want, all[0].Account.Name, pad)
+				require.Equal(t, want, all[0].Name, pad)
 			}
 		})
 	}

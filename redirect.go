@@ -37,11 +37,11 @@ func (s *LinksService) ConfirmRedirect(
 	if r == nil || r.URL == nil {
 		op.invalid = argumentError("the browser's request is nil")
 	}
-	t, err := s.client.checked(ctx, op, opts)
+	p, err := s.client.prepare(ctx, op, opts)
 	if err != nil {
 		return nil, err
 	}
-	mismatch := t.error(ErrRedirectMismatch)
+	mismatch := p.newError(ErrRedirectMismatch, "")
 	mismatch.Outcome = NotSent
 	switch {
 	case link.RedirectVerifier.IsZero():
@@ -56,8 +56,7 @@ func (s *LinksService) ConfirmRedirect(
 		return nil, err
 	}
 	if confirmed.LoginID == "" {
-		pending := t.error(ErrLoginPending)
-		pending.Message = "nobody has logged in yet"
+		pending := p.newError(ErrLoginPending, "nobody has logged in yet")
 		return nil, pending
 	}
 	return confirmed, nil

@@ -5,13 +5,14 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/duolink/duolink/internal/flight"
 	"github.com/duolink/duolink/internal/wire"
 )
 
-// RefreshOptions changes how a refresh is waited for.
+// RefreshOptions says how old data may be, how a refresh is waited for, and whose data is read.
 type RefreshOptions struct {
 	// MaxAge: data that is no older, by the server's clock, is returned as it is, and nothing is
 	// refreshed or billed. With 0 there is a refresh each time. One that is under way for another
@@ -23,6 +24,17 @@ type RefreshOptions struct {
 	// Progress is called after the looks at the link that do not end the wait; who comes late, or
 	// is slow, misses some.
 	Progress func(RefreshProgress)
+	// AccountIDs are the accounts that are wanted; none means all. What is refreshed is the link's,
+	// whichever are wanted. MoneyKit sends the numbers of all accounts: RefreshAndNumbers leaves
+	// the others out.
+	AccountIDs []string
+}
+
+func (o RefreshOptions) check() error {
+	if o.MaxAge < 0 || o.Timeout < 0 {
+		return argumentError("a member of RefreshOptions is negative")
+	}
+	return checkAccountIDs(o.AccountIDs)
 }
 
 // RefreshProgress is how far a refresh has come.
@@ -56,11 +68,10 @@ const defaultRefreshTimeout = 10 * time.Minute
 // client watches the refresh for ten minutes more: ask it again, with a MaxAge, and it is not paid
 // for twice. Another process knows nothing of it.
 func (s *IdentityService) RefreshAndGet(
-	ctx context.Context, linkID string, query IdentityQuery, options RefreshOptions, opts ...CallOption,
+	ctx context.Context, linkID string, options RefreshOptions, opts ...CallOption,
 ) (*Identity, error) {
-	op := identityGet.on(linkID)
-	op.name, op.query, op.private = "identity.refresh_and_get", query, query.AccountIDs
-	op.invalid = checkAccountIDs(query.AccountIDs)
+	op, query := identityGet.on(linkID), IdentityQuery{AccountIDs: options.AccountIDs}
+	op.name, op.query = "identity.refresh_and_get", query
 	r := &fetching{client: s.client, op: op, product: ProductIdentity, options: options}
 	r.read = func(ctx context.Context, with CallOption) error {
 		_, err := s.Get(ctx, linkID, query, with)
@@ -72,6 +83,9 @@ func (s *IdentityService) RefreshAndGet(
 // RefreshAndNumbers refreshes the account numbers of a link, waits until that is done, and reads
 // them once. It is to [AuthService.Numbers] what [IdentityService.RefreshAndGet] is to Get, and
 // ends in the same ways.
+//
+// With RefreshOptions.AccountIDs the answer has these accounts alone, and none of those that the
+// link does not have.
 func (s *AuthService) RefreshAndNumbers(
 	ctx context.Context, linkID string, options RefreshOptions, opts ...CallOption,
 ) (*AccountNumbers, error) {
@@ -82,7 +96,13 @@ func (s *AuthService) RefreshAndNumbers(
 		_, err := s.Numbers(ctx, linkID, with)
 		return err
 	}
-	return refreshAndRead(ctx, r, bare[AccountNumbers], opts)
+	numbers, err := refreshAndRead(ctx, r, bare[AccountNumbers], opts)
+	if err == nil && len(options.AccountIDs) > 0 {
+		numbers.Accounts = having(numbers.Accounts, func(a AccountWithNumbers) bool {
+			return slices.Contains(options.AccountIDs, a.ID)
+		})
+	}
+	return numbers, err
 }
 
 // fetching is one call of a flow.
@@ -92,7 +112,7 @@ type fetching struct {
 	product Product
 	options RefreshOptions
 	read    func(context.Context, CallOption) error
-	trip    *trip // never sent: it knows the options
+	asked   *prepared // never sent: it knows the options
 }
 
 // refreshResult is what a run of a refresh brings.
@@ -125,20 +145,18 @@ func (f freshness) serves(maxAge time.Duration) bool {
 func refreshAndRead[T any](
 	ctx context.Context, r *fetching, answer func(*wire.Scanner) (*T, error), opts []CallOption,
 ) (*T, error) {
-	if r.options.MaxAge < 0 || r.options.Timeout < 0 {
-		r.op.invalid = argumentError("a member of RefreshOptions is negative")
-	}
-	t, err := r.client.checked(ctx, r.op, opts)
+	r.op.invalid, r.op.private = r.options.check(), r.options.AccountIDs
+	p, err := r.client.prepare(ctx, r.op, opts)
 	if err != nil {
 		return nil, err
 	}
-	r.trip = t
 	ctx, cancel := context.WithTimeout(ctx, cmp.Or(r.options.Timeout, defaultRefreshTimeout))
 	defer cancel()
-	tenant, err := t.tenant(ctx)
+	tenant, p, err := p.tenant(ctx)
 	if err != nil {
 		return nil, err
 	}
+	r.asked = p
 	for {
 		body, again, err := r.fetch(ctx, flight.KeyOf(tenant, r.op.args[0], string(r.product)))
 		switch {
@@ -146,7 +164,7 @@ func refreshAndRead[T any](
 		case err != nil:
 			return nil, err
 		default:
-			return wire.Whole(wire.Document(body, t.limit), answer)
+			return wire.Whole(wire.Document(body, p.limit), answer)
 		}
 	}
 }
@@ -164,29 +182,29 @@ func (r *fetching) fetch(ctx context.Context, key flight.Key) (body []byte, agai
 	switch {
 	case f.Result.serves(r.options.MaxAge):
 	case f.Err != nil:
-		return nil, false, r.trip.handOver(&f.Result.response, f.Err)
+		return nil, false, r.asked.handOver(&f.Result.response, f.Err)
 	default:
 		return nil, true, nil
 	}
 	// Nobody leaves a reading that has ended, so that those who are slow find it: it goes with the
 	// run.
-	g, err := f.Result.readings.Hold(ctx, flight.KeyOf(r.trip.url), r.readOnce, nil)
+	g, err := f.Result.readings.Hold(ctx, flight.KeyOf(r.asked.url), r.readOnce, nil)
 	if err != nil {
 		return nil, false, r.leftEarly(f, err)
 	}
-	return g.Result.body, false, r.trip.handOver(&g.Result.response, g.Err)
+	return g.Result.body, false, r.asked.handOver(&g.Result.response, g.Err)
 }
 
 // leftEarly is the error of a caller who has given up.
 func (r *fetching) leftEarly(f *refreshRun, ended error) error {
-	e := r.trip.refreshPending(ended, "")
+	e := r.asked.refreshPending(ended, "")
 	e.Outcome = writeOutcome(f.Outcome())
-	return r.trip.handOver(&Response{}, e)
+	return r.asked.handOver(&Response{}, e)
 }
 
 // readOnce reads the body of the answer, which each caller decodes.
 func (r *fetching) readOnce(ctx context.Context, f *flight.Run[sharedReading, struct{}]) error {
-	err := r.read(ctx, r.trip.inherit(&f.Result.response))
+	err := r.read(ctx, r.asked.inherit(&f.Result.response))
 	f.Result.body = f.Result.response.Body()
 	return err
 }
@@ -216,11 +234,11 @@ const longestRefresh = time.Hour
 // whether there is a refresh: nobody else asks for one meanwhile, so the look is not behind the
 // times.
 func (r *fetching) run(ctx context.Context, f *refreshRun) error {
-	f.OnAbandoned = r.trip.abandoned
+	f.OnAbandoned = r.asked.abandoned
 	ctx, cancel := context.WithTimeout(ctx, longestRefresh)
 	defer cancel()
 	run := &refreshing{
-		fetching: r, shared: f, with: r.trip.inherit(&f.Result.response), began: time.Now(),
+		fetching: r, shared: f, with: r.asked.inherit(&f.Result.response), began: time.Now(),
 	}
 	link, err := run.poll(ctx)
 	if err != nil {
@@ -275,7 +293,7 @@ func (r *refreshing) refresh(ctx context.Context) error {
 		}
 		r.unclear, r.failing = err, time.Now() // it may be under way all the same: the link will show it
 	}
-	w := watching{patience: r.trip.patience(), pause: time.Until(r.next), lapsed: r.trip.refreshPending}
+	w := watching{patience: r.asked.patience(), pause: time.Until(r.next), lapsed: r.asked.refreshPending}
 	w.poll = func() (pollResult, error) {
 		link, err := r.poll(ctx, WithoutRetry())
 		if err != nil {
@@ -303,9 +321,9 @@ func (r *refreshing) classify(link *BankLink) pollResult {
 	attempted := r.now.LastAttemptedAt.After(r.before.LastAttemptedAt.Time)
 	switch {
 	case attempted && r.now.ErrorCode != "":
-		e := r.error(ErrRefreshFailed, "the refresh has failed: "+string(r.now.ErrorCode))
+		e := r.asked.newError(ErrRefreshFailed, "the refresh has failed: "+string(r.now.ErrorCode))
 		e.ProductErrorCode, e.Description = r.now.ErrorCode, r.now.ErrorMessage
-		e.scrub(r.trip.confidential())
+		e.scrub(r.asked.confidential(nil))
 		if !r.now.ErrorCode.passes() {
 			return pollResult{over: true, end: e}
 		}
@@ -334,32 +352,26 @@ func (r *refreshing) hopeless(link *BankLink) error {
 	status := link.Products[r.product]
 	switch {
 	case link.State == LinkDeleted:
-		return r.error(ErrDeleted, "the link is deleted")
+		return r.asked.newError(ErrDeleted, "the link is deleted")
 	case link.State == LinkInError && link.ErrorCode != "" && !link.ErrorCode.passes():
-		e := r.error(ErrLinkState, "the link is in error: "+string(link.ErrorCode))
+		e := r.asked.newError(ErrLinkState, "the link is in error: "+string(link.ErrorCode))
 		e.LinkErrorCode = link.ErrorCode
-		e.scrub(r.trip.confidential())
+		e.scrub(r.asked.confidential(nil))
 		return e
 	case status.Unavailable != "":
-		e := r.error(ErrUnavailable, "the bank cannot be asked for "+string(r.product)+" now")
+		e := r.asked.newError(ErrUnavailable, "the bank cannot be asked for "+string(r.product)+" now")
 		e.Description = status.Unavailable
-		e.scrub(r.trip.confidential())
+		e.scrub(r.asked.confidential(nil))
 		return e
 	}
 	return nil
 }
 
 // refreshPending is a wait that ended before the refresh did.
-func (t *trip) refreshPending(ended error, more string) *Error {
-	e := t.error(ErrRefreshPending)
-	e.Message, e.Outcome = "the refresh was not seen to end"+more, Unknown
+func (p *prepared) refreshPending(ended error, more string) *Error {
+	e := p.newError(ErrRefreshPending, "the refresh was not seen to end"+more)
+	e.Outcome = Unknown
 	e.because(ended)
-	return e
-}
-
-func (r *refreshing) error(kind error, message string) *Error {
-	e := r.trip.error(kind)
-	e.Message = message
 	return e
 }
 

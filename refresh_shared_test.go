@@ -18,7 +18,7 @@ import (
 )
 
 func refreshIdentity(ctx context.Context, c *Client, o RefreshOptions, opts ...CallOption) error {
-	_, err := c.Identity.RefreshAndGet(ctx, sandbox.LinkID, IdentityQuery{}, o, opts...)
+	_, err := c.Identity.RefreshAndGet(ctx, sandbox.LinkID, o, opts...)
 	return err
 }
 
@@ -40,7 +40,7 @@ func TestRefreshIsShared(t *testing.T) {
 					require.Positive(t, p.Next)
 				}}
 				answers[i], err = c.Identity.RefreshAndGet(
-					t.Context(), sandbox.LinkID, IdentityQuery{}, options, WithResponse(&response),
+					t.Context(), sandbox.LinkID, options, WithResponse(&response),
 				)
 				require.NoError(t, err)
 				require.Equal(t, 200, response.Status)
@@ -68,9 +68,9 @@ func TestRefreshIsShared(t *testing.T) {
 func TestRefreshIsNotShared(t *testing.T) {
 	type tenant struct{}
 	get := func(
-		ctx context.Context, c *Client, linkID string, query IdentityQuery, o RefreshOptions, opts ...CallOption,
+		ctx context.Context, c *Client, linkID string, o RefreshOptions, opts ...CallOption,
 	) error {
-		_, err := c.Identity.RefreshAndGet(ctx, linkID, query, o, opts...)
+		_, err := c.Identity.RefreshAndGet(ctx, linkID, o, opts...)
 		return err
 	}
 	for name, tc := range map[string]struct {
@@ -78,38 +78,38 @@ func TestRefreshIsNotShared(t *testing.T) {
 		refreshes, reads int
 	}{
 		"another token": {func(ctx context.Context, c *Client, token string) error {
-			return get(ctx, c, sandbox.LinkID, IdentityQuery{}, RefreshOptions{}, WithToken(token))
+			return get(ctx, c, sandbox.LinkID, RefreshOptions{}, WithToken(token))
 		}, 2, 2},
 		"another tenant of a function": {func(ctx context.Context, c *Client, token string) error {
-			return get(context.WithValue(ctx, tenant{}, token), c, sandbox.LinkID, IdentityQuery{}, RefreshOptions{})
+			return get(context.WithValue(ctx, tenant{}, token), c, sandbox.LinkID, RefreshOptions{})
 		}, 2, 2},
 		"another link": {func(ctx context.Context, c *Client, _ string) error {
-			return get(ctx, c, sandbox.SecondLinkID, IdentityQuery{}, RefreshOptions{})
+			return get(ctx, c, sandbox.SecondLinkID, RefreshOptions{})
 		}, 2, 2},
 		"the numbers": {func(ctx context.Context, c *Client, _ string) error {
 			_, err := c.Auth.RefreshAndNumbers(ctx, sandbox.LinkID, RefreshOptions{})
 			return err
 		}, 2, 2},
 		"a tenant's header": {func(ctx context.Context, c *Client, _ string) error {
-			return get(ctx, c, sandbox.LinkID, IdentityQuery{}, RefreshOptions{}, WithTenantHeader("X-Tenant", "2"))
+			return get(ctx, c, sandbox.LinkID, RefreshOptions{}, WithTenantHeader("X-Tenant", "2"))
 		}, 2, 2},
 		"a header": {func(ctx context.Context, c *Client, _ string) error {
-			return get(ctx, c, sandbox.LinkID, IdentityQuery{}, RefreshOptions{}, WithHeader("X-Trace", "2"))
+			return get(ctx, c, sandbox.LinkID, RefreshOptions{}, WithHeader("X-Trace", "2"))
 		}, 1, 1},
 		"other accounts": {func(ctx context.Context, c *Client, _ string) error {
-			return get(ctx, c, sandbox.LinkID, IdentityQuery{AccountIDs: []string{sandbox.JointAccountID}}, RefreshOptions{})
+			return get(ctx, c, sandbox.LinkID, RefreshOptions{AccountIDs: []string{sandbox.JointAccountID}})
 		}, 1, 2},
 		"another age": {func(ctx context.Context, c *Client, _ string) error {
-			return get(ctx, c, sandbox.LinkID, IdentityQuery{}, RefreshOptions{MaxAge: time.Hour})
+			return get(ctx, c, sandbox.LinkID, RefreshOptions{MaxAge: time.Hour})
 		}, 1, 1},
 		"another timeout": {func(ctx context.Context, c *Client, _ string) error {
-			return get(ctx, c, sandbox.LinkID, IdentityQuery{}, RefreshOptions{Timeout: 9 * time.Minute})
+			return get(ctx, c, sandbox.LinkID, RefreshOptions{Timeout: 9 * time.Minute})
 		}, 1, 1},
 		"another patience": {func(ctx context.Context, c *Client, _ string) error {
-			return get(ctx, c, sandbox.LinkID, IdentityQuery{}, RefreshOptions{}, WithMaxWait(time.Second))
+			return get(ctx, c, sandbox.LinkID, RefreshOptions{}, WithMaxWait(time.Second))
 		}, 1, 1},
 		"nothing": {func(ctx context.Context, c *Client, _ string) error {
-			return get(ctx, c, sandbox.LinkID, IdentityQuery{}, RefreshOptions{})
+			return get(ctx, c, sandbox.LinkID, RefreshOptions{})
 		}, 1, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -127,7 +127,7 @@ func TestRefreshIsNotShared(t *testing.T) {
 				tenants := strings.Contains(name, "token") || strings.Contains(name, "tenant of")
 				var wg sync.WaitGroup
 				wg.Go(func() {
-					require.NoError(t, get(t.Context(), c, sandbox.LinkID, IdentityQuery{}, RefreshOptions{}))
+					require.NoError(t, get(t.Context(), c, sandbox.LinkID, RefreshOptions{}))
 				})
 				wg.Go(func() {
 					time.Sleep(time.Second)
@@ -373,7 +373,7 @@ func TestRunningFlightNeverPrints(t *testing.T) {
 		})
 		var wg sync.WaitGroup
 		wg.Go(func() {
-			_, err := c.Identity.RefreshAndGet(t.Context(), link, IdentityQuery{}, RefreshOptions{}, WithToken(token))
+			_, err := c.Identity.RefreshAndGet(t.Context(), link, RefreshOptions{}, WithToken(token))
 			kindIs(t, err, ErrServer)
 		})
 		synctest.Wait() // fmt looks at everything, so all has to stand still

@@ -27,7 +27,7 @@ var readings = map[string]struct {
 	"identity": {"identity.get", ProductIdentity, func(
 		ctx context.Context, c *Client, linkID string, o RefreshOptions, opts ...CallOption,
 	) (int, error) {
-		who, err := c.Identity.RefreshAndGet(ctx, linkID, IdentityQuery{}, o, opts...)
+		who, err := c.Identity.RefreshAndGet(ctx, linkID, o, opts...)
 		if err != nil {
 			return 0, err
 		}
@@ -250,6 +250,9 @@ func TestRefreshEndings(t *testing.T) {
 		"an id that is none": {id: "../x", kind: ErrArgument, outcome: NotSent},
 		"a negative age":     {options: RefreshOptions{MaxAge: -1}, kind: ErrArgument, outcome: NotSent},
 		"a negative timeout": {options: RefreshOptions{Timeout: -1}, kind: ErrArgument, outcome: NotSent},
+		"an empty account": {
+			options: RefreshOptions{AccountIDs: []string{"acc_1", ""}}, kind: ErrArgument, outcome: NotSent,
+		},
 	} {
 		for flow, reading := range readings {
 			t.Run(name+"/"+flow, func(t *testing.T) {
@@ -304,6 +307,44 @@ func TestRefreshEndings(t *testing.T) {
 				})
 			})
 		}
+	}
+}
+
+// With the ids of some accounts the answer has these alone. Of the numbers, all of which MoneyKit
+// sends at once, callers share one reading, whichever they want.
+func TestRefreshOfSomeAccounts(t *testing.T) {
+	for flow, reading := range readings {
+		t.Run(flow, func(t *testing.T) {
+			server := []sandbox.Option{sandbox.WithRefreshTime(90 * time.Second)}
+			inBubble(t, server, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
+				var wg sync.WaitGroup
+				all, err := reading.call(t.Context(), c, sandbox.LinkID, RefreshOptions{})
+				require.NoError(t, err)
+				require.Greater(t, all, 1)
+				s.ResetRequests()
+				for _, tc := range []struct {
+					ids  []string
+					want int
+				}{{nil, all}, {[]string{sandbox.JointAccountID}, 1}, {[]string{sandbox.JointAccountID}, 1}} {
+					wg.Go(func() {
+						options := RefreshOptions{AccountIDs: tc.ids}
+						accounts, err := reading.call(t.Context(), c, sandbox.LinkID, options)
+						require.NoError(t, err)
+						require.Equal(t, tc.want, accounts)
+					})
+				}
+				wg.Wait()
+				require.Equal(t, 1, s.Count("identity.refresh"))
+				if flow == "numbers" {
+					require.Equal(t, 1, s.Count(reading.read))
+					none, err := c.Auth.RefreshAndNumbers(t.Context(), sandbox.LinkID, RefreshOptions{
+						MaxAge: time.Hour, AccountIDs: []string{sandbox.ClosedAccountID},
+					})
+					require.NoError(t, err)
+					require.Empty(t, none.Accounts)
+				}
+			})
+		})
 	}
 }
 

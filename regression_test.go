@@ -181,7 +181,7 @@ func TestScrubFoldsCase(t *testing.T) {
 func TestErrorsOfTheCallers(t *testing.T) {
 	mine := errors.New("vault sealed")
 	c, err := New(WithSupermetrics(BearerTokenFunc(func(context.Context) (string, error) {
-		return "", fmt.Errorf("%w: %w", mine, &Error{Operation: "links.create", Outcome: Unknown, kind: ErrServer})
+		return "", fmt.Errorf("%w: %w", mine, &Error{Operation: "links.create", Outcome: Unknown, Kind: ErrServer})
 	})))
 	require.NoError(t, err)
 	_, err = c.Links.Create(t.Context(), LinkCreate{DataSourceID: "GAWA"})

@@ -2,201 +2,158 @@ package duolink
 
 import (
 	"bytes"
-	"cmp"
-	"errors"
+	"encoding"
+	"encoding/json"
 	"fmt"
 	"reflect"
-	"slices"
 	"strings"
+	"sync"
 )
 
-// RevealJSON writes a value as json.Marshal would, with every [Sensitive] in it as its text: the explicit way to store an
-// answer. What it writes of an answer of this package, json.Unmarshal reads back equal. A [Secret] in it is an error.
+// RevealJSON writes a value as [json.Marshal] does, but with the text of each [Sensitive] in it and
+// null for an absent one. It is the explicit way to store an answer: json.Unmarshal reads it back
+// equal. Unlike json.Marshal it leaves <, > and & as they are.
 //
-// It follows the json tags of structs with their name, "-", omitempty and omitzero; a map that holds a Sensitive has keys of
-// a string type.
+// It is an error if the value holds a [Secret]. A type that has a MarshalJSON or MarshalText, its
+// own or an embedded type's, is left to that method. A Sensitive is an error there, as in
+// json.Marshal, unless the method calls RevealJSON.
 func RevealJSON(v any) ([]byte, error) {
-	var b revealer
-	if err := reveal(&b, reflect.ValueOf(v)); err != nil {
-		return nil, err
+	revealedCopies{}.replace(reflect.ValueOf(&v).Elem())
+	var out bytes.Buffer
+	encoder := json.NewEncoder(&out)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(v); err != nil {
+		return nil, fmt.Errorf("duolink: a value is not written to JSON: %w", err)
 	}
-	return b.out.Bytes(), nil
+	return bytes.TrimSuffix(out.Bytes(), []byte("\n")), nil
 }
 
-// revealer is what has been written so far.
-type revealer struct {
-	out   bytes.Buffer
-	depth int
+// revealedCopies are the copies of a value's pointers, lists and maps in which each Sensitive lets
+// json.Marshal have its text. The value itself stays as it is. Each is copied once, so that a value
+// that contains itself comes to an end.
+type revealedCopies map[copiedFrom]reflect.Value
+
+// copiedFrom is what has been copied.
+type copiedFrom struct {
+	of     reflect.Type
+	at     any // an unsafe.Pointer
+	length int
 }
 
-// deepest ends the way through a value that contains itself.
-const deepest = 1000
-
-var (
-	sensitiveType = reflect.TypeFor[Sensitive]()
-	secretType    = reflect.TypeFor[Secret]()
-)
-
-func reveal(b *revealer, v reflect.Value) error {
-	b.depth++
-	defer func() { b.depth-- }()
-	switch {
-	case b.depth > deepest:
-		return errors.New("duolink: a value is too deep to be written to JSON")
-	case !v.IsValid():
-		b.out.WriteString("null")
-		return nil
-	case v.Type() == secretType:
-		return errors.New("duolink: a Secret is not written to JSON; use Reveal")
-	case v.Type() == sensitiveType:
-		return revealText(b, v)
-	case !holdsHidden(v.Type(), nil):
-		return marshal(b, v)
+// replace puts copies in place of what a variable holds.
+func (c revealedCopies) replace(v reflect.Value) {
+	if !holdsSensitive(v.Type()) {
+		return
 	}
 	switch v.Kind() {
-	case reflect.Pointer, reflect.Interface:
-		return reveal(b, v.Elem())
+	case reflect.Interface:
+		if !v.IsNil() && holdsSensitive(v.Elem().Type()) {
+			inside := reflect.New(v.Elem().Type()).Elem()
+			inside.Set(v.Elem())
+			c.replace(inside)
+			v.Set(inside)
+		}
+	case reflect.Pointer, reflect.Slice, reflect.Map:
+		if !v.IsNil() {
+			v.Set(c.copyOf(v))
+		}
+	case reflect.Array:
+		for i := range v.Len() {
+			c.replace(v.Index(i))
+		}
 	case reflect.Struct:
-		return revealStruct(b, v)
+		if s, ok := v.Addr().Interface().(*Sensitive); ok {
+			s.revealed = true
+			return
+		}
+		c.replaceFields(v)
+	}
+}
+
+// copyOf is the copy of a pointer, list or map.
+func (c revealedCopies) copyOf(v reflect.Value) (copied reflect.Value) {
+	from := copiedFrom{of: v.Type(), at: v.UnsafePointer()}
+	if v.Kind() != reflect.Pointer {
+		from.length = v.Len()
+	}
+	if copied, ok := c[from]; ok {
+		return copied
+	}
+	switch v.Kind() {
+	case reflect.Pointer:
+		copied = reflect.New(v.Type().Elem())
+		c[from] = copied
+		copied.Elem().Set(v.Elem())
+		c.replace(copied.Elem())
+	case reflect.Slice:
+		copied = reflect.MakeSlice(v.Type(), v.Len(), v.Len())
+		c[from] = copied
+		reflect.Copy(copied, v)
+		for i := range v.Len() {
+			c.replace(copied.Index(i))
+		}
 	case reflect.Map:
-		return revealMap(b, v)
-	case reflect.Slice, reflect.Array:
-		return revealList(b, v)
-	default:
-		return marshal(b, v)
+		copied = reflect.MakeMapWithSize(v.Type(), v.Len())
+		c[from] = copied
+		for key, value := range v.Seq2() {
+			inside := reflect.New(v.Type().Elem()).Elem()
+			inside.Set(value)
+			c.replace(inside)
+			copied.SetMapIndex(key, inside)
+		}
 	}
+	return copied
 }
 
-// revealText writes the text, and null for an absent one.
-func revealText(b *revealer, v reflect.Value) error {
-	s := v.Interface().(Sensitive)
-	if s.IsZero() {
-		b.out.WriteString("null")
-		return nil
-	}
-	return marshal(b, reflect.ValueOf(s.Reveal()))
-}
-
-func marshal(b *revealer, v reflect.Value) error {
-	text, err := compactJSON(v.Interface())
-	if err != nil {
-		return fmt.Errorf("duolink: a %s cannot be written to JSON", v.Type())
-	}
-	b.out.Write(text)
-	return nil
-}
-
-func revealStruct(b *revealer, v reflect.Value) error {
-	b.out.WriteByte('{')
-	first := true
-	err := eachField(v, func(name string, field reflect.Value) error {
-		return member(b, &first, name, field)
-	})
-	b.out.WriteByte('}')
-	return err
-}
-
-// eachField walks the fields that json.Marshal would write, those of embedded structs as if they were the struct's own.
-func eachField(v reflect.Value, visit func(string, reflect.Value) error) error {
-	for _, f := range reflect.VisibleFields(v.Type()) {
+// replaceFields replaces what json.Marshal looks at. An embedded type may be unexported, and its
+// fields are written all the same.
+func (c revealedCopies) replaceFields(v reflect.Value) {
+	for i := range v.NumField() {
+		field, f := v.Field(i), v.Type().Field(i)
 		tag := f.Tag.Get("json")
-		name, options, _ := strings.Cut(tag, ",")
-		embedded := f.Anonymous && name == "" && f.Type.Kind() == reflect.Struct
-		field, err := v.FieldByIndexErr(f.Index)
 		switch {
-		case err != nil || !f.IsExported() || embedded || tag == "-":
+		case tag == "-", !f.IsExported() && !f.Anonymous:
 			continue
-		case strings.Contains(options, "omitempty") && emptyJSON(field), strings.Contains(options, "omitzero") && field.IsZero():
+		case strings.Contains(tag, ",omitzero") && field.IsZero(): // revealed, it would not be zero
 			continue
+		case !f.IsExported(): // reflect does not set it; the copy is ours
+			field = reflect.NewAt(f.Type, field.Addr().UnsafePointer()).Elem()
 		}
-		if err := visit(cmp.Or(name, f.Name), field); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// emptyJSON is what omitempty leaves out.
-func emptyJSON(v reflect.Value) bool {
-	switch v.Kind() {
-	case reflect.Slice, reflect.Map, reflect.String, reflect.Array:
-		return v.Len() == 0
-	case reflect.Struct:
-		return false
-	default:
-		return v.IsZero()
+		c.replace(field)
 	}
 }
 
-func revealMap(b *revealer, v reflect.Value) error {
-	if v.IsNil() {
-		b.out.WriteString("null")
-		return nil
-	}
-	if v.Type().Key().Kind() != reflect.String {
-		return fmt.Errorf("duolink: a %s cannot be written to JSON", v.Type())
-	}
-	keys := v.MapKeys()
-	slices.SortFunc(keys, func(a, b reflect.Value) int { return cmp.Compare(a.String(), b.String()) })
-	b.out.WriteByte('{')
-	first := true
-	for _, key := range keys {
-		if err := member(b, &first, key.String(), v.MapIndex(key)); err != nil {
-			return err
-		}
-	}
-	b.out.WriteByte('}')
-	return nil
-}
+// sensitiveHolders keeps what holdsSensitive has found: a reflect.Type to a bool.
+var sensitiveHolders sync.Map
 
-func member(b *revealer, first *bool, name string, v reflect.Value) error {
-	if !*first {
-		b.out.WriteByte(',')
+// holdsSensitive reports whether json.Marshal may come upon a Sensitive in a value of this type. An
+// interface may hold anything. A type that writes itself gets nothing revealed.
+func holdsSensitive(t reflect.Type) bool {
+	if known, ok := sensitiveHolders.Load(t); ok {
+		return known.(bool)
 	}
-	*first = false
-	if err := marshal(b, reflect.ValueOf(name)); err != nil {
-		return err
-	}
-	b.out.WriteByte(':')
-	return reveal(b, v)
-}
-
-func revealList(b *revealer, v reflect.Value) error {
-	if v.Kind() == reflect.Slice && v.IsNil() {
-		b.out.WriteString("null")
-		return nil
-	}
-	b.out.WriteByte('[')
-	for i := range v.Len() {
-		if i > 0 {
-			b.out.WriteByte(',')
-		}
-		if err := reveal(b, v.Index(i)); err != nil {
-			return err
-		}
-	}
-	b.out.WriteByte(']')
-	return nil
-}
-
-// holdsHidden reports whether a value of this type may hold what json.Marshal refuses. An interface may hold anything.
-func holdsHidden(t reflect.Type, seen []reflect.Type) bool {
-	if t == sensitiveType || t == secretType || t.Kind() == reflect.Interface {
-		return true
-	}
-	if slices.Contains(seen, t) {
-		return false
-	}
-	seen = append(seen, t)
-	switch t.Kind() {
-	case reflect.Pointer, reflect.Slice, reflect.Array, reflect.Map:
-		return holdsHidden(t.Elem(), seen)
-	case reflect.Struct:
-		for i := range t.NumField() {
-			if f := t.Field(i); (f.IsExported() || f.Anonymous) && holdsHidden(f.Type, seen) {
-				return true
+	holds := t == reflect.TypeFor[Sensitive]() || t.Kind() == reflect.Interface
+	if !holds && !writesItself(t) {
+		sensitiveHolders.Store(t, true) // meanwhile, because a type may contain itself
+		switch t.Kind() {
+		case reflect.Pointer, reflect.Slice, reflect.Array, reflect.Map:
+			holds = holdsSensitive(t.Elem())
+		case reflect.Struct:
+			for f := range t.Fields() {
+				holds = holds || (f.IsExported() || f.Anonymous) && holdsSensitive(f.Type)
 			}
 		}
 	}
-	return false
+	sensitiveHolders.Store(t, holds)
+	return holds
+}
+
+// writesItself reports whether json.Marshal asks a method of the type, or of a pointer to it. A
+// pointer is judged by what it points at.
+func writesItself(t reflect.Type) bool {
+	if t.Kind() == reflect.Pointer {
+		return false
+	}
+	to := reflect.PointerTo(t) // it has the methods of both
+	return to.Implements(reflect.TypeFor[json.Marshaler]()) || to.Implements(reflect.TypeFor[encoding.TextMarshaler]())
 }

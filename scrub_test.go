@@ -176,7 +176,7 @@ func TestQuotedInAFlow(t *testing.T) {
 						"last_attempted_at":"`+time.Now().Format(time.RFC3339)+`","error_code":"no_permission",
 						"error_message":"Not for `+r.Header.Get("Authorization")+`"}}}`)
 				}, WithMoneyKit(tc.credentials))
-				_, err := c.Identity.RefreshAndGet(t.Context(), bankLink, IdentityQuery{}, RefreshOptions{}, tc.call...)
+				_, err := c.Identity.RefreshAndGet(t.Context(), bankLink, RefreshOptions{}, tc.call...)
 				require.ErrorIs(t, err, ErrRefreshFailed)
 				require.Equal(t, "Not for Bearer [redacted]", asError(t, err).Description)
 			})

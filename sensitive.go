@@ -10,12 +10,18 @@ import (
 	"unicode"
 )
 
-// Secret is a credential that the caller hands in, such as an access token. It never prints: every fmt verb,
-// slog and errors show a mask, and its JSON is an error. Reveal is the only way out. The zero Secret is empty.
-type Secret struct{ hidden hidden }
+// Secret is a credential that the caller hands in, such as an access token. It never prints: every
+// fmt verb, slog and errors show a mask, and its JSON is an error. Reveal is the only way to it.
+//
+// Equal compares two, and IsZero finds an empty one. == does not compile, because it would compare
+// where the texts are kept. reflect.DeepEqual compares the texts. The zero Secret is empty.
+type Secret struct {
+	_      [0]func() // takes == away
+	hidden hidden
+}
 
 // NewSecret wraps a credential.
-func NewSecret(value string) Secret { return Secret{hide(value)} }
+func NewSecret(value string) Secret { return Secret{hidden: hide(value)} }
 
 // Reveal returns the credential.
 func (s Secret) Reveal() string { return s.hidden.reveal() }
@@ -40,19 +46,29 @@ func (s Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.String(
 // LogValue gives slog the mask.
 func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
-// MarshalJSON refuses: a credential has no place in a document.
+// MarshalJSON refuses, because a credential has no place in a document.
 func (s Secret) MarshalJSON() ([]byte, error) {
 	return nil, errors.New("duolink: a Secret is not written to JSON; use Reveal")
 }
 
-// Sensitive is personal or confidential text in an answer: account numbers, IBANs, names, e-mail addresses,
-// phone numbers, login URLs. Printing shows a mask, and behind it the last four characters of a value that is longer than
-// eight bytes and ends in four digits, as account numbers do and names do not. json.Marshal is an error. Reveal is the way
-// to the value; compare with Equal, for == compares where it is kept. The zero Sensitive means absent.
-type Sensitive struct{ hidden hidden }
+// Sensitive is personal or confidential text in an answer: account numbers, IBANs, names, e-mail
+// addresses, phone numbers, login URLs. Printing shows a mask. Behind the mask stand the last four
+// characters of a value that is longer than eight bytes and ends in four digits, as account numbers
+// do and names do not.
+//
+// Reveal is the way to the value. [RevealJSON] writes it to JSON, and json.Marshal is an error.
+//
+// Equal compares two, and IsZero finds an absent one. == does not compile, because it would compare
+// where the texts are kept. So a struct that holds a Sensitive has no == either, and is no key of a
+// map. reflect.DeepEqual compares the texts. The zero Sensitive means absent.
+type Sensitive struct {
+	_        [0]func() // takes == away
+	hidden   hidden
+	revealed bool // true in the copies that RevealJSON makes, and nowhere else
+}
 
-// NewSensitive wraps a value that was kept elsewhere, such as the redirect verifier of a login link.
-func NewSensitive(value string) Sensitive { return Sensitive{hide(value)} }
+// NewSensitive wraps a value that was kept elsewhere, such as a login link's redirect verifier.
+func NewSensitive(value string) Sensitive { return Sensitive{hidden: hide(value)} }
 
 // Reveal returns the value.
 func (s Sensitive) Reveal() string { return s.hidden.reveal() }
@@ -82,18 +98,26 @@ func (s Sensitive) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.Stri
 // LogValue gives slog the masked value.
 func (s Sensitive) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
-// MarshalJSON refuses: a mask would end in somebody's database as if it were the value.
+// MarshalJSON refuses, because a mask would end in somebody's database as if it were the value.
+// Only [RevealJSON] gets the text.
 func (s Sensitive) MarshalJSON() ([]byte, error) {
-	return nil, errors.New("duolink: a Sensitive is not written to JSON; use RevealJSON")
+	switch {
+	case !s.revealed:
+		return nil, errors.New("duolink: a Sensitive is not written to JSON; use RevealJSON")
+	case s.IsZero():
+		return []byte("null"), nil
+	default:
+		return compactJSON(s.Reveal())
+	}
 }
 
-// UnmarshalJSON reads a string, or a number as its text; other types are absent.
+// UnmarshalJSON reads a string, or a number as its text. Any other type is absent.
 func (s *Sensitive) UnmarshalJSON(data []byte) error {
-	value, err := fromJSON(data, NewSensitive)
+	value, err := textOf(data)
 	if err != nil {
 		return errors.New("duolink: a Sensitive is read from one JSON value")
 	}
-	*s = value
+	*s = NewSensitive(value)
 	return nil
 }
 
@@ -103,8 +127,8 @@ const (
 	longEnough  = 8
 )
 
-// printable replaces what is not seen, control characters and those that turn the direction of writing among it, so that
-// a value cannot break or disguise a line of a log.
+// printable puts a space for each character that is not seen: control characters, and those that
+// turn the direction of writing. So no value breaks or disguises a line of a log.
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {
@@ -114,8 +138,8 @@ func printable(s string) string {
 	}, s)
 }
 
-// hidden keeps a text behind a pointer: fmt prints an unexported field without asking its methods, and of a
-// pointer inside a struct it prints the address alone.
+// hidden keeps a text behind a pointer. fmt prints an unexported field without asking its methods,
+// and of a pointer inside a struct it prints only the address.
 type hidden struct{ value *string }
 
 func hide(value string) hidden {

@@ -1,94 +1,154 @@
 package duolink
 
 import (
-	"bufio"
 	"context"
 	"errors"
-	"io"
 	"iter"
+	"slices"
 
 	"github.com/duolink/duolink/internal/wire"
 )
 
-// stream sends an operation and yields its answer item by item, as it arrives. Leaving the loop closes the
-// connection; an error is yielded once, last.
-func stream[T any](ctx context.Context, c *Client, op operation, each func(s *wire.Scanner, yield func(T) error, item func()) error, opts []CallOption) iter.Seq2[T, error] {
+// How a list is walked: a stream item by item, and a paged list page by page.
+
+// stream sends an operation and yields its answer item by item, as it arrives. Leaving the loop
+// closes the connection. An error is yielded once, last.
+func stream[T any](
+	ctx context.Context, c *Client, op operation,
+	each func(s *wire.Scanner, yield func(T) error, item func()) error, opts []CallOption,
+) iter.Seq2[T, error] {
 	op.stream = true
 	return func(yield func(T, error) bool) {
 		var none T
-		t, err := c.send(ctx, op, opts, nil)
+		a, err := c.do(ctx, op, opts, nil)
 		if err != nil {
 			yield(none, err)
 			return
 		}
-		defer func() { _ = t.stream.Close() }()
-		m := newMeter(t.stream, t.limit)
-		scanner := wire.Stream(m, 64<<10, t.limit)
-		next := func() { m.reset(); scanner.Forget() }
+		at := a.latest
+		defer func() { _ = at.stream.Close() }()
+		meter := wire.NewMeter(at.stream, a.limit)
+		scanner := wire.Stream(meter, 64<<10, a.limit)
+		item := func() {
+			meter.Next()
+			scanner.Forget()
+		}
 		err = each(scanner, func(v T) error {
-			next()
+			item()
 			if !yield(v, nil) {
 				return errLeft
 			}
 			return nil
-		}, next)
+		}, item)
 		if err == nil || errors.Is(err, errLeft) {
 			return
 		}
-		t.body = m.head
-		if m.err != nil {
-			yield(none, t.end(t.failure(m.err)))
+		at.body = meter.Head
+		if meter.Err != nil {
+			yield(none, a.fail(a.failure(at, meter.Err)))
 			return
 		}
-		yield(none, t.end(t.unreadable(err)))
+		yield(none, a.fail(a.unreadable(at, err)))
 	}
 }
 
 // errLeft ends the reading of a stream that nobody listens to any more.
 var errLeft = errors.New("the loop was left")
 
-// meter bounds how much of a stream is read between two items: memory depends on the largest item alone. It keeps the
-// beginning of the answer, in case that it is an error, and the connection's own error, which the JSON reader's would hide.
-type meter struct {
-	r           io.Reader
-	left, limit int64
-	head        []byte
-	err         error
+// accountPage is one page of accounts, with what the server says of the whole.
+type accountPage struct {
+	accounts []Account
+	received int // items, also those that were no accounts
+	limit    int64
+	total    int64
+	totalled bool
 }
 
-// byteOrderMark may stand before the JSON of an answer.
-const byteOrderMark = "\xef\xbb\xbf"
-
-const meterHead = 64 << 10
-
-func newMeter(r io.Reader, limit int64) *meter {
-	b := bufio.NewReaderSize(r, meterHead)
-	m := &meter{r: b, left: limit, limit: limit}
-	mark, err := b.Peek(len(byteOrderMark))
-	if string(mark) == byteOrderMark {
-		_, _ = b.Discard(len(byteOrderMark))
+func readAccountPage(s *wire.Scanner) (*accountPage, error) {
+	p := &accountPage{}
+	var meta struct {
+		Paginate struct {
+			Limit int64 `json:"limit"`
+			Total int64 `json:"total"`
+		} `json:"paginate"`
 	}
-	if err != io.EOF {
-		m.err = err // the connection gives it once, and another one when it is asked again
-	}
-	return m
+	meta.Paginate.Total = -1
+	err := wire.Envelope(s, func(key []byte) error {
+		switch string(key) {
+		case "data":
+			return p.readData(s)
+		case "meta":
+			return byTags.Read(s, &meta)
+		}
+		return s.Skip()
+	})
+	p.limit, p.total, p.totalled = meta.Paginate.Limit, meta.Paginate.Total, meta.Paginate.Total >= 0
+	return p, err
 }
 
-// reset begins another item.
-func (m *meter) reset() { m.left = m.limit }
+// readData counts the items, also those that are no accounts.
+func (p *accountPage) readData(s *wire.Scanner) error {
+	p.accounts, p.received = nil, 0
+	return s.Array(func() error {
+		p.received++
+		return byTags.ReadItem(s, &p.accounts)
+	})
+}
 
-func (m *meter) Read(p []byte) (int, error) {
-	if m.err == nil && m.left <= 0 {
-		m.err = ErrResponseTooLarge
+// pages walks an offset-paged list. It ends at the total, at an empty page, and at a short page if the
+// total is unknown. A page that the server sends again is an error: it does not heed the offset, so
+// items would be missing.
+func pages(page PageOptions, fetch func(PageOptions) (*accountPage, error)) iter.Seq2[Account, error] {
+	return func(yield func(Account, error) bool) {
+		page := page // each loop walks on its own
+		var before []Account
+		for {
+			p, err := fetch(page)
+			if err == nil && len(p.accounts) > 0 && slices.Equal(p.accounts, before) {
+				err = pageError(ErrMalformedResponse, "the server repeats a page")
+			}
+			if err != nil {
+				yield(Account{}, err)
+				return
+			}
+			before = p.accounts
+			for _, a := range p.accounts {
+				if !yield(a, nil) {
+					return
+				}
+			}
+			page.Offset += p.received
+			if p.last(page) {
+				return
+			}
+			if page.Offset > mostOffset {
+				yield(Account{}, pageError(ErrResponseTooLarge, "there are more accounts than the API can be asked for"))
+				return
+			}
+		}
 	}
-	if m.err != nil {
-		return 0, m.err
+}
+
+// pageError is about the pages together, each of which was a good answer.
+func pageError(kind error, message string) error {
+	return &Error{API: Supermetrics, Operation: loginsAccounts.name, StatusCode: 200, Outcome: Unknown, Kind: kind, Message: message}
+}
+
+// last reports whether nothing is left behind this page; next is where the following one would start.
+func (p *accountPage) last(next PageOptions) bool {
+	const serverLimit = 100
+	limit := int(p.limit)
+	if limit <= 0 {
+		if limit = next.Limit; limit == 0 {
+			limit = serverLimit
+		}
 	}
-	n, err := m.r.Read(p[:min(int64(len(p)), m.left)])
-	m.left -= int64(n)
-	m.head = append(m.head, p[:min(n, meterHead-len(m.head))]...)
-	if err != nil && err != io.EOF {
-		m.err = err
+	switch {
+	case p.received == 0:
+		return true
+	case p.totalled:
+		return int64(next.Offset) >= p.total
+	default:
+		return p.received < limit
 	}
-	return n, err
 }

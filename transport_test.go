@@ -139,9 +139,8 @@ const answerTime = 10 * time.Millisecond
 
 // groupsOf are the limit groups of an operation with the client's own credential.
 func groupsOf(c *Client, op operation) []limitGroup {
-	t := newTrip(c, op)
-	t.auth = c.auth[op.api.vendor()]
-	return op.groups(t.identity())
+	p := &prepared{auth: c.auth[op.api.vendor()]}
+	return op.groups(p.identity())
 }
 
 // slowDials is a server on pipes whose connections come about one after the other, a second apart.
@@ -160,7 +159,7 @@ func newSlowDials(answer string) *slowDials {
 		s.dials++
 		wait := time.Duration(s.dials) * time.Second
 		s.mu.Unlock()
-		if err := sleep(ctx, wait); err != nil {
+		if err := pace.Sleep(ctx, wait); err != nil {
 			return nil, err
 		}
 		client, server := net.Pipe()
@@ -574,7 +573,7 @@ func TestAttemptTimeBeginsWithTheConnection(t *testing.T) {
 					connect := base.DialContext
 					base.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
 						httptrace.ContextClientTrace(ctx).ConnectStart(network, address) // as a net.Dialer does
-						if err := sleep(ctx, tc.dial); err != nil {
+						if err := pace.Sleep(ctx, tc.dial); err != nil {
 							return nil, err
 						}
 						return connect(ctx, network, address)

@@ -11,17 +11,20 @@ import (
 	"github.com/duolink/duolink/internal/wire"
 )
 
-// Timestamp is an instant as an API sent it. Both APIs send several notations, some without a zone (then it
-// is UTC); all of them are read, and the text is kept. A notation that cannot be read leaves the time zero
-// and its text in [Timestamp.Text]: it never fails an answer. An absent timestamp has no text.
+// Timestamp is an instant as an API sent it.
 //
-// Compare instants, as in a.Equal(b.Time); the text of one instant varies.
+// Both APIs send several notations, and all of them are read. One without a zone is in UTC. The
+// text is kept, see [Timestamp.Text]. A notation that cannot be read leaves the time zero, and
+// never fails an answer. An absent timestamp has no text.
+//
+// Compare instants, as in a.Equal(b.Time), because the text of one instant varies.
 type Timestamp struct {
 	time.Time
 	text string
 }
 
-// The notations seen on the wire, the most frequent first. Fractions of a second are read with each of them.
+// timestampLayouts are the notations seen on the wire, the most frequent first. time.Parse reads
+// fractions of a second with each of them.
 var timestampLayouts = [...]string{
 	"2006-01-02T15:04:05Z07:00",
 	"2006-01-02T15:04:05Z0700",
@@ -31,11 +34,11 @@ var timestampLayouts = [...]string{
 	time.DateOnly,
 }
 
-// mostTimestamp bounds what is tried: each of time.Parse's errors has a copy of the text in it.
-const mostTimestamp = 100
+// maxTimestamp bounds what is tried, because each error of time.Parse has a copy of the text in it.
+const maxTimestamp = 100
 
 func parseTimestamp(text string) Timestamp {
-	if len(text) > mostTimestamp {
+	if len(text) > maxTimestamp {
 		return Timestamp{text: text}
 	}
 	for _, layout := range timestampLayouts {
@@ -46,13 +49,13 @@ func parseTimestamp(text string) Timestamp {
 	return Timestamp{text: text}
 }
 
-// Text returns the timestamp exactly as the API wrote it, or "" where it sent none.
+// Text returns the timestamp exactly as the API wrote it, or "" if it sent none.
 func (t Timestamp) Text() string { return t.text }
 
 // DateOnly reports that the API named a day and no time of day, as MoneyKit does in balance_date.
 func (t Timestamp) DateOnly() bool { return !t.IsZero() && len(t.text) == len(time.DateOnly) }
 
-// String returns the instant as RFC 3339 in UTC, or the text as it came where it could not be read.
+// String returns the instant as RFC 3339 in UTC, or the text if it could not be read.
 func (t Timestamp) String() string {
 	if t.IsZero() {
 		return t.text
@@ -60,7 +63,8 @@ func (t Timestamp) String() string {
 	return t.UTC().Format(time.RFC3339Nano)
 }
 
-// MarshalText writes what [Timestamp.UnmarshalText] reads back: the text as it came, else RFC 3339.
+// MarshalText writes the text as it came, or RFC 3339 if there is none. [Timestamp.UnmarshalText]
+// reads it back.
 func (t Timestamp) MarshalText() ([]byte, error) {
 	if t.text != "" {
 		return []byte(t.text), nil
@@ -74,7 +78,7 @@ func (t *Timestamp) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// MarshalJSON writes the text as it came, RFC 3339 where there is none, and null for an absent timestamp.
+// MarshalJSON writes what [Timestamp.MarshalText] does, and null for an absent timestamp.
 func (t Timestamp) MarshalJSON() ([]byte, error) {
 	text, err := t.MarshalText()
 	if err != nil || len(text) == 0 {
@@ -83,21 +87,24 @@ func (t Timestamp) MarshalJSON() ([]byte, error) {
 	return json.Marshal(string(text))
 }
 
-// UnmarshalJSON reads any notation of the two APIs; what is not a date and time leaves the instant zero.
+// UnmarshalJSON reads any notation of the two APIs. What is not a date and time leaves the instant
+// zero.
 func (t *Timestamp) UnmarshalJSON(data []byte) error {
-	read, err := fromJSON(data, parseTimestamp)
-	*t = read
+	text, err := textOf(data)
+	*t = parseTimestamp(text)
 	return err
 }
 
-// Decimal is a number as the API wrote it, such as "340.12" or "1e-05": money keeps every digit, which a
-// float64 would not. The empty Decimal means absent.
+// Decimal is a number as the API wrote it, such as "340.12" or "1e-05". It keeps every digit of an
+// amount of money, which a float64 would not. The empty Decimal means absent.
 type Decimal string
 
-// maxDecimal bounds what Rat computes with: an exponent of a few bytes can ask for gigabytes of digits.
+// maxDecimal bounds what Rat computes with, because an exponent of a few bytes can ask for
+// gigabytes of digits.
 const maxDecimal = 400
 
-// Rat returns the exact value. It reports false for an absent number and for one of more than 400 digits.
+// Rat returns the exact value. It returns false for an absent number, and for one of more than 400
+// digits.
 func (d Decimal) Rat() (*big.Rat, bool) {
 	if !d.valid() || len(d) > maxDecimal {
 		return nil, false
@@ -121,34 +128,38 @@ func (d Decimal) MarshalJSON() ([]byte, error) {
 	return []byte(d), nil
 }
 
-// UnmarshalJSON reads a JSON number, or a string that holds one; anything else is absent.
+// UnmarshalJSON reads a JSON number, or a string that holds one. Anything else is absent.
 func (d *Decimal) UnmarshalJSON(data []byte) error {
-	read, err := fromJSON(data, parseDecimal)
-	*d = read
+	text, err := textOf(data)
+	*d, _ = parseDecimal(text)
 	return err
 }
 
 func (d Decimal) valid() bool { return wire.IsNumber(string(d)) }
 
-// parseDecimal makes nothing of what is no number.
-func parseDecimal(text string) Decimal {
+// parseDecimal returns false for what is no number.
+func parseDecimal(text string) (Decimal, bool) {
 	if d := Decimal(text); d.valid() {
-		return d
+		return d, true
 	}
-	return ""
+	return "", false
 }
 
 // byTags reads the types of this package by their tags.
 var byTags = wire.New(
-	wire.Text(parseTimestamp), wire.Text(parseDecimal), wire.Text(NewSensitive), wire.Text(NewSecret),
+	wire.Text(always(parseTimestamp)), wire.Text(parseDecimal),
+	wire.Text(always(NewSensitive)), wire.Text(always(NewSecret)),
 	wire.Custom(readFieldError),
 )
 
-// fromJSON reads one value that is made from a text. Of any other value it makes what it makes of no
-// text.
-func fromJSON[T any](data []byte, parse func(string) T) (T, error) {
-	text, err := wire.Whole(wire.Document(data, 0), (*wire.Scanner).Text)
-	return parse(text), err
+// always is the parser of a type to which every text says something.
+func always[T any](parse func(string) T) func(string) (T, bool) {
+	return func(text string) (T, bool) { return parse(text), true }
+}
+
+// textOf is the text of one JSON value, or "" if it is not a string or a number.
+func textOf(data []byte) (string, error) {
+	return wire.Whole(wire.Document(data, 0), (*wire.Scanner).Text)
 }
 
 func one[T any](s *wire.Scanner) (*T, error)   { return wire.One[T](byTags, s) }

@@ -1,7 +1,6 @@
 package duolink
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -13,25 +12,8 @@ import (
 // page, a bank. One way for all of the flows; what they look for, and when it is over, they say
 // themselves.
 
-// The time between two looks: short at first, for those who are quick, then longer. Each is spread
-// by a tenth to either side, so that many who began together do not ask together. In the first
-// minute it makes nine or ten requests, in each later hour 267 at most.
-const (
-	firstPause = 2 * time.Second
-	laterPause = 15 * time.Second
-)
-
 // defaultGrace is what an end that may not be the last word is given.
 const defaultGrace = 30 * time.Second
-
-// spacing is the time between two looks.
-type spacing struct{ d time.Duration }
-
-func (s *spacing) next() time.Duration {
-	d := cmp.Or(s.d, firstPause)
-	s.d = min(d*13/10, laterPause)
-	return d - d/10 + pace.Jitter(d/5)
-}
 
 // watching is a flow that waits.
 type watching struct {
@@ -41,7 +23,7 @@ type watching struct {
 	patience time.Duration                         // the longest wait that a server may ask for
 	pause    time.Duration                         // what the answer before the first look asks for
 
-	spacing spacing
+	pauses  pace.Poll
 	renewed bool // the token was refused, and nothing has been seen since
 }
 
@@ -93,36 +75,21 @@ func (w *watching) watch(ctx context.Context) error {
 
 // wait lets the time to the next look pass, and returns an error if it cannot.
 func (w *watching) wait(ctx context.Context, seen pollResult, err error) error {
-	wait := w.spacing.next()
+	wait := w.pauses.Next()
 	if seen.most > 0 {
 		wait = min(wait, seen.most)
 	}
 	if seen.promised > w.patience {
 		return w.tooLong(nil, err, seen.promised)
 	}
-	if wait = fitWait(ctx, wait, seen.promised); wait == 0 {
+	if wait = pace.FitWait(ctx, wait, seen.promised); wait == 0 {
 		return w.tooLong(context.DeadlineExceeded, err, seen.promised)
 	}
 	w.tell(err, wait)
-	if ended := sleep(ctx, wait); ended != nil {
+	if ended := pace.Sleep(ctx, wait); ended != nil {
 		return w.lapse(ended, err)
 	}
 	return nil
-}
-
-// fitWait fits a wait into the context's time, or returns 0 where none does: a promise to the
-// server is kept or not started; our own spacing leaves room for a last look.
-func fitWait(ctx context.Context, wait, promised time.Duration) time.Duration {
-	wait = max(wait, promised)
-	deadline, ok := ctx.Deadline()
-	left := time.Until(deadline)
-	switch {
-	case !ok || wait < left:
-		return wait
-	case promised < left-firstPause/2 && left > firstPause:
-		return left - firstPause/2
-	}
-	return 0
 }
 
 // tooLong is a wait that is not started.
@@ -153,5 +120,5 @@ func (w *watching) passes(err error) bool {
 	case e.renewable:
 		return !w.renewed
 	}
-	return repeatAlways.allows(e) && (e.kind != nil || e.Attempts > 0)
+	return readOnly.allows(e) && (e.kind() != nil || e.Attempts > 0)
 }

@@ -67,11 +67,10 @@ type accountDecision struct {
 
 // decide asks for the owners, and for the numbers only where one of them matches: nobody else's are fetched.
 func decide(ctx context.Context, client *duolink.Client, q question) decision {
-	query := duolink.IdentityQuery{}
 	if q.account != "" {
-		query.AccountIDs = []string{q.account}
+		q.refresh.AccountIDs = []string{q.account}
 	}
-	who, err := client.Identity.RefreshAndGet(ctx, q.link, query, q.refresh)
+	who, err := client.Identity.RefreshAndGet(ctx, q.link, q.refresh)
 	if err != nil {
 		return failed(decision{}, err)
 	}

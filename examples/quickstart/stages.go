@@ -37,7 +37,7 @@ func (t *tour) logins(ctx context.Context) error {
 			return err
 		}
 		if n++; n <= most {
-			row(w, account.User, account.Account.ID, account.Account.Name, account.Account.Group)
+			row(w, account.User, account.ID, account.Name, account.Group)
 		}
 	}
 	if n > most {

@@ -8,7 +8,9 @@
 //
 // What a run brings belongs to all of its callers: whoever hands it on makes a copy.
 //
-// It is no cache: a run that has ended is found only until the first of its callers leaves. And it
+// A [Renewed] is a value that ends, such as a token, and whose renewal callers share.
+//
+// A group is no cache: a run that has ended is found only until the first of its callers leaves. And it
 // knows nothing of requests, credentials or errors of the API; what is shared, and what a write is,
 // its users say.
 //

@@ -23,15 +23,14 @@ type Type struct {
 	read func(r *Reader, s *Scanner, to reflect.Value) error
 }
 
-// Text is a type that is made from a text. The zero value means that the text says nothing.
-func Text[T comparable](parse func(text string) T) Type {
+// Text is a type that is made from a text. The function returns false if the text says nothing.
+func Text[T any](parse func(text string) (T, bool)) Type {
 	return Type{reflect.TypeFor[T](), func(_ *Reader, s *Scanner, to reflect.Value) error {
 		text, err := s.Text()
 		if err != nil || text == "" {
 			return err
 		}
-		var none T
-		if v := parse(text); v != none {
+		if v, ok := parse(text); ok {
 			*to.Addr().Interface().(*T) = v
 		}
 		return nil

@@ -20,14 +20,9 @@ type (
 	small string
 )
 
-func parseUpper(text string) upper { return upper{strings.ToUpper(text)} }
+func parseUpper(text string) (upper, bool) { return upper{strings.ToUpper(text)}, true }
 
-func parseSmall(text string) small {
-	if len(text) > 3 {
-		return ""
-	}
-	return small(text)
-}
+func parseSmall(text string) (small, bool) { return small(text), len(text) <= 3 }
 
 // pathText is a text, or a list of them.
 type pathText struct{ value string }
@@ -154,7 +149,11 @@ func TestOddValues(t *testing.T) {
 	reads(t, texts)
 	uppers, smalls := map[string]upper{}, map[string]small{}
 	for odd, text := range texts {
-		uppers[odd], smalls[odd] = parseUpper(text), parseSmall(text)
+		uppers[odd], _ = parseUpper(text)
+		smalls[odd] = ""
+		if v, ok := parseSmall(text); ok {
+			smalls[odd] = v
+		}
 	}
 	reads(t, uppers)
 	reads(t, smalls)

@@ -1,0 +1,112 @@
+package duolink
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/url"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/google/go-querystring/query"
+)
+
+// How arguments are checked, and become a URL and a payload.
+
+// encode turns the operation's arguments into a URL and a payload.
+func (p *prepared) encode() error {
+	path, err := p.op.path()
+	if err != nil {
+		return err
+	}
+	p.url = p.client.config.base[p.op.api].reveal() + path
+	if p.op.query != nil {
+		values, err := query.Values(p.op.query)
+		if err != nil {
+			return argumentError("the query cannot be encoded")
+		}
+		// Servers disagree on whether a plus sign is a space; %20 is one for all of them.
+		if q := strings.ReplaceAll(values.Encode(), "+", "%20"); q != "" {
+			p.url += "?" + q
+		}
+	}
+	switch {
+	case p.op.form != nil:
+		p.payload, p.contentType = []byte(p.op.form.Encode()), "application/x-www-form-urlencoded"
+	case p.op.body != nil:
+		p.payload, err = compactJSON(p.op.body)
+		p.contentType = "application/json"
+	}
+	return err
+}
+
+// path fills the route's placeholders with the arguments.
+func (op operation) path() (string, error) {
+	segments := strings.Split(op.route, "/")
+	args := op.args
+	for i, s := range segments {
+		if !strings.HasPrefix(s, "{") {
+			continue
+		}
+		if err := op.api.checkID(strings.Trim(s, "{}"), args[0]); err != nil {
+			return "", err
+		}
+		segments[i] = url.PathEscape(args[0])
+		args = args[1:]
+	}
+	return strings.Join(segments, "/"), nil
+}
+
+// checkID refuses an id that is none before it becomes a part of a URL. Supermetrics documents its alphabet and length;
+// MoneyKit's ids are opaque, so there it is visible ASCII, without what has a meaning in a path.
+func (a API) checkID(name, id string) error {
+	most, fits := 128, func(r rune) bool { return r > ' ' && r <= '~' && !strings.ContainsRune(`/\?#%`, r) }
+	if a == Supermetrics {
+		most, fits = 50, func(r rune) bool {
+			return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '_'
+		}
+	}
+	switch {
+	case id == "":
+		return argumentError("%s is empty", name)
+	case len(id) > most:
+		return argumentError("%s is longer than %d characters", name, most)
+	case id == "." || id == "..":
+		return argumentError("%s is a path, not an id", name)
+	}
+	if strings.ContainsFunc(id, func(r rune) bool { return !fits(r) }) {
+		return argumentError("%s has a character that no id has", name)
+	}
+	return nil
+}
+
+// checkText refuses a text that is longer than the API takes, or that cannot be meant as one.
+func checkText(name, s string, most int) error {
+	switch {
+	case utf8.RuneCountInString(s) > most:
+		return argumentError("%s is longer than %d characters", name, most)
+	case !utf8.ValidString(s) || strings.ContainsRune(s, 0):
+		return argumentError("%s is not text", name)
+	}
+	return nil
+}
+
+// compactJSON encodes without HTML escapes and without the newline that an Encoder adds.
+func compactJSON(v any) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		return nil, argumentError("the body cannot be encoded")
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+}
+
+// jsonParam is a query parameter that holds JSON.
+type jsonParam struct{ value any }
+
+// EncodeValues implements go-querystring's Encoder.
+func (p jsonParam) EncodeValues(key string, v *url.Values) error {
+	b, err := compactJSON(p.value)
+	v.Set(key, string(b))
+	return err
+}

@@ -1,0 +1,172 @@
+package duolink
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/duolink/duolink/internal/flight"
+)
+
+// CallOption changes one call; it is the last argument of every method.
+type CallOption func(*callOptions) error
+
+type callOptions struct {
+	token    authorizer
+	extra    http.Header
+	tenants  []string // names of those that select a tenant
+	maxWait  *time.Duration
+	once     bool
+	response *Response
+	write    *flight.Write // of a run that callers share
+}
+
+// WithToken sends this call with another bearer token, say another tenant's, over the same connections. The
+// Plaid-compatible layer takes no bearer token: there it is ErrNotConfigured.
+func WithToken(token string) CallOption {
+	return func(o *callOptions) error {
+		b := BearerToken(token).(*bearer)
+		o.token = b
+		return b.err
+	}
+}
+
+// WithHeader adds a header to this call. Headers that this package sets itself, those that carry credentials, and
+// Idempotency-Key are refused: neither API knows that key, and net/http would silently resend a write that has it.
+//
+// It is for what does not say who calls, such as a trace id: callers share a run of a flow whatever
+// their headers, and those of the first caller are sent. What says who calls is [WithTenantHeader].
+func WithHeader(name, value string) CallOption {
+	name = http.CanonicalHeaderKey(name)
+	return func(o *callOptions) error {
+		if slices.Contains(ownHeaders, name) || slices.Contains(credentialHeaders, name) {
+			return argumentError("WithHeader: %s is not the caller's to set", name)
+		}
+		if !headerName(name) || !headerText(value) {
+			return argumentError("WithHeader: not a header")
+		}
+		if o.extra == nil {
+			o.extra = http.Header{}
+		}
+		o.extra.Add(name, value)
+		return nil
+	}
+}
+
+// WithTenantHeader is WithHeader for a header that says who calls, to a gateway that serves many
+// tenants. Only callers with the same values share a run of a flow, a limit group and a retry
+// budget.
+func WithTenantHeader(name, value string) CallOption {
+	add := WithHeader(name, value)
+	return func(o *callOptions) error {
+		o.tenants = append(o.tenants, http.CanonicalHeaderKey(name))
+		return add(o)
+	}
+}
+
+// WithMaxWait replaces Retry.MaxWait for this call; with 0 it never waits, and is never repeated,
+// also not with a new token after a 401. A token exchange on the way, which serves other calls too,
+// keeps to the client's rules.
+func WithMaxWait(d time.Duration) CallOption {
+	return func(o *callOptions) error {
+		if d < 0 {
+			return argumentError("WithMaxWait: the wait is negative")
+		}
+		o.maxWait = &d
+		return nil
+	}
+}
+
+// WithoutRetry sends this call at most once. It may still wait before that, where an earlier call was refused; WithMaxWait(0)
+// forbids that too.
+func WithoutRetry() CallOption {
+	return func(o *callOptions) error {
+		o.once = true
+		return nil
+	}
+}
+
+// WithResponse fills in what came with the answer, also when the call fails. Of an iterator, or a flow of several requests,
+// it is the latest request's.
+func WithResponse(r *Response) CallOption {
+	return func(o *callOptions) error {
+		if r == nil {
+			return argumentError("WithResponse: the response is nil")
+		}
+		*r = Response{}
+		o.response = r
+		return nil
+	}
+}
+
+// Response is what came with an answer. It prints its status, request id and attempts alone.
+type Response struct {
+	Status    int // 0 where no answer arrived
+	RequestID string
+	Attempts  []Attempt // what was tried, and how long the client waited before
+	RateLimit RateLimit
+
+	// Functions, so that no verb of fmt prints what they return, not even one that does not fit.
+	header func() http.Header
+	body   func() []byte
+}
+
+// Header is the answer's, with whatever confidential the server put there; nil where no answer arrived.
+func (r *Response) Header() http.Header {
+	if r.header == nil {
+		return nil
+	}
+	return r.header()
+}
+
+// Body is the answer as it came, decompressed, bounded, and with everything confidential in it. Of a stream it is nil, or
+// the beginning of one that failed.
+func (r *Response) Body() []byte {
+	if r.body == nil {
+		return nil
+	}
+	return r.body()
+}
+
+// String shows the status, the request id and the number of attempts.
+func (r Response) String() string {
+	return fmt.Sprintf("status %d, request %s, attempts %d", r.Status, r.RequestID, len(r.Attempts))
+}
+
+// Format writes String, whatever the verb.
+func (r Response) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, r.String()) }
+
+// report fills in the caller's Response.
+func (a *attempts) report() {
+	if a.response == nil {
+		return
+	}
+	head, body := a.latest.head.Clone(), a.latest.body
+	*a.response = Response{
+		Status: a.latest.status, RequestID: a.requestID(a.latest), Attempts: slices.Clone(a.history),
+		RateLimit: rateLimit(a.latest.head, time.Now()),
+		header:    func() http.Header { return head }, body: func() []byte { return body },
+	}
+}
+
+// ownHeaders are set by this package or by net/http.
+var ownHeaders = []string{
+	"Accept", "Accept-Encoding", "Connection", "Content-Encoding", "Content-Length", "Content-Type", "Expect", "Host",
+	"Idempotency-Key", "Moneykit-Version", "Plaid-Version", "Te", "Trailer", "Transfer-Encoding", "Upgrade", "User-Agent",
+	"X-Idempotency-Key",
+}
+
+// headerName reports whether a text is a token of RFC 9110.
+func headerName(s string) bool {
+	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {
+		return r <= ' ' || r > '~' || strings.ContainsRune(`"(),/:;<=>?@[\]{}`, r)
+	})
+}
+
+// headerText reports whether a text may stand in a header: visible ASCII, spaces and tabs.
+func headerText(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r != '\t' && (r < ' ' || r > '~') })
+}
