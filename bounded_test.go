@@ -20,7 +20,7 @@ import (
 
 // answers are the least that each operation can use.
 var answers = map[string]string{
-	"logins.list_accounts": `{"data":[]}`, "logins.list_accounts, streamed": `{"data":[{"accounts":[{"account_id":"1"}]}]}`, "logins.list": `{"data":[]}`,
+	"logins.query_accounts": `{"data":[]}`, "logins.query_accounts, streamed": `{"data":[{"accounts":[{"account_id":"1"}]}]}`, "logins.list": `{"data":[]}`,
 	"logins.get": `{"data":{"login_id":"dsl_1"}}`, "logins.revoke": `{"data":{"result":true}}`, "logins.accounts": `{"data":[]}`, "links.list": `{"data":[]}`,
 	"links.create": `{"data":{"link_id":"dsll_1"}}`, "links.get": `{"data":{"link_id":"dsll_1"}}`, "links.update": `{"data":{"link_id":"dsll_1"}}`,
 	"links.close": `{"data":{"link_id":"dsll_1"}}`, "identity.get": `{"accounts":[]}`, "identity.link": `{"link_id":"mk_1"}`,
@@ -30,7 +30,7 @@ var answers = map[string]string{
 
 // limitOf is how much of an operation's answer is read where nobody says otherwise.
 func limitOf(operation string) int64 {
-	if operationOf(operation) == "logins.list_accounts" {
+	if operationOf(operation) == "logins.query_accounts" {
 		return 64 << 20
 	}
 	return 8 << 20
@@ -154,7 +154,7 @@ func TestGzipBombs(t *testing.T) {
 						cut, content := cmp.Or(limit, limitOf(operation)), zeros()
 						if status != 200 {
 							cut = errorLimit
-						} else if operation == "logins.list_accounts, streamed" {
+						} else if operation == "logins.query_accounts, streamed" {
 							content = blanks() // a stream would end at the first zero
 						}
 						asked, body := 0, bomb(content)
@@ -189,7 +189,7 @@ func TestMaxResponseBytes(t *testing.T) {
 	}
 	for _, limit := range limits {
 		for operation, call := range callsAndExchange() {
-			if operation == "logins.list_accounts, streamed" {
+			if operation == "logins.query_accounts, streamed" {
 				continue // TestMaxResponseBytesOfAStream
 			}
 			t.Run(fmt.Sprintf("%d/%s", limit, operation), func(t *testing.T) {
@@ -230,7 +230,7 @@ func TestMaxResponseBytesOfAStream(t *testing.T) {
 	const limit = 4 << 10
 	in := func(body string) (int, error) {
 		c, _ := inMemory(t, func(*http.Request) *http.Response { return reply(200, body) }, WithSupermetrics(BearerToken(testKey)), WithMaxResponseBytes(limit))
-		all, err := collect(t, c.Logins.EachAccount(t.Context(), AccountsQuery{DataSourceID: "GAWA"}))
+		all, err := collect(t, c.Logins.StreamAccounts(t.Context(), AccountsQuery{DataSourceID: "GAWA"}))
 		return len(all), err
 	}
 	login := func(accounts string) string {

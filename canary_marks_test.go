@@ -38,7 +38,7 @@ func (w *canaryWorld) mark(place string) {
 }
 
 // canaryIDs are the text fields of arguments that take the characters of an id and no others.
-var canaryIDs = []string{"LinkCreate.DataSourceID", "AccountsQuery.DataSourceID", "LoginLink.ID"}
+var canaryIDs = []string{"LoginLinkCreate.DataSourceID", "AccountsQuery.DataSourceID", "LoginLink.ID"}
 
 // argument is a value of a parameter's type with a mark in every text. A type of which it knows nothing fails the test.
 func (w *canaryWorld) argument(t *testing.T, typ reflect.Type, place, spoil string) reflect.Value {
@@ -93,10 +93,10 @@ var canaryRoutes = []struct {
 	{"PATCH", "/v2/ds/login/link/*", reflect.TypeFor[LoginLink]()},
 	{"PUT", "/v2/ds/login/link/*/close", reflect.TypeFor[LoginLink]()},
 	{"GET", "/links/*/identity", reflect.TypeFor[Identity]()},
-	{"GET", "/links/*/accounts/numbers", reflect.TypeFor[AccountNumbers]()},
+	{"GET", "/links/*/accounts/numbers", reflect.TypeFor[BankNumbers]()},
 	{"GET", "/links/*", reflect.TypeFor[BankLink]()},
 	{"POST", "/links/*/products", reflect.TypeFor[BankLink]()},
-	{"POST", "/plaid-compatible/auth/get", reflect.TypeFor[AuthNumbers]()},
+	{"POST", "/plaid-compatible/auth/get", reflect.TypeFor[PlaidNumbers]()},
 }
 
 // answerTo is the good answer, in either spelling of its members.

@@ -15,7 +15,7 @@ import (
 // plantedLeak is a mistake that somebody could make, and the way on which the canary has to notice it.
 type plantedLeak struct {
 	way    string
-	method string // Logins.ListAccounts where it does not matter
+	method string // Logins.QueryAccounts where it does not matter
 	answer func(asked) (*http.Response, error)
 	plant  func(*canaryWorld, asked)
 	after  func(*canaryWorld, error) error
@@ -103,7 +103,7 @@ var plantedLeaks = map[string]plantedLeak{
 	},
 
 	"a print to stdout":              {way: "stdout, stderr and log", plant: func(_ *canaryWorld, a asked) { fmt.Println(a.Header) }},
-	"a print to stderr":              {way: "stdout, stderr and log", method: "Logins.ListAccounts", plant: func(_ *canaryWorld, a asked) { _, _ = fmt.Fprintln(os.Stderr, a.URL.RawQuery) }},
+	"a print to stderr":              {way: "stdout, stderr and log", method: "Logins.QueryAccounts", plant: func(_ *canaryWorld, a asked) { _, _ = fmt.Fprintln(os.Stderr, a.URL.RawQuery) }},
 	"a line for the standard logger": {way: "stdout, stderr and log", plant: func(_ *canaryWorld, a asked) { log.Print(a.Header) }},
 	"a record for slog's own": {
 		way: "stdout, stderr and log", plant: func(_ *canaryWorld, a asked) { slog.Debug("sent", "header", a.Header) },

@@ -62,7 +62,7 @@ func TestCanaryKnowsEveryMethod(t *testing.T) {
 		names = append(names, m.name)
 	}
 	require.ElementsMatch(t, strings.Fields(`
-		Logins.ListAccounts Logins.EachAccount Logins.List Logins.Get Logins.Revoke Logins.Accounts
+		Logins.QueryAccounts Logins.StreamAccounts Logins.List Logins.Get Logins.Revoke Logins.Accounts
 		Links.List Links.Get Links.Create Links.Update Links.Close Links.Await Links.ConfirmRedirect Links.CreateOnce
 		Identity.Get Identity.Link Identity.Refresh Identity.RefreshAndGet
 		Auth.Get Auth.Numbers Auth.RefreshAndNumbers
@@ -241,7 +241,7 @@ func TestCanaryFindsPlantedLeaks(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newCanaryWorld()
 			s := situation{name: name, answer: leak.answer, plant: leak.plant, after: leak.after, value: leak.value}
-			method := canaryMethodNamed(t, cmp.Or(leak.method, "Logins.ListAccounts"))
+			method := canaryMethodNamed(t, cmp.Or(leak.method, "Logins.QueryAccounts"))
 			w.add("stdout, stderr and log", captured(t, func() { w.run(t, method, canaryVariants[0], s) }))
 			found := w.findings()
 			require.True(t, slices.ContainsFunc(found, func(f finding) bool { return f.way == leak.way }), "%s", found)

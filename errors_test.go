@@ -28,9 +28,9 @@ func asError(t *testing.T, err error) *Error {
 }
 
 var kinds = []error{
-	ErrBadRequest, ErrUnauthorized, ErrForbidden, ErrNotFound, ErrDeleted, ErrConflict, ErrValidation, ErrLinkState, ErrRateLimited,
+	ErrBadRequest, ErrUnauthorized, ErrForbidden, ErrNotFound, ErrDeleted, ErrConflict, ErrValidation, ErrBankLinkState, ErrRateLimited,
 	ErrServer, ErrArgument, ErrNotConfigured, ErrMalformedResponse, ErrResponseTooLarge,
-	ErrLinkClosed, ErrLinkExpired, ErrLoginPending, ErrRedirectMismatch, ErrRefreshPending, ErrRefreshFailed, ErrUnavailable,
+	ErrLoginLinkClosed, ErrLoginLinkExpired, ErrLoginPending, ErrRedirectMismatch, ErrRefreshPending, ErrRefreshFailed, ErrProductUnavailable,
 }
 
 // wrapper is somebody else's error.
@@ -118,7 +118,7 @@ var moneyKitCodes = []codeRow{
 	{403, ErrForbidden, map[string]Code{"link_error.forbidden_action": CodeForbiddenAction}},
 	{404, ErrNotFound, map[string]Code{"link_error.not_found": CodeBankLinkNotFound}},
 	{410, ErrDeleted, map[string]Code{"link_error.deleted": CodeBankLinkDeleted}},
-	{422, ErrLinkState, map[string]Code{"link_error.bad_state": CodeBadLinkState}},
+	{422, ErrBankLinkState, map[string]Code{"link_error.bad_state": CodeBadLinkState}},
 	{422, ErrValidation, map[string]Code{"api_error.request.validation_failed": CodeRequestValidationFailed}},
 	{429, ErrRateLimited, map[string]Code{"api_error.rate_limit_exceeded": CodeAPIRateLimitExceeded}},
 }
@@ -148,8 +148,8 @@ func TestCodes(t *testing.T) {
 					require.Equal(t, row.status, e.StatusCode)
 					require.Equal(t, table.operation, e.Operation)
 					require.Equal(t, 1, e.Attempts)
-					require.Equal(t, row.status >= 500, e.Outcome == Unknown)
-					require.Equal(t, row.status < 500, e.Outcome == Rejected)
+					require.Equal(t, row.status >= 500, e.Outcome == OutcomeUnknown)
+					require.Equal(t, row.status < 500, e.Outcome == OutcomeRejected)
 					want := fmt.Sprintf("duolink: %s: %d %s: It went wrong (request %s)", table.operation, row.status, text, table.requestID)
 					require.Equal(t, want, err.Error())
 				})
@@ -166,26 +166,26 @@ var plaidFamilies = []struct {
 	kind   error // of the family, for a code that nobody knows
 	codes  map[string]error
 }{
-	{PlaidInvalidInput, "INVALID_INPUT", 400, ErrBadRequest, map[string]error{
+	{PlaidErrorTypeInvalidInput, "INVALID_INPUT", 400, ErrBadRequest, map[string]error{
 		"INVALID_ACCESS_TOKEN": ErrUnauthorized, "INVALID_ACCOUNT_ID": ErrBadRequest, "INVALID_API_KEYS": ErrUnauthorized,
 		"UNAUTHORIZED_ENVIRONMENT": ErrUnauthorized,
 	}},
-	{PlaidInvalidRequest, "INVALID_REQUEST", 400, ErrBadRequest, map[string]error{
+	{PlaidErrorTypeInvalidRequest, "INVALID_REQUEST", 400, ErrBadRequest, map[string]error{
 		"INVALID_BODY": ErrBadRequest, "MISSING_FIELDS": ErrBadRequest, "INVALID_FIELD": ErrBadRequest,
 		"INCOMPATIBLE_API_VERSION": ErrBadRequest,
 	}},
-	{PlaidItemError, "ITEM_ERROR", 400, ErrLinkState, map[string]error{
-		"ITEM_LOGIN_REQUIRED": ErrLinkState, "PRODUCT_NOT_READY": ErrLinkState, "PRODUCTS_NOT_SUPPORTED": ErrLinkState,
-		"NO_AUTH_ACCOUNTS": ErrLinkState, "ACCESS_NOT_GRANTED": ErrForbidden, "NO_ACCOUNTS": ErrLinkState,
+	{PlaidErrorTypeItemError, "ITEM_ERROR", 400, ErrBankLinkState, map[string]error{
+		"ITEM_LOGIN_REQUIRED": ErrBankLinkState, "PRODUCT_NOT_READY": ErrBankLinkState, "PRODUCTS_NOT_SUPPORTED": ErrBankLinkState,
+		"NO_AUTH_ACCOUNTS": ErrBankLinkState, "ACCESS_NOT_GRANTED": ErrForbidden, "NO_ACCOUNTS": ErrBankLinkState,
 	}},
-	{PlaidRateLimitExceeded, "RATE_LIMIT_EXCEEDED", 429, ErrRateLimited, map[string]error{
+	{PlaidErrorTypeRateLimitExceeded, "RATE_LIMIT_EXCEEDED", 429, ErrRateLimited, map[string]error{
 		"AUTH_LIMIT": ErrRateLimited, "ACCOUNTS_LIMIT": ErrRateLimited,
 	}},
-	{PlaidAPIError, "API_ERROR", 500, ErrServer, map[string]error{
+	{PlaidErrorTypeAPIError, "API_ERROR", 500, ErrServer, map[string]error{
 		"INTERNAL_SERVER_ERROR": ErrServer, "PLANNED_MAINTENANCE": ErrServer,
 	}},
-	{PlaidInstitutionError, "INSTITUTION_ERROR", 400, ErrServer, map[string]error{"INSTITUTION_DOWN": ErrServer}},
-	{PlaidOAuthError, "OAUTH_ERROR", 400, ErrBadRequest, map[string]error{"INCORRECT_OAUTH_NONCE": ErrBadRequest}},
+	{PlaidErrorTypeInstitutionError, "INSTITUTION_ERROR", 400, ErrServer, map[string]error{"INSTITUTION_DOWN": ErrServer}},
+	{PlaidErrorTypeOAuthError, "OAUTH_ERROR", 400, ErrBadRequest, map[string]error{"INCORRECT_OAUTH_NONCE": ErrBadRequest}},
 	{"NEW_ERROR", "NEW_ERROR", 400, ErrBadRequest, map[string]error{"NEW_CODE": ErrBadRequest}},
 }
 
@@ -253,7 +253,7 @@ func TestStatusDecides(t *testing.T) {
 					case code == CodeAuthUnauthorized && status == 400:
 						kind = ErrUnauthorized // a bad grant in the token exchange
 					case code == CodeBadLinkState && status == 422:
-						kind = ErrLinkState
+						kind = ErrBankLinkState
 					}
 					t.Run(fmt.Sprintf("%s/%s/%d", table.operation, text, status), func(t *testing.T) {
 						err := calls[table.operation](t.Context(), replying(t, status, table.body(text)))
@@ -271,8 +271,8 @@ func TestStatusDecides(t *testing.T) {
 func TestLinkErrorCode(t *testing.T) {
 	const body = `{"error_code":"link_error.new","error_message":"It went wrong","link_error_code":"auth_expired"}`
 	err := calls["identity.get"](t.Context(), replying(t, 422, body))
-	kindIs(t, err, ErrLinkState)
-	require.Equal(t, LinkAuthExpired, asError(t, err).LinkErrorCode)
+	kindIs(t, err, ErrBankLinkState)
+	require.Equal(t, BankLinkErrorAuthExpired, asError(t, err).BankLinkErrorCode)
 	require.EqualValues(t, "link_error.new", asError(t, err).Code)
 }
 
@@ -322,13 +322,13 @@ type plain struct {
 	message, description, request string
 	fields                        []FieldError
 	plaid                         PlaidErrorType
-	link                          LinkErrorCode
+	link                          BankLinkErrorCode
 	display, action, docs         string
 }
 
 func plainOf(e *Error) plain {
 	return plain{
-		e.kind(), e.Code, e.Message, e.Description, e.RequestID, e.Fields, e.PlaidType, e.LinkErrorCode, e.DisplayMessage, e.SuggestedAction,
+		e.kind(), e.Code, e.Message, e.Description, e.RequestID, e.Fields, e.PlaidType, e.BankLinkErrorCode, e.DisplayMessage, e.SuggestedAction,
 		e.DocumentationURL,
 	}
 }
@@ -355,8 +355,8 @@ func TestErrorShapes(t *testing.T) {
 			kind: ErrBadRequest, code: CodeBadRequest, message: "Unexpected bytes \ufffd\ufffd\ufffd( in the parameter", request: "EXAMPLEREQ_error_0007",
 		}},
 		"moneykit_link_state.json": {"identity.get", 422, plain{
-			kind: ErrLinkState, code: CodeBadLinkState, message: "The link is in an error state and cannot serve this request.",
-			link: LinkAuthExpired, docs: "https://docs.example.com/errors#link_error-bad_state", request: header,
+			kind: ErrBankLinkState, code: CodeBadLinkState, message: "The link is in an error state and cannot serve this request.",
+			link: BankLinkErrorAuthExpired, docs: "https://docs.example.com/errors#link_error-bad_state", request: header,
 		}},
 		"moneykit_native.json": {"identity.get", 404, plain{
 			kind: ErrNotFound, code: CodeBankLinkNotFound, message: "The link was not found.",
@@ -369,16 +369,16 @@ func TestErrorShapes(t *testing.T) {
 			kind: ErrUnauthorized, code: CodeOAuthInvalidToken, description: "The access token is expired, revoked or malformed", request: header,
 		}},
 		"plaid.json": {"auth.get", 400, plain{
-			kind: ErrLinkState, code: CodeItemLoginRequired, plaid: PlaidItemError,
+			kind: ErrBankLinkState, code: CodeItemLoginRequired, plaid: PlaidErrorTypeItemError,
 			message: "the login details of this item have changed and a user login is required to update this information",
 			display: "Please sign in to your bank again.", action: "Send the user through the update flow.",
 			docs: "https://docs.example.com/errors/item/#item_login_required", request: "example-req-plaid-0001",
 		}},
 		"plaid_nulls.json": {"auth.get", 400, plain{
-			kind: ErrUnauthorized, code: CodeInvalidAPIKeys, plaid: PlaidInvalidInput, message: "invalid client_id or secret provided", request: header,
+			kind: ErrUnauthorized, code: CodeInvalidAPIKeys, plaid: PlaidErrorTypeInvalidInput, message: "invalid client_id or secret provided", request: header,
 		}},
 		"plaid_status_float.json": {"auth.get", 429, plain{
-			kind: ErrRateLimited, code: CodeAuthLimit, plaid: PlaidRateLimitExceeded,
+			kind: ErrRateLimited, code: CodeAuthLimit, plaid: PlaidErrorTypeRateLimitExceeded,
 			message: "rate limit exceeded for attempts to access this item, please try again later",
 			docs:    "https://docs.example.com/errors/rate-limit-exceeded/", request: "example-req-plaid-0002",
 		}},
@@ -438,7 +438,7 @@ func TestBodiesTypedByStatus(t *testing.T) {
 	}
 	for file, contentType := range files {
 		for status, kind := range byStatus {
-			for _, operation := range []string{"links.get", "logins.list_accounts, streamed", "identity.get", "auth.get"} {
+			for _, operation := range []string{"links.get", "logins.query_accounts, streamed", "identity.get", "auth.get"} {
 				t.Run(fmt.Sprintf("%s/%d/%s", file, status, operation), func(t *testing.T) {
 					err := calls[operation](t.Context(), replying(t, status, golden(t, "errors/"+file), "Content-Type", contentType))
 					kindIs(t, err, kind)
@@ -486,7 +486,7 @@ func TestErrorTextIsShort(t *testing.T) {
 		"deep":               strings.Repeat(`{"detail":`, 20_000),
 	} {
 		t.Run(name, func(t *testing.T) {
-			operations := []string{"identity.refresh", "logins.list_accounts", "auth.get"}
+			operations := []string{"identity.refresh", "logins.query_accounts", "auth.get"}
 			if inShort() {
 				operations = operations[:1]
 			}
@@ -535,9 +535,9 @@ func TestNothingConfidentialIsPrinted(t *testing.T) {
 			return c.Logins.Get(ctx, loginID, WithToken("tenant-confidential-1"))
 		}), []string{"tenant-confidential-1", loginID}},
 		"header of a call": {both, with(WithHeader("X-Trace", "trace-confidential-1")), []string{"trace-confidential-1", testKey}},
-		"user":             {both, listAccounts(AccountsQuery{DataSourceID: "GAWA", Users: []string{user}}), []string{user, testKey}},
-		"user, streamed":   {both, eachAccountOf(AccountsQuery{DataSourceID: "GAWA", Users: []string{user}}), []string{user, testKey}},
-		"login link": {both, create(LinkCreate{RequireUsername: user, RedirectURL: redirect, Description: "Project Confidential"}), []string{
+		"user":             {both, queryAccounts(AccountsQuery{DataSourceID: "GAWA", Users: []string{user}}), []string{user, testKey}},
+		"user, streamed":   {both, streamAccounts(AccountsQuery{DataSourceID: "GAWA", Users: []string{user}}), []string{user, testKey}},
+		"login link": {both, create(LoginLinkCreate{RequireUsername: user, RedirectURL: redirect, Description: "Project Confidential"}), []string{
 			user, redirect, "Project Confidential",
 		}},
 		"description":          {both, update("Project Confidential"), []string{"Project Confidential", "dsll_1"}},
@@ -629,7 +629,7 @@ func TestTransportError(t *testing.T) {
 	failing := roundTrip(func(*http.Request) (*http.Response, error) { return nil, cause })
 	c, err := New(WithSupermetrics(BearerToken(testKey)), WithHTTPClient(&http.Client{Transport: failing}), withoutRetries())
 	require.NoError(t, err)
-	for _, operation := range []string{"links.get", "links.create", "logins.list_accounts, streamed"} {
+	for _, operation := range []string{"links.get", "links.create", "logins.query_accounts, streamed"} {
 		err = calls[operation](t.Context(), c)
 		require.ErrorIs(t, err, cause)
 		_, located := errors.AsType[*url.Error](err)
@@ -640,7 +640,7 @@ func TestTransportError(t *testing.T) {
 		e := asError(t, err)
 		require.Equal(t, operationOf(operation), e.Operation)
 		require.Zero(t, e.StatusCode)
-		require.Equal(t, Unknown, e.Outcome, "a transport that tells nothing of its connections may have sent it")
+		require.Equal(t, OutcomeUnknown, e.Outcome, "a transport that tells nothing of its connections may have sent it")
 		oneLine(t, err)
 		for _, form := range append(printed(err), logged(err)...) {
 			require.NotContains(t, form, "pa55word")

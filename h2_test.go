@@ -249,7 +249,7 @@ func (c wireCell) check(t *testing.T, s *sandbox.Sandbox, err error, told *attem
 	row := matrixRows[c.row]
 	require.Equal(t, c.sent(), told.started[cmp.Or(row.operation, c.row)], "attempts")
 	if c.fails() {
-		require.Equal(t, Unknown, asError(t, err).Outcome, "%v", err)
+		require.Equal(t, OutcomeUnknown, asError(t, err).Outcome, "%v", err)
 	} else {
 		require.NoError(t, err)
 	}

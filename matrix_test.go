@@ -40,7 +40,7 @@ links.list                 3-     3?    3?  3r  3?  3?  3?  3?        3?      3?
 logins.get                 3-     3?    3?  3r  3?  3?  3?  3?        3?      3?       3?      1r
 logins.list                3-     3?    3?  3r  3?  3?  3?  3?        3?      3?       3?      1r
 logins.accounts            3-     3?    3?  3r  3?  3?  3?  3?        3?      3?       3?      1r
-logins.list_accounts       3-     3?    3?  3r  3?  3?  3?  3?        3?      3?       3?      1r
+logins.query_accounts      3-     3?    3?  3r  3?  3?  3?  3?        3?      3?       3?      1r
 streamed                   3-     3?    3?  3r  3?  3?  3?  3?        1?      1?       3?      1r
 identity.get               3-     3?    3?  3r  3?  3?  3?  3?        3?      3?       3?      2r
 identity.link              3-     3?    3?  3r  3?  3?  3?  3?        3?      3?       3?      2r
@@ -63,7 +63,7 @@ links.list                 2+     2+    2+  2+  2+  2+  2+  2+        2+      2+
 logins.get                 2+     2+    2+  2+  2+  2+  2+  2+        2+      2+       2+      1r
 logins.list                2+     2+    2+  2+  2+  2+  2+  2+        2+      2+       2+      1r
 logins.accounts            2+     2+    2+  2+  2+  2+  2+  2+        2+      2+       2+      1r
-logins.list_accounts       2+     2+    2+  2+  2+  2+  2+  2+        2+      2+       2+      1r
+logins.query_accounts      2+     2+    2+  2+  2+  2+  2+  2+        2+      2+       2+      1r
 streamed                   2+     2+    2+  2+  2+  2+  2+  2+        1?      1?       2+      1r
 identity.get               2+     2+    2+  2+  2+  2+  2+  2+        2+      2+       2+      2+
 identity.link              2+     2+    2+  2+  2+  2+  2+  2+        2+      2+       2+      2+
@@ -98,7 +98,7 @@ type matrixRow struct {
 var matrixRows = map[string]matrixRow{
 	"links.create": {
 		call: func(ctx context.Context, c *Client, opts ...CallOption) error {
-			_, err := c.Links.Create(ctx, LinkCreate{DataSourceID: "GAWA", Description: "matrix"}, opts...)
+			_, err := c.Links.Create(ctx, LoginLinkCreate{DataSourceID: "GAWA", Description: "matrix"}, opts...)
 			return err
 		},
 		done: func(s *sandbox.Sandbox) (n int) {
@@ -112,7 +112,7 @@ var matrixRows = map[string]matrixRow{
 	},
 	"links.update": {
 		call: func(ctx context.Context, c *Client, opts ...CallOption) error {
-			_, err := c.Links.Update(ctx, sandbox.OpenLoginLinkID, LinkUpdate{Description: "matrix"}, opts...)
+			_, err := c.Links.Update(ctx, sandbox.OpenLoginLinkID, LoginLinkUpdate{Description: "matrix"}, opts...)
 			return err
 		},
 		done: func(s *sandbox.Sandbox) int { return asBit(matrixLink(s).Description == "matrix") },
@@ -165,12 +165,12 @@ var matrixRows = map[string]matrixRow{
 	"logins.accounts": {call: func(ctx context.Context, c *Client, opts ...CallOption) error {
 		return last(c.Logins.Accounts(ctx, sandbox.LoginID, PageOptions{}, opts...))
 	}},
-	"logins.list_accounts": {call: func(ctx context.Context, c *Client, opts ...CallOption) error {
-		_, err := c.Logins.ListAccounts(ctx, AccountsQuery{DataSourceID: "GAWA"}, opts...)
+	"logins.query_accounts": {call: func(ctx context.Context, c *Client, opts ...CallOption) error {
+		_, err := c.Logins.QueryAccounts(ctx, AccountsQuery{DataSourceID: "GAWA"}, opts...)
 		return err
 	}},
-	"streamed": {operation: "logins.list_accounts", call: func(ctx context.Context, c *Client, opts ...CallOption) error {
-		return last(c.Logins.EachAccount(ctx, AccountsQuery{DataSourceID: "GAWA"}, opts...))
+	"streamed": {operation: "logins.query_accounts", call: func(ctx context.Context, c *Client, opts ...CallOption) error {
+		return last(c.Logins.StreamAccounts(ctx, AccountsQuery{DataSourceID: "GAWA"}, opts...))
 	}},
 	"identity.get": {call: func(ctx context.Context, c *Client, opts ...CallOption) error {
 		_, err := c.Identity.Get(ctx, sandbox.LinkID, IdentityQuery{}, opts...)
@@ -190,7 +190,7 @@ var matrixRows = map[string]matrixRow{
 	}},
 }
 
-func matrixLink(s *sandbox.Sandbox) sandbox.LinkState {
+func matrixLink(s *sandbox.Sandbox) sandbox.LoginLinkState {
 	for _, l := range s.Links() {
 		if l.ID == sandbox.OpenLoginLinkID {
 			return l
@@ -209,7 +209,7 @@ func asBit(yes bool) int {
 // matrixState is all that a call could change. Tokens are not in it, for they are issued on the way, and links that have
 // expired count as open: that is the clock's doing.
 type matrixState struct {
-	links     []sandbox.LinkState
+	links     []sandbox.LoginLinkState
 	logins    []sandbox.LoginState
 	refreshes int
 }
@@ -233,7 +233,7 @@ type matrixCell struct {
 
 func readMatrixCell(t *testing.T, text string) matrixCell {
 	t.Helper()
-	marks := map[byte]Outcome{'+': "", '-': NotSent, 'r': Rejected, '?': Unknown}
+	marks := map[byte]Outcome{'+': "", '-': OutcomeNotSent, 'r': OutcomeRejected, '?': OutcomeUnknown}
 	require.GreaterOrEqual(t, len(text), 2, text)
 	sent, err := strconv.Atoi(text[:1])
 	require.NoError(t, err, text)
@@ -285,7 +285,7 @@ func TestMatrix(t *testing.T) {
 func checkMatrixCell(t *testing.T, name, column string, times, refuse int, want matrixCell) {
 	row := matrixRows[name]
 	operation := cmp.Or(row.operation, name)
-	if want.outcome == NotSent || want.outcome == Rejected {
+	if want.outcome == OutcomeNotSent || want.outcome == OutcomeRejected {
 		require.Zero(t, want.done, "the table contradicts itself")
 	}
 	if name == "links.create" || name == "identity.refresh" {
@@ -363,17 +363,17 @@ func TestOutcomeOfAllAttempts(t *testing.T) {
 		closed bool // the caller's limiter lets nothing out after the first attempt
 		want   Outcome
 	}{
-		"dropped, then limited":        {script: []sandbox.Fault{dropped, limited}, want: Unknown},
-		"dropped, then denied":         {script: []sandbox.Fault{dropped, denied}, want: Unknown},
-		"dropped, then not found":      {script: []sandbox.Fault{dropped, notFound}, want: Unknown},
-		"dropped, then no connection":  {script: []sandbox.Fault{dropped}, refuse: true, want: Unknown},
-		"dropped, then no credential":  {script: []sandbox.Fault{dropped}, vault: true, want: Unknown},
-		"dropped, then no leave":       {script: []sandbox.Fault{dropped}, closed: true, want: Unknown},
-		"503, then denied":             {script: []sandbox.Fault{gateway, denied}, want: Unknown},
-		"stalled, then limited":        {script: []sandbox.Fault{slowly, limited}, want: Unknown},
-		"limited, then denied":         {script: []sandbox.Fault{{Status: 429}, denied}, want: Rejected},
-		"limited, dropped, denied":     {script: []sandbox.Fault{{Status: 429}, dropped, denied}, want: Unknown},
-		"dropped, limited, not served": {script: []sandbox.Fault{dropped, {Status: 429}, {Status: 501}}, want: Unknown},
+		"dropped, then limited":        {script: []sandbox.Fault{dropped, limited}, want: OutcomeUnknown},
+		"dropped, then denied":         {script: []sandbox.Fault{dropped, denied}, want: OutcomeUnknown},
+		"dropped, then not found":      {script: []sandbox.Fault{dropped, notFound}, want: OutcomeUnknown},
+		"dropped, then no connection":  {script: []sandbox.Fault{dropped}, refuse: true, want: OutcomeUnknown},
+		"dropped, then no credential":  {script: []sandbox.Fault{dropped}, vault: true, want: OutcomeUnknown},
+		"dropped, then no leave":       {script: []sandbox.Fault{dropped}, closed: true, want: OutcomeUnknown},
+		"503, then denied":             {script: []sandbox.Fault{gateway, denied}, want: OutcomeUnknown},
+		"stalled, then limited":        {script: []sandbox.Fault{slowly, limited}, want: OutcomeUnknown},
+		"limited, then denied":         {script: []sandbox.Fault{{Status: 429}, denied}, want: OutcomeRejected},
+		"limited, dropped, denied":     {script: []sandbox.Fault{{Status: 429}, dropped, denied}, want: OutcomeUnknown},
+		"dropped, limited, not served": {script: []sandbox.Fault{dropped, {Status: 429}, {Status: 501}}, want: OutcomeUnknown},
 	} {
 		for _, operation := range []string{"links.update", "links.close", "logins.revoke"} {
 			t.Run(name+"/"+operation, func(t *testing.T) {
@@ -411,7 +411,7 @@ func TestOutcomeOfAllAttempts(t *testing.T) {
 					if tc.vault || tc.closed {
 						require.ErrorIs(t, err, later)
 					}
-					if tc.want == Unknown {
+					if tc.want == OutcomeUnknown {
 						require.NotEqual(t, before, matrixStateOf(s), "it was carried out")
 					} else {
 						require.Equal(t, before, matrixStateOf(s), "it was not carried out")

@@ -97,16 +97,16 @@ func dropped[T any](call func(context.Context, *Client) (T, error)) func(context
 
 var supermetricsWire = []wireTest{
 	{
-		name: "logins.list_accounts", file: "logins.list_accounts/sample.json", statuses: []int{200},
+		name: "logins.query_accounts", file: "logins.query_accounts/sample.json", statuses: []int{200},
 		call: dropped(func(ctx context.Context, c *Client) (*AccountList, error) {
-			return c.Logins.ListAccounts(ctx, AccountsQuery{DataSourceID: "GAWA"})
+			return c.Logins.QueryAccounts(ctx, AccountsQuery{DataSourceID: "GAWA"})
 		}),
 		method: "GET", uri: "/query/accounts?json=%7B%22ds_id%22%3A%22GAWA%22%7D", header: supermetricsHeaders(),
 	},
 	{
-		name: "logins.list_accounts with everything", file: "logins.list_accounts/sample.json", statuses: []int{200},
+		name: "logins.query_accounts with everything", file: "logins.query_accounts/sample.json", statuses: []int{200},
 		call: dropped(func(ctx context.Context, c *Client) (*AccountList, error) {
-			return c.Logins.ListAccounts(ctx, AccountsQuery{
+			return c.Logins.QueryAccounts(ctx, AccountsQuery{
 				DataSourceID: "GAWA", Users: []string{"avery+ads@example.com", "Blake & <Example>"}, CacheMinutes: 60,
 			})
 		}),
@@ -115,9 +115,9 @@ var supermetricsWire = []wireTest{
 			"%22Blake%20%26%20%3CExample%3E%22%5D%2C%22cache_minutes%22%3A60%7D",
 	},
 	{
-		name: "logins.list_accounts, streamed", file: "logins.list_accounts/sample.json", statuses: []int{200},
+		name: "logins.query_accounts, streamed", file: "logins.query_accounts/sample.json", statuses: []int{200},
 		call: func(ctx context.Context, c *Client) error {
-			return last(c.Logins.EachAccount(ctx, AccountsQuery{DataSourceID: "GAWA", Users: []string{"Düsseldorf"}, CacheMinutes: 1440}))
+			return last(c.Logins.StreamAccounts(ctx, AccountsQuery{DataSourceID: "GAWA", Users: []string{"Düsseldorf"}, CacheMinutes: 1440}))
 		},
 		method: "GET", header: supermetricsHeaders(),
 		uri: "/query/accounts?json=%7B%22ds_id%22%3A%22GAWA%22%2C%22ds_users%22%3A%5B%22D%C3%BCsseldorf%22%5D%2C%22cache_minutes%22%3A1440%7D",
@@ -152,7 +152,7 @@ var supermetricsWire = []wireTest{
 	{
 		name: "logins.accounts with a page", file: "logins.accounts/page_empty.json", statuses: []int{200},
 		call: func(ctx context.Context, c *Client) error {
-			return last(c.Logins.Accounts(ctx, "dsl_1", PageOptions{Offset: 1_000_000, Limit: 1000}))
+			return last(c.Logins.Accounts(ctx, "dsl_1", PageOptions{Offset: 1_000_000, PageSize: 1000}))
 		},
 		method: "GET", uri: "/ds/login/dsl_1/accounts?limit=1000&offset=1000000", header: supermetricsHeaders(),
 	},
@@ -164,14 +164,14 @@ var supermetricsWire = []wireTest{
 	{
 		name: "links.create", file: "links.create/sample.json", statuses: []int{201, 200},
 		call: dropped(func(ctx context.Context, c *Client) (*LoginLink, error) {
-			return c.Links.Create(ctx, LinkCreate{DataSourceID: "GAWA"})
+			return c.Links.Create(ctx, LoginLinkCreate{DataSourceID: "GAWA"})
 		}),
 		method: "POST", uri: "/ds/login/link", header: supermetricsHeaders(jsonBody...), body: `{"ds_id":"GAWA"}`,
 	},
 	{
 		name: "links.create with everything", file: "links.create/sample.json", statuses: []int{201, 200},
 		call: dropped(func(ctx context.Context, c *Client) (*LoginLink, error) {
-			return c.Links.Create(ctx, LinkCreate{
+			return c.Links.Create(ctx, LoginLinkCreate{
 				DataSourceID: "GAWA", Expires: "10 hours", Description: `Onboarding of "Söhne" & <Co>`,
 				RequireUsername: "avery+ads@example.com", RedirectURL: "https://app.example.com/connected?tenant=7&x=1",
 			})
@@ -188,14 +188,14 @@ var supermetricsWire = []wireTest{
 	{
 		name: "links.update", file: "links.update/sample.json", statuses: []int{200},
 		call: dropped(func(ctx context.Context, c *Client) (*LoginLink, error) {
-			return c.Links.Update(ctx, "dsll_1", LinkUpdate{Description: "A new description"})
+			return c.Links.Update(ctx, "dsll_1", LoginLinkUpdate{Description: "A new description"})
 		}),
 		method: "PATCH", uri: "/ds/login/link/dsll_1", header: supermetricsHeaders(jsonBody...), body: `{"description":"A new description"}`,
 	},
 	{
 		name: "links.update to nothing", file: "links.update/cleared.json", statuses: []int{200},
 		call: dropped(func(ctx context.Context, c *Client) (*LoginLink, error) {
-			return c.Links.Update(ctx, "dsll_1", LinkUpdate{})
+			return c.Links.Update(ctx, "dsll_1", LoginLinkUpdate{})
 		}),
 		method: "PATCH", uri: "/ds/login/link/dsll_1", header: supermetricsHeaders(jsonBody...), body: `{"description":""}`,
 	},
@@ -256,7 +256,7 @@ var moneyKitWire = []wireTest{
 	},
 	{
 		name: "auth.numbers", file: "auth.numbers/sample.json", statuses: []int{200},
-		call:   dropped(func(ctx context.Context, c *Client) (*AccountNumbers, error) { return c.Auth.Numbers(ctx, bankLink) }),
+		call:   dropped(func(ctx context.Context, c *Client) (*BankNumbers, error) { return c.Auth.Numbers(ctx, bankLink) }),
 		method: "GET", uri: "/links/mk_example_link_0001/accounts/numbers", header: moneyKitHeaders(),
 	},
 }
@@ -264,14 +264,14 @@ var moneyKitWire = []wireTest{
 var plaidWire = []wireTest{
 	{
 		name: "auth.get", file: "auth.get/sample.json", statuses: []int{200},
-		call: dropped(func(ctx context.Context, c *Client) (*AuthNumbers, error) {
+		call: dropped(func(ctx context.Context, c *Client) (*PlaidNumbers, error) {
 			return c.Auth.Get(ctx, AuthQuery{AccessToken: NewSecret("access-test-0001")})
 		}),
 		method: "POST", uri: "/auth/get", header: plaidHeaders(jsonBody...), body: `{"access_token":"access-test-0001"}`,
 	},
 	{
 		name: "auth.get of some accounts", file: "auth.get/sample.json", statuses: []int{200},
-		call: dropped(func(ctx context.Context, c *Client) (*AuthNumbers, error) {
+		call: dropped(func(ctx context.Context, c *Client) (*PlaidNumbers, error) {
 			return c.Auth.Get(ctx, AuthQuery{AccessToken: NewSecret("access-test-0001"), AccountIDs: []string{"acc_1", "<acc&2>"}})
 		}),
 		method: "POST", uri: "/auth/get", header: plaidHeaders(jsonBody...),
@@ -279,7 +279,7 @@ var plaidWire = []wireTest{
 	},
 	{
 		name: "auth.get with a padded token", file: "auth.get/sample.json", statuses: []int{200},
-		call: dropped(func(ctx context.Context, c *Client) (*AuthNumbers, error) {
+		call: dropped(func(ctx context.Context, c *Client) (*PlaidNumbers, error) {
 			return c.Auth.Get(ctx, AuthQuery{AccessToken: NewSecret(" access-test-0001\n")})
 		}),
 		method: "POST", uri: "/auth/get", header: plaidHeaders(jsonBody...), body: `{"access_token":"access-test-0001"}`,
@@ -439,7 +439,7 @@ func refused(t *testing.T, err error, kind error, operation, value string) {
 	require.ErrorIs(t, err, kind)
 	e := asError(t, err)
 	require.Equal(t, operation, e.Operation)
-	require.Equal(t, NotSent, e.Outcome)
+	require.Equal(t, OutcomeNotSent, e.Outcome)
 	require.Zero(t, e.StatusCode)
 	require.Zero(t, e.Attempts)
 	if len(value) < 3 { // "." and "a" stand in any text
@@ -483,20 +483,20 @@ func TestIDs(t *testing.T) {
 		"logins.accounts": func(ctx context.Context, c *Client, id string) error {
 			return last(c.Logins.Accounts(ctx, id, PageOptions{}))
 		},
-		"logins.list_accounts": func(ctx context.Context, c *Client, id string) error {
-			_, err := c.Logins.ListAccounts(ctx, AccountsQuery{DataSourceID: id})
+		"logins.query_accounts": func(ctx context.Context, c *Client, id string) error {
+			_, err := c.Logins.QueryAccounts(ctx, AccountsQuery{DataSourceID: id})
 			return err
 		},
-		"logins.list_accounts, streamed": func(ctx context.Context, c *Client, id string) error {
-			return last(c.Logins.EachAccount(ctx, AccountsQuery{DataSourceID: id}))
+		"logins.query_accounts, streamed": func(ctx context.Context, c *Client, id string) error {
+			return last(c.Logins.StreamAccounts(ctx, AccountsQuery{DataSourceID: id}))
 		},
 		"links.create": func(ctx context.Context, c *Client, id string) error {
-			_, err := c.Links.Create(ctx, LinkCreate{DataSourceID: id})
+			_, err := c.Links.Create(ctx, LoginLinkCreate{DataSourceID: id})
 			return err
 		},
 		"links.get": func(ctx context.Context, c *Client, id string) error { _, err := c.Links.Get(ctx, id); return err },
 		"links.update": func(ctx context.Context, c *Client, id string) error {
-			_, err := c.Links.Update(ctx, id, LinkUpdate{Description: "Q4"})
+			_, err := c.Links.Update(ctx, id, LoginLinkUpdate{Description: "Q4"})
 			return err
 		},
 		"links.close": func(ctx context.Context, c *Client, id string) error { _, err := c.Links.Close(ctx, id); return err },
@@ -561,26 +561,26 @@ type argumentTest struct {
 	value     string // stands in no error
 }
 
-func listAccounts(q AccountsQuery) func(context.Context, *Client) error {
-	return dropped(func(ctx context.Context, c *Client) (*AccountList, error) { return c.Logins.ListAccounts(ctx, q) })
+func queryAccounts(q AccountsQuery) func(context.Context, *Client) error {
+	return dropped(func(ctx context.Context, c *Client) (*AccountList, error) { return c.Logins.QueryAccounts(ctx, q) })
 }
 
-func eachAccountOf(q AccountsQuery) func(context.Context, *Client) error {
-	return func(ctx context.Context, c *Client) error { return last(c.Logins.EachAccount(ctx, q)) }
+func streamAccounts(q AccountsQuery) func(context.Context, *Client) error {
+	return func(ctx context.Context, c *Client) error { return last(c.Logins.StreamAccounts(ctx, q)) }
 }
 
 func accounts(p PageOptions) func(context.Context, *Client) error {
 	return func(ctx context.Context, c *Client) error { return last(c.Logins.Accounts(ctx, "dsl_1", p)) }
 }
 
-func create(l LinkCreate) func(context.Context, *Client) error {
+func create(l LoginLinkCreate) func(context.Context, *Client) error {
 	l.DataSourceID = "GAWA"
 	return dropped(func(ctx context.Context, c *Client) (*LoginLink, error) { return c.Links.Create(ctx, l) })
 }
 
 func update(description string) func(context.Context, *Client) error {
 	return dropped(func(ctx context.Context, c *Client) (*LoginLink, error) {
-		return c.Links.Update(ctx, "dsll_1", LinkUpdate{Description: description})
+		return c.Links.Update(ctx, "dsll_1", LoginLinkUpdate{Description: description})
 	})
 }
 
@@ -597,7 +597,7 @@ func identityOf(ids ...string) func(context.Context, *Client) error {
 }
 
 func numbersOf(token string, ids ...string) func(context.Context, *Client) error {
-	return dropped(func(ctx context.Context, c *Client) (*AuthNumbers, error) {
+	return dropped(func(ctx context.Context, c *Client) (*PlaidNumbers, error) {
 		return c.Auth.Get(ctx, AuthQuery{AccessToken: NewSecret(token), AccountIDs: ids})
 	})
 }
@@ -617,30 +617,30 @@ func TestArguments(t *testing.T) {
 	}
 	at := time.Date(2026, 4, 7, 12, 0, 0, 0, time.UTC)
 	bad := map[string]argumentTest{
-		"cache minutes below":  {"logins.list_accounts", listAccounts(AccountsQuery{DataSourceID: "GAWA", CacheMinutes: 59}), ""},
-		"cache minutes above":  {"logins.list_accounts", listAccounts(AccountsQuery{DataSourceID: "GAWA", CacheMinutes: 1441}), "1441"},
-		"negative minutes":     {"logins.list_accounts", listAccounts(AccountsQuery{DataSourceID: "GAWA", CacheMinutes: -60}), "-60"},
-		"101 users":            {"logins.list_accounts", listAccounts(AccountsQuery{DataSourceID: "GAWA", Users: users(101)}), "user-100@"},
-		"user of 256":          {"logins.list_accounts", listAccounts(AccountsQuery{DataSourceID: "GAWA", Users: []string{"a", long(256)}}), "ééé"},
-		"empty user":           {"logins.list_accounts", listAccounts(AccountsQuery{DataSourceID: "GAWA", Users: []string{"avery", ""}}), "avery"},
-		"user with NUL":        {"logins.list_accounts", listAccounts(AccountsQuery{DataSourceID: "GAWA", Users: []string{"avery\x00"}}), "avery"},
-		"stream, cache":        {"logins.list_accounts", eachAccountOf(AccountsQuery{DataSourceID: "GAWA", CacheMinutes: 59}), ""},
-		"stream, empty user":   {"logins.list_accounts", eachAccountOf(AccountsQuery{DataSourceID: "GAWA", Users: []string{""}}), ""},
-		"limit above":          {"logins.accounts", accounts(PageOptions{Limit: 1001}), "1001"},
-		"limit below":          {"logins.accounts", accounts(PageOptions{Limit: -1}), ""},
+		"cache minutes below":  {"logins.query_accounts", queryAccounts(AccountsQuery{DataSourceID: "GAWA", CacheMinutes: 59}), ""},
+		"cache minutes above":  {"logins.query_accounts", queryAccounts(AccountsQuery{DataSourceID: "GAWA", CacheMinutes: 1441}), "1441"},
+		"negative minutes":     {"logins.query_accounts", queryAccounts(AccountsQuery{DataSourceID: "GAWA", CacheMinutes: -60}), "-60"},
+		"101 users":            {"logins.query_accounts", queryAccounts(AccountsQuery{DataSourceID: "GAWA", Users: users(101)}), "user-100@"},
+		"user of 256":          {"logins.query_accounts", queryAccounts(AccountsQuery{DataSourceID: "GAWA", Users: []string{"a", long(256)}}), "ééé"},
+		"empty user":           {"logins.query_accounts", queryAccounts(AccountsQuery{DataSourceID: "GAWA", Users: []string{"avery", ""}}), "avery"},
+		"user with NUL":        {"logins.query_accounts", queryAccounts(AccountsQuery{DataSourceID: "GAWA", Users: []string{"avery\x00"}}), "avery"},
+		"stream, cache":        {"logins.query_accounts", streamAccounts(AccountsQuery{DataSourceID: "GAWA", CacheMinutes: 59}), ""},
+		"stream, empty user":   {"logins.query_accounts", streamAccounts(AccountsQuery{DataSourceID: "GAWA", Users: []string{""}}), ""},
+		"limit above":          {"logins.accounts", accounts(PageOptions{PageSize: 1001}), "1001"},
+		"limit below":          {"logins.accounts", accounts(PageOptions{PageSize: -1}), ""},
 		"offset below":         {"logins.accounts", accounts(PageOptions{Offset: -1}), ""},
 		"offset above":         {"logins.accounts", accounts(PageOptions{Offset: 1_000_001}), "1000001"},
-		"description of 1001":  {"links.create", create(LinkCreate{Description: long(1001)}), "ééé"},
-		"description no UTF-8": {"links.create", create(LinkCreate{Description: "secret plan \xff"}), "secret plan"},
-		"username of 256":      {"links.create", create(LinkCreate{RequireUsername: long(256)}), "ééé"},
-		"redirect of 501":      {"links.create", create(LinkCreate{RedirectURL: "https://app.example.com/" + strings.Repeat("x", 477)}), "example.com"},
-		"expires of 51":        {"links.create", create(LinkCreate{Expires: long(51)}), "ééé"},
-		"expires at and in":    {"links.create", create(LinkCreate{ExpiresAt: at, ExpiresIn: time.Hour}), "2026"},
-		"expires in and words": {"links.create", create(LinkCreate{ExpiresIn: time.Hour, Expires: "10 hours"}), "10 hours"},
-		"expires at and words": {"links.create", create(LinkCreate{ExpiresAt: at, Expires: "10 hours"}), "10 hours"},
-		"three expiries":       {"links.create", create(LinkCreate{ExpiresAt: at, ExpiresIn: time.Hour, Expires: "10 hours"}), "10 hours"},
-		"expires in the past":  {"links.create", create(LinkCreate{ExpiresIn: -time.Hour}), "-1h"},
-		"year 10000":           {"links.create", create(LinkCreate{ExpiresAt: at.AddDate(8000, 0, 0)}), "10026"},
+		"description of 1001":  {"links.create", create(LoginLinkCreate{Description: long(1001)}), "ééé"},
+		"description no UTF-8": {"links.create", create(LoginLinkCreate{Description: "secret plan \xff"}), "secret plan"},
+		"username of 256":      {"links.create", create(LoginLinkCreate{RequireUsername: long(256)}), "ééé"},
+		"redirect of 501":      {"links.create", create(LoginLinkCreate{RedirectURL: "https://app.example.com/" + strings.Repeat("x", 477)}), "example.com"},
+		"expires of 51":        {"links.create", create(LoginLinkCreate{Expires: long(51)}), "ééé"},
+		"expires at and in":    {"links.create", create(LoginLinkCreate{ExpiresAt: at, ExpiresIn: time.Hour}), "2026"},
+		"expires in and words": {"links.create", create(LoginLinkCreate{ExpiresIn: time.Hour, Expires: "10 hours"}), "10 hours"},
+		"expires at and words": {"links.create", create(LoginLinkCreate{ExpiresAt: at, Expires: "10 hours"}), "10 hours"},
+		"three expiries":       {"links.create", create(LoginLinkCreate{ExpiresAt: at, ExpiresIn: time.Hour, Expires: "10 hours"}), "10 hours"},
+		"expires in the past":  {"links.create", create(LoginLinkCreate{ExpiresIn: -time.Hour}), "-1h"},
+		"year 10000":           {"links.create", create(LoginLinkCreate{ExpiresAt: at.AddDate(8000, 0, 0)}), "10026"},
 		"update of 1001":       {"links.update", update(long(1001)), "ééé"},
 		"no products":          {"identity.refresh", refresh(), ""},
 		"repeated product":     {"identity.refresh", refresh("identity", "accounts", "identity"), "identity,"},
@@ -681,14 +681,14 @@ func TestArguments(t *testing.T) {
 	}
 
 	good := map[string]func(context.Context, *Client) error{
-		"cache minutes, least": listAccounts(AccountsQuery{DataSourceID: "GAWA", CacheMinutes: 60}),
-		"cache minutes, most":  listAccounts(AccountsQuery{DataSourceID: "GAWA", CacheMinutes: 1440}),
-		"100 users":            listAccounts(AccountsQuery{DataSourceID: "GAWA", Users: users(100)}),
-		"user of 255":          listAccounts(AccountsQuery{DataSourceID: "GAWA", Users: []string{long(255)}}),
-		"limit, least":         accounts(PageOptions{Limit: 1}),
-		"limit, most":          accounts(PageOptions{Limit: 1000}),
+		"cache minutes, least": queryAccounts(AccountsQuery{DataSourceID: "GAWA", CacheMinutes: 60}),
+		"cache minutes, most":  queryAccounts(AccountsQuery{DataSourceID: "GAWA", CacheMinutes: 1440}),
+		"100 users":            queryAccounts(AccountsQuery{DataSourceID: "GAWA", Users: users(100)}),
+		"user of 255":          queryAccounts(AccountsQuery{DataSourceID: "GAWA", Users: []string{long(255)}}),
+		"limit, least":         accounts(PageOptions{PageSize: 1}),
+		"limit, most":          accounts(PageOptions{PageSize: 1000}),
 		"offset, most":         accounts(PageOptions{Offset: 1_000_000}),
-		"the longest texts": create(LinkCreate{
+		"the longest texts": create(LoginLinkCreate{
 			Description: long(1000), RequireUsername: long(255), RedirectURL: long(500), Expires: long(50),
 		}),
 		"update of 1000":     update(long(1000)),
@@ -815,16 +815,16 @@ func TestNotConfigured(t *testing.T) {
 func TestExpiry(t *testing.T) {
 	zone := time.FixedZone("UTC+5:30", 5*3600+1800)
 	for name, tc := range map[string]struct {
-		link LinkCreate
+		link LoginLinkCreate
 		want string
 	}{
-		"at, in another zone":    {LinkCreate{ExpiresAt: time.Date(2026, 4, 7, 3, 4, 5, 0, zone)}, `,"expiry_time":"2026-04-06T21:34:05Z"`},
-		"at, with a fraction":    {LinkCreate{ExpiresAt: time.Date(2026, 4, 7, 3, 4, 5, 999_999_999, time.UTC)}, `,"expiry_time":"2026-04-07T03:04:05Z"`},
-		"in, from now":           {LinkCreate{ExpiresIn: 10 * time.Hour}, `,"expiry_time":"2000-01-01T10:00:00Z"`},
-		"in, across a leap day":  {LinkCreate{ExpiresIn: 60 * 24 * time.Hour}, `,"expiry_time":"2000-03-01T00:00:00Z"`},
-		"in the vendor's words":  {LinkCreate{Expires: "10 hours"}, `,"expiry_time":"10 hours"`},
-		"in the vendor's format": {LinkCreate{Expires: "2026-04-07T03:04:05+05:30"}, `,"expiry_time":"2026-04-07T03:04:05+05:30"`},
-		"none":                   {LinkCreate{}, ""},
+		"at, in another zone":    {LoginLinkCreate{ExpiresAt: time.Date(2026, 4, 7, 3, 4, 5, 0, zone)}, `,"expiry_time":"2026-04-06T21:34:05Z"`},
+		"at, with a fraction":    {LoginLinkCreate{ExpiresAt: time.Date(2026, 4, 7, 3, 4, 5, 999_999_999, time.UTC)}, `,"expiry_time":"2026-04-07T03:04:05Z"`},
+		"in, from now":           {LoginLinkCreate{ExpiresIn: 10 * time.Hour}, `,"expiry_time":"2000-01-01T10:00:00Z"`},
+		"in, across a leap day":  {LoginLinkCreate{ExpiresIn: 60 * 24 * time.Hour}, `,"expiry_time":"2000-03-01T00:00:00Z"`},
+		"in the vendor's words":  {LoginLinkCreate{Expires: "10 hours"}, `,"expiry_time":"10 hours"`},
+		"in the vendor's format": {LoginLinkCreate{Expires: "2026-04-07T03:04:05+05:30"}, `,"expiry_time":"2026-04-07T03:04:05+05:30"`},
+		"none":                   {LoginLinkCreate{}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { // the clock stands at 2000-01-01T00:00:00Z
@@ -846,18 +846,18 @@ func TestArgumentsAreNotChanged(t *testing.T) {
 	ids, users = slices.Grow(ids, 8), slices.Grow(users, 8) // room that an append would write to
 	_, _ = c.Identity.Get(t.Context(), bankLink, IdentityQuery{AccountIDs: ids})
 	_, _ = c.Auth.Get(t.Context(), AuthQuery{AccessToken: NewSecret("access-test-0001"), AccountIDs: ids})
-	_, _ = c.Logins.ListAccounts(t.Context(), AccountsQuery{DataSourceID: "GAWA", Users: users})
+	_, _ = c.Logins.QueryAccounts(t.Context(), AccountsQuery{DataSourceID: "GAWA", Users: users})
 	_, _ = c.Identity.Refresh(t.Context(), bankLink, products)
 	require.Equal(t, []string{"b", "a", "", "", "", ""}, ids[:6])
 	require.Equal(t, []string{"y", "x", "", "", "", ""}, users[:6])
 	require.Equal(t, []Product{ProductIdentity, ProductAccounts}, products)
 }
 
-// The query of logins.list_accounts decodes to the JSON that was meant, whatever stands in a username.
+// The query of logins.query_accounts decodes to the JSON that was meant, whatever stands in a username.
 func TestAccountsQueryRoundTrip(t *testing.T) {
 	users := []string{"a+b c", "%2B", `"quoted" \ back`, "ключ & 字", "tab\tnew\nline", "</script>", "\u2028"}
 	c, m := inMemory(t, func(*http.Request) *http.Response { return reply(200, `{"data":[]}`) })
-	_, err := c.Logins.ListAccounts(t.Context(), AccountsQuery{DataSourceID: "GAWA", Users: users})
+	_, err := c.Logins.QueryAccounts(t.Context(), AccountsQuery{DataSourceID: "GAWA", Users: users})
 	require.NoError(t, err)
 	raw := m.queries()[0]
 	require.NotContains(t, raw, "+")

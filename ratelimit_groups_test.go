@@ -31,9 +31,9 @@ func askedGroups(t *testing.T, call func(context.Context, *Client) error, opts .
 func TestGroupsOfCalls(t *testing.T) {
 	const all = "supermetrics"
 	for operation, want := range map[string][]string{
-		"logins.list_accounts":           {"logins.list_accounts", all},
-		"logins.list_accounts, streamed": {"logins.list_accounts", all},
-		"logins.list":                    {all}, "logins.get": {all}, "logins.revoke": {all}, "logins.accounts": {all},
+		"logins.query_accounts":           {"logins.query_accounts", all},
+		"logins.query_accounts, streamed": {"logins.query_accounts", all},
+		"logins.list":                     {all}, "logins.get": {all}, "logins.revoke": {all}, "logins.accounts": {all},
 		"links.list": {all}, "links.create": {all}, "links.get": {all}, "links.update": {all}, "links.close": {all},
 		"identity.get": {"identity.get", "identity.get/all"}, "identity.link": {"identity.link", "identity.link/all"},
 		"auth.numbers": {"auth.numbers", "auth.numbers/all"}, "auth.get": {"auth.get", "auth.get/all"},
@@ -58,7 +58,7 @@ func TestGroupsOfCalls(t *testing.T) {
 
 	query := func(id string, opts ...CallOption) []string {
 		return askedGroups(t, func(ctx context.Context, c *Client) error {
-			_, err := c.Logins.ListAccounts(ctx, AccountsQuery{DataSourceID: id}, opts...)
+			_, err := c.Logins.QueryAccounts(ctx, AccountsQuery{DataSourceID: id}, opts...)
 			return err
 		})
 	}
@@ -113,7 +113,7 @@ func held(t *testing.T, err error) bool {
 	}
 	e := asError(t, err)
 	require.ErrorIs(t, e, ErrRateLimited)
-	return e.Outcome == NotSent
+	return e.Outcome == OutcomeNotSent
 }
 
 // The daily quota is a data source's: its queries alone are held until it is due again. Any other
@@ -139,7 +139,7 @@ func TestDailyQuota(t *testing.T) {
 				s.answering(refuse)
 				c := clientOf(t, "http://127.0.0.1", "", &http.Client{Transport: s})
 				query := func(id string, opts ...CallOption) error {
-					_, err := c.Logins.ListAccounts(t.Context(), AccountsQuery{DataSourceID: id}, opts...)
+					_, err := c.Logins.QueryAccounts(t.Context(), AccountsQuery{DataSourceID: id}, opts...)
 					return err
 				}
 				require.False(t, held(t, query("GAWA")))
@@ -147,7 +147,7 @@ func TestDailyQuota(t *testing.T) {
 					s.answering(func(*http.Request) *http.Response { return reply(200, answers[operation]) })
 					ours := strings.HasPrefix(operation, "logins") || strings.HasPrefix(operation, "links")
 					want := tc.all && ours
-					if strings.HasPrefix(operation, "logins.list_accounts") {
+					if strings.HasPrefix(operation, "logins.query_accounts") {
 						want = tc.queries
 					}
 					require.Equal(t, want, held(t, call(t.Context(), c)), operation)
@@ -155,7 +155,7 @@ func TestDailyQuota(t *testing.T) {
 						require.False(t, held(t, call(t.Context(), c, WithToken("another"))), operation)
 					}
 				}
-				s.answering(func(*http.Request) *http.Response { return reply(200, answers["logins.list_accounts"]) })
+				s.answering(func(*http.Request) *http.Response { return reply(200, answers["logins.query_accounts"]) })
 				require.Equal(t, tc.all, held(t, query("FA")))
 				time.Sleep(time.Hour)
 				require.False(t, held(t, query("GAWA")))

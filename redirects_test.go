@@ -106,11 +106,11 @@ func isRedirect(t *testing.T, err error, operation string, status int, leadsTo s
 	e := asError(t, err)
 	require.Equal(t, operationOf(operation), e.Operation)
 	require.Equal(t, status, e.StatusCode)
-	require.Equal(t, Unknown, e.Outcome)
+	require.Equal(t, OutcomeUnknown, e.Outcome)
 	require.Equal(t, 1, e.Attempts)
 	require.Regexp(t, "^req-(body-)?0001$", e.RequestID)
 	require.Equal(t, "redirects are never followed; this one leads to "+leadsTo, e.Message)
-	bare := Error{API: e.API, Operation: e.Operation, StatusCode: status, Message: e.Message, RequestID: e.RequestID, Attempts: 1, Outcome: Unknown, Kind: e.kind()}
+	bare := Error{API: e.API, Operation: e.Operation, StatusCode: status, Message: e.Message, RequestID: e.RequestID, Attempts: 1, Outcome: OutcomeUnknown, Kind: e.kind()}
 	if operation == "auth.token" {
 		bare.RetryAfter = e.RetryAfter // ours: a failed exchange is not tried again at once
 	}
@@ -144,7 +144,7 @@ func TestOddRedirects(t *testing.T) {
 		"https://" + strings.Repeat("x", 1000) + ".test": strings.Repeat("x", 200) + "...",
 	} {
 		for _, status := range []int{300, 301, 302, 303, 304, 307, 308} {
-			for _, operation := range []string{"links.create", "links.get", "auth.get", "logins.list_accounts, streamed"} {
+			for _, operation := range []string{"links.create", "links.get", "auth.get", "logins.query_accounts, streamed"} {
 				server := &redirecting{status: status, location: location}
 				var r Response
 				err := calls[operation](t.Context(), sandboxClient(t, handler{server}), WithResponse(&r))

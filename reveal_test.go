@@ -18,19 +18,19 @@ import (
 
 // answerReaders are how each operation's answer is read.
 var answerReaders = map[string]func([]byte) (any, error){
-	"logins.list_accounts": reading(readAccountList),
-	"logins.list":          reading(many[Login]),
-	"logins.get":           reading(one[Login]),
-	"links.list":           reading(many[LoginLink]),
-	"links.create":         reading(one[LoginLink]),
-	"links.get":            reading(one[LoginLink]),
-	"links.update":         reading(one[LoginLink]),
-	"links.close":          reading(func(s *wire.Scanner) (*LoginLink, error) { return readClosed(s, "dsll_1") }),
-	"identity.link":        reading(readLink),
-	"identity.refresh":     reading(func(s *wire.Scanner) (*BankLink, error) { return readRefreshed(s, "mk_1") }),
-	"identity.get":         reading(bare[Identity]),
-	"auth.numbers":         reading(bare[AccountNumbers]),
-	"auth.get":             reading(readAuthNumbers),
+	"logins.query_accounts": reading(readAccountList),
+	"logins.list":           reading(many[Login]),
+	"logins.get":            reading(one[Login]),
+	"links.list":            reading(many[LoginLink]),
+	"links.create":          reading(one[LoginLink]),
+	"links.get":             reading(one[LoginLink]),
+	"links.update":          reading(one[LoginLink]),
+	"links.close":           reading(func(s *wire.Scanner) (*LoginLink, error) { return readClosed(s, "dsll_1") }),
+	"identity.link":         reading(readLink),
+	"identity.refresh":      reading(func(s *wire.Scanner) (*BankLink, error) { return readRefreshed(s, "mk_1") }),
+	"identity.get":          reading(bare[Identity]),
+	"auth.numbers":          reading(bare[BankNumbers]),
+	"auth.get":              reading(readPlaidNumbers),
 }
 
 func reading[T any](answer func(*wire.Scanner) (T, error)) func([]byte) (any, error) {
@@ -66,7 +66,7 @@ func TestRevealJSONRoundTrip(t *testing.T) {
 		}
 	}
 	require.Greater(t, written, 80)
-	text, err := json.Marshal(Identity{Accounts: []AccountIdentity{
+	text, err := json.Marshal(Identity{Accounts: []BankAccountWithOwners{
 		{Owners: []Owner{{Names: []Sensitive{NewSensitive("Avery Sample")}}}},
 	}})
 	require.Error(t, err)

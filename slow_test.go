@@ -191,7 +191,7 @@ func (s slowServer) attempts(operation string) int {
 		return 3
 	case s.status != 0:
 		return 1
-	case s.gets == toAnswer && operation == "logins.list_accounts, streamed": // which is the caller's by then
+	case s.gets == toAnswer && operation == "logins.query_accounts, streamed": // which is the caller's by then
 		return 1
 	case always || settling:
 		return 3
@@ -253,7 +253,7 @@ func TestSlowServers(t *testing.T) {
 					e := slowError(t, server, err)
 					require.Equal(t, server.attempts(operation), e.Attempts)
 					timeout := 30 * time.Second
-					if operationOf(operation) == "logins.list_accounts" {
+					if operationOf(operation) == "logins.query_accounts" {
 						timeout = time.Hour
 					}
 					ended++
@@ -297,11 +297,11 @@ func slowError(t *testing.T, server slowServer, err error) *Error {
 	}
 	switch {
 	case server.gets == toNothing:
-		require.Equal(t, NotSent, e.Outcome)
+		require.Equal(t, OutcomeNotSent, e.Outcome)
 	case server.status == 403:
-		require.Equal(t, Rejected, e.Outcome)
+		require.Equal(t, OutcomeRejected, e.Outcome)
 	default:
-		require.Equal(t, Unknown, e.Outcome)
+		require.Equal(t, OutcomeUnknown, e.Outcome)
 	}
 	oneLine(t, err)
 	return e
