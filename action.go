@@ -13,12 +13,12 @@ import (
 type Action string
 
 const (
-	// ActionRetry: it may pass by itself; try again, after a backoff of yours. Of a Create or a Refresh whose Outcome is Unknown,
+	// ActionRetry: it may pass by itself; try again, after a backoff of yours. Of a Create or a Refresh whose Outcome is OutcomeUnknown,
 	// look first; of a context that you have ended, it is yours to decide.
 	ActionRetry Action = "retry"
 	// ActionWaitUntil: a limit; try again when Error.RetryAfter is over, or where that is 0, a good while later.
 	ActionWaitUntil Action = "wait until"
-	// ActionReauthenticate: proof is needed again: a new credential of yours with ErrUnauthorized; with ErrLinkState and
+	// ActionReauthenticate: proof is needed again: a new credential of yours with ErrUnauthorized; with ErrBankLinkState and
 	// ErrRefreshFailed the person has to link the bank again. (A link that is somebody else's is ErrUnauthorized too, and
 	// ActionFixRequest: no credential of yours cures that.)
 	ActionReauthenticate Action = "reauthenticate"
@@ -48,7 +48,7 @@ func (e *Error) Action() Action {
 		return ActionFixRequest
 	}
 	return cmp.Or(
-		documentedCodes[e.Code].action, linkActions[e.LinkErrorCode], productActions[e.ProductErrorCode],
+		documentedCodes[e.Code].action, bankLinkActions[e.BankLinkErrorCode], productActions[e.ProductErrorCode],
 		actionOfKind(e.kind()), ActionRetry,
 	)
 }
@@ -67,21 +67,21 @@ func actionOfKind(kind error) Action {
 var kindActions = map[error]Action{
 	ErrBadRequest: ActionFixRequest, ErrUnauthorized: ActionReauthenticate, ErrForbidden: ActionAskPermission,
 	ErrNotFound: ActionFixRequest, ErrDeleted: ActionRecreate, ErrConflict: ActionFixRequest, ErrValidation: ActionFixRequest,
-	ErrLinkState: ActionReauthenticate, ErrServer: ActionRetry,
+	ErrBankLinkState: ActionReauthenticate, ErrServer: ActionRetry,
 
 	ErrArgument: ActionFixRequest, ErrNotConfigured: ActionFixRequest, ErrMalformedResponse: ActionContactSupport,
 	ErrResponseTooLarge: ActionFixRequest,
 
-	ErrLinkClosed: ActionRecreate, ErrLinkExpired: ActionRecreate, ErrLoginPending: ActionRetry, ErrRedirectMismatch: ActionFixRequest,
-	ErrRefreshPending: ActionRetry, ErrRefreshFailed: ActionReauthenticate, ErrUnavailable: ActionRetry,
+	ErrLoginLinkClosed: ActionRecreate, ErrLoginLinkExpired: ActionRecreate, ErrLoginPending: ActionRetry, ErrRedirectMismatch: ActionFixRequest,
+	ErrRefreshPending: ActionRetry, ErrRefreshFailed: ActionReauthenticate, ErrProductUnavailable: ActionRetry,
 }
 
-var linkActions = map[LinkErrorCode]Action{
-	LinkSystemError: ActionRetry, LinkProviderError: ActionRetry, LinkInstitutionError: ActionRetry,
-	LinkNoAccounts: ActionRecreate, LinkUserOAuthDenied: ActionAskPermission,
+var bankLinkActions = map[BankLinkErrorCode]Action{
+	BankLinkErrorSystem: ActionRetry, BankLinkErrorProvider: ActionRetry, BankLinkErrorInstitution: ActionRetry,
+	BankLinkErrorNoAccounts: ActionRecreate, BankLinkErrorUserOAuthDenied: ActionAskPermission,
 }
 
 var productActions = map[ProductErrorCode]Action{
-	ProductRateLimit: ActionRetry, ProductTimeout: ActionRetry, ProductInstitutionError: ActionRetry, ProductUnknownError: ActionRetry,
-	ProductNotSupported: ActionRecreate, ProductNoAccounts: ActionRecreate, ProductNoPermission: ActionAskPermission,
+	ProductErrorRateLimit: ActionRetry, ProductErrorTimeout: ActionRetry, ProductErrorInstitution: ActionRetry, ProductErrorUnknown: ActionRetry,
+	ProductErrorNotSupported: ActionRecreate, ProductErrorNoAccounts: ActionRecreate, ProductErrorNoPermission: ActionAskPermission,
 }

@@ -62,25 +62,25 @@ func TestActionOfTheRest(t *testing.T) {
 	for want, errs := range map[Action][]*Error{
 		ActionRetry: {
 			{}, {Kind: ErrServer, StatusCode: 502}, {cause: &reset}, {Kind: ErrServer, Code: "BRAND_NEW"},
-			{Kind: ErrLinkState, Code: CodeBadLinkState, LinkErrorCode: LinkProviderError},
-			{Kind: ErrLinkState, LinkErrorCode: LinkSystemError}, {Kind: ErrLinkState, LinkErrorCode: LinkInstitutionError},
-			{Kind: ErrRefreshFailed, ProductErrorCode: ProductTimeout}, {Kind: ErrRefreshFailed, ProductErrorCode: ProductRateLimit},
-			{Kind: ErrRefreshFailed, ProductErrorCode: ProductInstitutionError}, {Kind: ErrRefreshFailed, ProductErrorCode: ProductUnknownError},
-			{Kind: ErrRefreshPending}, {Kind: ErrUnavailable}, {Kind: ErrLoginPending},
+			{Kind: ErrBankLinkState, Code: CodeBadLinkState, BankLinkErrorCode: BankLinkErrorProvider},
+			{Kind: ErrBankLinkState, BankLinkErrorCode: BankLinkErrorSystem}, {Kind: ErrBankLinkState, BankLinkErrorCode: BankLinkErrorInstitution},
+			{Kind: ErrRefreshFailed, ProductErrorCode: ProductErrorTimeout}, {Kind: ErrRefreshFailed, ProductErrorCode: ProductErrorRateLimit},
+			{Kind: ErrRefreshFailed, ProductErrorCode: ProductErrorInstitution}, {Kind: ErrRefreshFailed, ProductErrorCode: ProductErrorUnknown},
+			{Kind: ErrRefreshPending}, {Kind: ErrProductUnavailable}, {Kind: ErrLoginPending},
 		},
 		ActionWaitUntil: {{Kind: ErrRateLimited}, {Kind: ErrRateLimited, RetryAfter: 60e9}, {Kind: ErrServer, StatusCode: 503, RetryAfter: 60e9}},
 		ActionReauthenticate: {
-			{Kind: ErrUnauthorized}, {Kind: ErrLinkState}, {Kind: ErrLinkState, LinkErrorCode: LinkAuthExpired}, {Kind: ErrLinkState, LinkErrorCode: LinkUserError},
-			{Kind: ErrLinkState, LinkErrorCode: LinkInvalidCredentials}, {Kind: ErrLinkState, LinkErrorCode: LinkUserInputIncorrect},
-			{Kind: ErrLinkState, LinkErrorCode: LinkIncomplete}, {Kind: ErrLinkState, LinkErrorCode: LinkUserSetupRequired},
-			{Kind: ErrLinkState, LinkErrorCode: "brand_new"}, {Kind: ErrRefreshFailed, ProductErrorCode: ProductAuthExpired}, {Kind: ErrRefreshFailed},
+			{Kind: ErrUnauthorized}, {Kind: ErrBankLinkState}, {Kind: ErrBankLinkState, BankLinkErrorCode: BankLinkErrorAuthExpired}, {Kind: ErrBankLinkState, BankLinkErrorCode: BankLinkErrorUser},
+			{Kind: ErrBankLinkState, BankLinkErrorCode: BankLinkErrorInvalidCredentials}, {Kind: ErrBankLinkState, BankLinkErrorCode: BankLinkErrorUserInputIncorrect},
+			{Kind: ErrBankLinkState, BankLinkErrorCode: BankLinkErrorIncomplete}, {Kind: ErrBankLinkState, BankLinkErrorCode: BankLinkErrorUserSetupRequired},
+			{Kind: ErrBankLinkState, BankLinkErrorCode: "brand_new"}, {Kind: ErrRefreshFailed, ProductErrorCode: ProductErrorAuthExpired}, {Kind: ErrRefreshFailed},
 		},
 		ActionAskPermission: {
-			{Kind: ErrForbidden}, {Kind: ErrLinkState, LinkErrorCode: LinkUserOAuthDenied}, {Kind: ErrRefreshFailed, ProductErrorCode: ProductNoPermission},
+			{Kind: ErrForbidden}, {Kind: ErrBankLinkState, BankLinkErrorCode: BankLinkErrorUserOAuthDenied}, {Kind: ErrRefreshFailed, ProductErrorCode: ProductErrorNoPermission},
 		},
 		ActionRecreate: {
-			{Kind: ErrDeleted}, {Kind: ErrLinkClosed}, {Kind: ErrLinkExpired}, {Kind: ErrLinkState, LinkErrorCode: LinkNoAccounts},
-			{Kind: ErrRefreshFailed, ProductErrorCode: ProductNotSupported}, {Kind: ErrRefreshFailed, ProductErrorCode: ProductNoAccounts},
+			{Kind: ErrDeleted}, {Kind: ErrLoginLinkClosed}, {Kind: ErrLoginLinkExpired}, {Kind: ErrBankLinkState, BankLinkErrorCode: BankLinkErrorNoAccounts},
+			{Kind: ErrRefreshFailed, ProductErrorCode: ProductErrorNotSupported}, {Kind: ErrRefreshFailed, ProductErrorCode: ProductErrorNoAccounts},
 		},
 		ActionFixRequest: {
 			{Kind: ErrArgument}, {Kind: ErrNotConfigured}, {Kind: ErrBadRequest}, {Kind: ErrValidation}, {Kind: ErrNotFound}, {Kind: ErrConflict},
@@ -89,7 +89,7 @@ func TestActionOfTheRest(t *testing.T) {
 		ActionContactSupport: {{Kind: ErrMalformedResponse}, {Kind: ErrForbidden, Code: "LICENSE_BRAND_NEW"}, {Kind: ErrServer, Code: "LICENSE_BRAND_NEW"}},
 	} {
 		for _, e := range errs {
-			require.Equal(t, want, e.Action(), "%v %s %s %s", e.kind(), e.Code, e.LinkErrorCode, e.ProductErrorCode)
+			require.Equal(t, want, e.Action(), "%v %s %s %s", e.kind(), e.Code, e.BankLinkErrorCode, e.ProductErrorCode)
 		}
 	}
 	for _, kind := range kinds {

@@ -183,11 +183,11 @@ func TestStatusesThatAskForTheRequestAgain(t *testing.T) {
 		retry   bool
 		outcome Outcome
 	}{
-		"408":                     {408, nil, true, Rejected},
-		"408, with its last word": {408, []string{"Connection", "close"}, true, Rejected},
-		"421":                     {421, nil, true, Rejected},
-		"425":                     {425, nil, true, Rejected},
-		"501":                     {501, nil, false, Unknown},
+		"408":                     {408, nil, true, OutcomeRejected},
+		"408, with its last word": {408, []string{"Connection", "close"}, true, OutcomeRejected},
+		"421":                     {421, nil, true, OutcomeRejected},
+		"425":                     {425, nil, true, OutcomeRejected},
+		"501":                     {501, nil, false, OutcomeUnknown},
 	} {
 		for operation, call := range callsAndExchange() {
 			t.Run(name+"/"+operation, func(t *testing.T) {
@@ -284,11 +284,11 @@ func TestAnswersThatBreakOff(t *testing.T) {
 					case needsNone && strings.TrimSpace(start) == "":
 						require.NoError(t, err)
 						require.Len(t, s.at, 1)
-					case rows[operation].Costly, operation == "logins.list_accounts, streamed":
+					case rows[operation].Costly, operation == "logins.query_accounts, streamed":
 						e := asError(t, err)
 						require.Len(t, s.at, 1, start)
 						require.Nil(t, e.kind(), "%q: %v", start, e)
-						require.Equal(t, Unknown, e.Outcome)
+						require.Equal(t, OutcomeUnknown, e.Outcome)
 						require.Equal(t, ActionRetry, e.Action())
 						require.Equal(t, 200, e.StatusCode)
 						require.ErrorIs(t, e, io.ErrUnexpectedEOF)
@@ -372,7 +372,7 @@ func TestSettlingWriteIsDoneAlready(t *testing.T) {
 							return
 						}
 						require.Equal(t, tc.status, asError(t, err).StatusCode)
-						require.Equal(t, Unknown, asError(t, err).Outcome)
+						require.Equal(t, OutcomeUnknown, asError(t, err).Outcome)
 					})
 				})
 			}

@@ -20,26 +20,26 @@ type argumentTest struct {
 	value     string // stands in no error
 }
 
-func listAccounts(q AccountsQuery) func(context.Context, *Client) error {
-	return dropped(func(ctx context.Context, c *Client) (*AccountList, error) { return c.Logins.ListAccounts(ctx, q) })
+func queryAccounts(q AccountsQuery) func(context.Context, *Client) error {
+	return dropped(func(ctx context.Context, c *Client) (*AccountList, error) { return c.Logins.QueryAccounts(ctx, q) })
 }
 
-func eachAccountOf(q AccountsQuery) func(context.Context, *Client) error {
-	return func(ctx context.Context, c *Client) error { return last(c.Logins.EachAccount(ctx, q)) }
+func streamAccounts(q AccountsQuery) func(context.Context, *Client) error {
+	return func(ctx context.Context, c *Client) error { return last(c.Logins.StreamAccounts(ctx, q)) }
 }
 
 func accounts(p PageOptions) func(context.Context, *Client) error {
 	return func(ctx context.Context, c *Client) error { return last(c.Logins.Accounts(ctx, "dsl_1", p)) }
 }
 
-func create(l LinkCreate) func(context.Context, *Client) error {
+func create(l LoginLinkCreate) func(context.Context, *Client) error {
 	l.DataSourceID = "GAWA"
 	return dropped(func(ctx context.Context, c *Client) (*LoginLink, error) { return c.Links.Create(ctx, l) })
 }
 
 func update(description string) func(context.Context, *Client) error {
 	return dropped(func(ctx context.Context, c *Client) (*LoginLink, error) {
-		return c.Links.Update(ctx, "dsll_1", LinkUpdate{Description: description})
+		return c.Links.Update(ctx, "dsll_1", LoginLinkUpdate{Description: description})
 	})
 }
 
@@ -56,7 +56,7 @@ func identityOf(ids ...string) func(context.Context, *Client) error {
 }
 
 func numbersOf(token string, ids ...string) func(context.Context, *Client) error {
-	return dropped(func(ctx context.Context, c *Client) (*AuthNumbers, error) {
+	return dropped(func(ctx context.Context, c *Client) (*PlaidNumbers, error) {
 		return c.Auth.Get(ctx, AuthQuery{AccessToken: NewSecret(token), AccountIDs: ids})
 	})
 }
@@ -77,56 +77,56 @@ func TestArguments(t *testing.T) {
 	at := time.Date(2026, 4, 7, 12, 0, 0, 0, time.UTC)
 	bad := map[string]argumentTest{
 		"cache minutes below": {
-			"logins.list_accounts", listAccounts(AccountsQuery{DataSourceID: "GAWA", CacheMinutes: 59}), "",
+			"logins.query_accounts", queryAccounts(AccountsQuery{DataSourceID: "GAWA", CacheMinutes: 59}), "",
 		},
 		"cache minutes above": {
-			"logins.list_accounts", listAccounts(AccountsQuery{DataSourceID: "GAWA", CacheMinutes: 1441}), "1441",
+			"logins.query_accounts", queryAccounts(AccountsQuery{DataSourceID: "GAWA", CacheMinutes: 1441}), "1441",
 		},
 		"negative minutes": {
-			"logins.list_accounts", listAccounts(AccountsQuery{DataSourceID: "GAWA", CacheMinutes: -60}), "-60",
+			"logins.query_accounts", queryAccounts(AccountsQuery{DataSourceID: "GAWA", CacheMinutes: -60}), "-60",
 		},
 		"101 users": {
-			"logins.list_accounts", listAccounts(AccountsQuery{DataSourceID: "GAWA", Users: users(101)}), "user-100@",
+			"logins.query_accounts", queryAccounts(AccountsQuery{DataSourceID: "GAWA", Users: users(101)}), "user-100@",
 		},
 		"user of 256": {
-			"logins.list_accounts", listAccounts(AccountsQuery{DataSourceID: "GAWA", Users: []string{"a", long(256)}}),
+			"logins.query_accounts", queryAccounts(AccountsQuery{DataSourceID: "GAWA", Users: []string{"a", long(256)}}),
 			"ééé",
 		},
 		"empty user": {
-			"logins.list_accounts", listAccounts(AccountsQuery{DataSourceID: "GAWA", Users: []string{"avery", ""}}),
+			"logins.query_accounts", queryAccounts(AccountsQuery{DataSourceID: "GAWA", Users: []string{"avery", ""}}),
 			"avery",
 		},
 		"user with NUL": {
-			"logins.list_accounts", listAccounts(AccountsQuery{DataSourceID: "GAWA", Users: []string{"avery\x00"}}),
+			"logins.query_accounts", queryAccounts(AccountsQuery{DataSourceID: "GAWA", Users: []string{"avery\x00"}}),
 			"avery",
 		},
 		"stream, cache": {
-			"logins.list_accounts", eachAccountOf(AccountsQuery{DataSourceID: "GAWA", CacheMinutes: 59}), "",
+			"logins.query_accounts", streamAccounts(AccountsQuery{DataSourceID: "GAWA", CacheMinutes: 59}), "",
 		},
 		"stream, empty user": {
-			"logins.list_accounts", eachAccountOf(AccountsQuery{DataSourceID: "GAWA", Users: []string{""}}), "",
+			"logins.query_accounts", streamAccounts(AccountsQuery{DataSourceID: "GAWA", Users: []string{""}}), "",
 		},
-		"limit above":          {"logins.accounts", accounts(PageOptions{Limit: 1001}), "1001"},
-		"limit below":          {"logins.accounts", accounts(PageOptions{Limit: -1}), ""},
+		"limit above":          {"logins.accounts", accounts(PageOptions{PageSize: 1001}), "1001"},
+		"limit below":          {"logins.accounts", accounts(PageOptions{PageSize: -1}), ""},
 		"offset below":         {"logins.accounts", accounts(PageOptions{Offset: -1}), ""},
 		"offset above":         {"logins.accounts", accounts(PageOptions{Offset: 1_000_001}), "1000001"},
-		"description of 1001":  {"links.create", create(LinkCreate{Description: long(1001)}), "ééé"},
-		"description no UTF-8": {"links.create", create(LinkCreate{Description: "secret plan \xff"}), "secret plan"},
-		"username of 256":      {"links.create", create(LinkCreate{RequireUsername: long(256)}), "ééé"},
+		"description of 1001":  {"links.create", create(LoginLinkCreate{Description: long(1001)}), "ééé"},
+		"description no UTF-8": {"links.create", create(LoginLinkCreate{Description: "secret plan \xff"}), "secret plan"},
+		"username of 256":      {"links.create", create(LoginLinkCreate{RequireUsername: long(256)}), "ééé"},
 		"redirect of 501": {
 			"links.create",
-			create(LinkCreate{RedirectURL: "https://app.example.com/" + strings.Repeat("x", 477)}),
+			create(LoginLinkCreate{RedirectURL: "https://app.example.com/" + strings.Repeat("x", 477)}),
 			"example.com",
 		},
-		"expires of 51":        {"links.create", create(LinkCreate{Expires: long(51)}), "ééé"},
-		"expires at and in":    {"links.create", create(LinkCreate{ExpiresAt: at, ExpiresIn: time.Hour}), "2026"},
-		"expires in and words": {"links.create", create(LinkCreate{ExpiresIn: time.Hour, Expires: "10 hours"}), "10 hours"},
-		"expires at and words": {"links.create", create(LinkCreate{ExpiresAt: at, Expires: "10 hours"}), "10 hours"},
+		"expires of 51":        {"links.create", create(LoginLinkCreate{Expires: long(51)}), "ééé"},
+		"expires at and in":    {"links.create", create(LoginLinkCreate{ExpiresAt: at, ExpiresIn: time.Hour}), "2026"},
+		"expires in and words": {"links.create", create(LoginLinkCreate{ExpiresIn: time.Hour, Expires: "10 hours"}), "10 hours"},
+		"expires at and words": {"links.create", create(LoginLinkCreate{ExpiresAt: at, Expires: "10 hours"}), "10 hours"},
 		"three expiries": {
-			"links.create", create(LinkCreate{ExpiresAt: at, ExpiresIn: time.Hour, Expires: "10 hours"}), "10 hours",
+			"links.create", create(LoginLinkCreate{ExpiresAt: at, ExpiresIn: time.Hour, Expires: "10 hours"}), "10 hours",
 		},
-		"expires in the past":  {"links.create", create(LinkCreate{ExpiresIn: -time.Hour}), "-1h"},
-		"year 10000":           {"links.create", create(LinkCreate{ExpiresAt: at.AddDate(8000, 0, 0)}), "10026"},
+		"expires in the past":  {"links.create", create(LoginLinkCreate{ExpiresIn: -time.Hour}), "-1h"},
+		"year 10000":           {"links.create", create(LoginLinkCreate{ExpiresAt: at.AddDate(8000, 0, 0)}), "10026"},
 		"update of 1001":       {"links.update", update(long(1001)), "ééé"},
 		"no products":          {"identity.refresh", refresh(), ""},
 		"repeated product":     {"identity.refresh", refresh("identity", "accounts", "identity"), "identity,"},
@@ -167,14 +167,14 @@ func TestArguments(t *testing.T) {
 	}
 
 	good := map[string]func(context.Context, *Client) error{
-		"cache minutes, least": listAccounts(AccountsQuery{DataSourceID: "GAWA", CacheMinutes: 60}),
-		"cache minutes, most":  listAccounts(AccountsQuery{DataSourceID: "GAWA", CacheMinutes: 1440}),
-		"100 users":            listAccounts(AccountsQuery{DataSourceID: "GAWA", Users: users(100)}),
-		"user of 255":          listAccounts(AccountsQuery{DataSourceID: "GAWA", Users: []string{long(255)}}),
-		"limit, least":         accounts(PageOptions{Limit: 1}),
-		"limit, most":          accounts(PageOptions{Limit: 1000}),
+		"cache minutes, least": queryAccounts(AccountsQuery{DataSourceID: "GAWA", CacheMinutes: 60}),
+		"cache minutes, most":  queryAccounts(AccountsQuery{DataSourceID: "GAWA", CacheMinutes: 1440}),
+		"100 users":            queryAccounts(AccountsQuery{DataSourceID: "GAWA", Users: users(100)}),
+		"user of 255":          queryAccounts(AccountsQuery{DataSourceID: "GAWA", Users: []string{long(255)}}),
+		"limit, least":         accounts(PageOptions{PageSize: 1}),
+		"limit, most":          accounts(PageOptions{PageSize: 1000}),
 		"offset, most":         accounts(PageOptions{Offset: 1_000_000}),
-		"the longest texts": create(LinkCreate{
+		"the longest texts": create(LoginLinkCreate{
 			Description: long(1000), RequireUsername: long(255), RedirectURL: long(500), Expires: long(50),
 		}),
 		"update of 1000":     update(long(1000)),
@@ -275,23 +275,23 @@ func TestOptions(t *testing.T) {
 func TestExpiry(t *testing.T) {
 	zone := time.FixedZone("UTC+5:30", 5*3600+1800)
 	for name, tc := range map[string]struct {
-		link LinkCreate
+		link LoginLinkCreate
 		want string
 	}{
 		"at, in another zone": {
-			LinkCreate{ExpiresAt: time.Date(2026, 4, 7, 3, 4, 5, 0, zone)}, `,"expiry_time":"2026-04-06T21:34:05Z"`,
+			LoginLinkCreate{ExpiresAt: time.Date(2026, 4, 7, 3, 4, 5, 0, zone)}, `,"expiry_time":"2026-04-06T21:34:05Z"`,
 		},
 		"at, with a fraction": {
-			LinkCreate{ExpiresAt: time.Date(2026, 4, 7, 3, 4, 5, 999_999_999, time.UTC)},
+			LoginLinkCreate{ExpiresAt: time.Date(2026, 4, 7, 3, 4, 5, 999_999_999, time.UTC)},
 			`,"expiry_time":"2026-04-07T03:04:05Z"`,
 		},
-		"in, from now":          {LinkCreate{ExpiresIn: 10 * time.Hour}, `,"expiry_time":"2000-01-01T10:00:00Z"`},
-		"in, across a leap day": {LinkCreate{ExpiresIn: 60 * 24 * time.Hour}, `,"expiry_time":"2000-03-01T00:00:00Z"`},
-		"in the vendor's words": {LinkCreate{Expires: "10 hours"}, `,"expiry_time":"10 hours"`},
+		"in, from now":          {LoginLinkCreate{ExpiresIn: 10 * time.Hour}, `,"expiry_time":"2000-01-01T10:00:00Z"`},
+		"in, across a leap day": {LoginLinkCreate{ExpiresIn: 60 * 24 * time.Hour}, `,"expiry_time":"2000-03-01T00:00:00Z"`},
+		"in the vendor's words": {LoginLinkCreate{Expires: "10 hours"}, `,"expiry_time":"10 hours"`},
 		"in the vendor's format": {
-			LinkCreate{Expires: "2026-04-07T03:04:05+05:30"}, `,"expiry_time":"2026-04-07T03:04:05+05:30"`,
+			LoginLinkCreate{Expires: "2026-04-07T03:04:05+05:30"}, `,"expiry_time":"2026-04-07T03:04:05+05:30"`,
 		},
-		"none": {LinkCreate{}, ""},
+		"none": {LoginLinkCreate{}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { // the clock stands at 2000-01-01T00:00:00Z
@@ -313,7 +313,7 @@ func TestArgumentsAreNotChanged(t *testing.T) {
 	ids, users = slices.Grow(ids, 8), slices.Grow(users, 8) // room that an append would write to
 	_, _ = c.Identity.Get(t.Context(), bankLink, IdentityQuery{AccountIDs: ids})
 	_, _ = c.Auth.Get(t.Context(), AuthQuery{AccessToken: NewSecret("access-test-0001"), AccountIDs: ids})
-	_, _ = c.Logins.ListAccounts(t.Context(), AccountsQuery{DataSourceID: "GAWA", Users: users})
+	_, _ = c.Logins.QueryAccounts(t.Context(), AccountsQuery{DataSourceID: "GAWA", Users: users})
 	_, _ = c.Identity.Refresh(t.Context(), bankLink, products)
 	require.Equal(t, []string{"b", "a", "", "", "", ""}, ids[:6])
 	require.Equal(t, []string{"y", "x", "", "", "", ""}, users[:6])

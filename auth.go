@@ -13,24 +13,24 @@ type AuthService struct{ client *Client }
 
 var (
 	authGet     = operation{api: PlaidCompatible, name: "auth.get", method: "POST", route: "/auth/get", idempotency: readOnly, perApp: true}
-	authNumbers = operation{api: MoneyKit, name: "auth.numbers", method: "GET", route: "/links/{link_id}/accounts/numbers", idempotency: readOnly, perApp: true}
+	authNumbers = operation{api: MoneyKit, name: "auth.numbers", method: "GET", route: "/links/{bankLinkID}/accounts/numbers", idempotency: readOnly, perApp: true}
 )
 
 // Get returns account numbers through MoneyKit's Plaid-compatible layer. It needs a client id and secret. An item in error
 // is a good answer, with Item.Error. See moneykit.mintlify.app/plaid-compatibility-layer/authget.
-func (s *AuthService) Get(ctx context.Context, query AuthQuery, opts ...CallOption) (*AuthNumbers, error) {
+func (s *AuthService) Get(ctx context.Context, query AuthQuery, opts ...CallOption) (*PlaidNumbers, error) {
 	op := authGet
 	op.body, op.invalid = query.wire()
 	token := []string{strings.TrimSpace(query.AccessToken.Reveal())}
 	op.private, op.secrets, op.items = query.AccountIDs, token, token
-	return call(ctx, s.client, op, readAuthNumbers, opts)
+	return call(ctx, s.client, op, readPlaidNumbers, opts)
 }
 
 // Numbers returns the account numbers of a link as MoneyKit's native API has them, only of open accounts and in an order
 // of their own: join them with an Identity by account id. They are what was fetched last; 3 requests per minute per link
 // are allowed. See docs.moneykit.com/api, "Account Numbers".
-func (s *AuthService) Numbers(ctx context.Context, linkID string, opts ...CallOption) (*AccountNumbers, error) {
-	return call(ctx, s.client, authNumbers.on(linkID), bare[AccountNumbers], opts)
+func (s *AuthService) Numbers(ctx context.Context, bankLinkID string, opts ...CallOption) (*BankNumbers, error) {
+	return call(ctx, s.client, authNumbers.on(bankLinkID), bare[BankNumbers], opts)
 }
 
 // AuthQuery names the item whose numbers are wanted.
@@ -59,16 +59,16 @@ func (q AuthQuery) wire() (authBody, error) {
 	return body, checkAccountIDs(q.AccountIDs)
 }
 
-// AuthNumbers is the answer of [AuthService.Get].
-type AuthNumbers struct {
-	Accounts  []AuthAccount `json:"accounts"`
-	Numbers   Numbers       `json:"numbers"`
-	Item      Item          `json:"item"`
-	RequestID string        `json:"request_id"`
+// PlaidNumbers is the answer of [AuthService.Get].
+type PlaidNumbers struct {
+	Accounts  []PlaidAccount  `json:"accounts"`
+	Numbers   NumbersByScheme `json:"numbers"`
+	Item      Item            `json:"item"`
+	RequestID string          `json:"request_id"`
 }
 
-// AuthAccount is an account as the Plaid-compatible layer describes it.
-type AuthAccount struct {
+// PlaidAccount is an account as the Plaid-compatible layer describes it.
+type PlaidAccount struct {
 	ID                  string      `json:"account_id"`
 	Balances            Balances    `json:"balances"`
 	Mask                string      `json:"mask"` // not unique, and not always the end of the account number
@@ -80,8 +80,8 @@ type AuthAccount struct {
 	VerificationStatus  string      `json:"verification_status"`
 }
 
-// Numbers are account numbers by scheme, at most one of each for an account.
-type Numbers struct {
+// NumbersByScheme are account numbers by scheme, at most one of each for an account.
+type NumbersByScheme struct {
 	ACH           []ACHNumber           `json:"ach"`           // United States
 	EFT           []EFTNumber           `json:"eft"`           // Canada
 	BACS          []BACSNumber          `json:"bacs"`          // United Kingdom
@@ -148,48 +148,48 @@ type PlaidProduct string
 
 // The products that the layer documents.
 const (
-	PlaidTransactions PlaidProduct = "transactions"
-	PlaidAuth         PlaidProduct = "auth"
-	PlaidBalance      PlaidProduct = "balance"
-	PlaidIdentity     PlaidProduct = "identity"
+	PlaidProductTransactions PlaidProduct = "transactions"
+	PlaidProductAuth         PlaidProduct = "auth"
+	PlaidProductBalance      PlaidProduct = "balance"
+	PlaidProductIdentity     PlaidProduct = "identity"
 )
 
-// AccountNumbers is the answer of [AuthService.Numbers].
-type AccountNumbers struct {
-	Accounts []AccountWithNumbers `json:"accounts"`
-	Link     BankLink             `json:"link"`
+// BankNumbers is the answer of [AuthService.Numbers].
+type BankNumbers struct {
+	Accounts []BankAccountWithNumbers `json:"accounts"`
+	Link     BankLink                 `json:"link"`
 }
 
-// AccountWithNumbers is an account with its numbers.
-type AccountWithNumbers struct {
+// BankAccountWithNumbers is an account with its numbers.
+type BankAccountWithNumbers struct {
 	BankAccount
-	Numbers Numbers `json:"numbers"`
+	Numbers NumbersByScheme `json:"numbers"`
 }
 
 // ForAccount returns an account with its numbers; false where the answer has no such account, and for an empty id.
-func (n *AccountNumbers) ForAccount(accountID string) (AccountWithNumbers, bool) {
+func (n *BankNumbers) ForAccount(accountID string) (BankAccountWithNumbers, bool) {
 	for _, a := range n.Accounts {
 		if a.ID == accountID && accountID != "" {
 			return a, true
 		}
 	}
-	return AccountWithNumbers{}, false
+	return BankAccountWithNumbers{}, false
 }
 
-// AuthAccountNumbers is an account with its balances and its numbers.
-type AuthAccountNumbers struct {
-	AuthAccount
-	Numbers Numbers `json:"numbers"` // this account's alone
+// PlaidAccountWithNumbers is an account with its balances and its numbers.
+type PlaidAccountWithNumbers struct {
+	PlaidAccount
+	Numbers NumbersByScheme `json:"numbers"` // this account's alone
 }
 
 // ForAccount joins an account, with its balances, and its numbers; false where the answer has no such account, as a
 // closed one, and for an empty id. An account without numbers is one too.
-func (n *AuthNumbers) ForAccount(accountID string) (AuthAccountNumbers, bool) {
-	at := slices.IndexFunc(n.Accounts, func(a AuthAccount) bool { return a.ID == accountID })
+func (n *PlaidNumbers) ForAccount(accountID string) (PlaidAccountWithNumbers, bool) {
+	at := slices.IndexFunc(n.Accounts, func(a PlaidAccount) bool { return a.ID == accountID })
 	if at < 0 || accountID == "" {
-		return AuthAccountNumbers{}, false
+		return PlaidAccountWithNumbers{}, false
 	}
-	return AuthAccountNumbers{n.Accounts[at], Numbers{
+	return PlaidAccountWithNumbers{n.Accounts[at], NumbersByScheme{
 		ACH:           having(n.Numbers.ACH, func(x ACHNumber) bool { return x.AccountID == accountID }),
 		EFT:           having(n.Numbers.EFT, func(x EFTNumber) bool { return x.AccountID == accountID }),
 		BACS:          having(n.Numbers.BACS, func(x BACSNumber) bool { return x.AccountID == accountID }),
@@ -207,13 +207,13 @@ func having[T any](all []T, fits func(T) bool) (found []T) {
 	return found
 }
 
-// readAuthNumbers reads the answer of /auth/get, or the Plaid error that may come in its place with
+// readPlaidNumbers reads the answer of /auth/get, or the Plaid error that may come in its place with
 // a 200.
-func readAuthNumbers(s *wire.Scanner) (*AuthNumbers, error) {
+func readPlaidNumbers(s *wire.Scanner) (*PlaidNumbers, error) {
 	if s.Next() != wire.Object {
 		return nil, wire.ErrNoObject
 	}
-	n, failed := &AuthNumbers{}, false
+	n, failed := &PlaidNumbers{}, false
 	err := byTags.ReadObject(s, n, func(key []byte) (bool, error) {
 		switch string(key) {
 		case "error_type", "error_code", "error":

@@ -27,8 +27,8 @@ type AwaitProgress struct {
 
 // Await waits until somebody has logged in through the link, and returns it then, with its LoginID,
 // whatever its status. Give the context a deadline: a link can stay open after its ExpiryTime,
-// which is the server's to judge. One that is closed or expired without a login is ErrLinkClosed or
-// ErrLinkExpired, after a grace period; an unknown one ErrNotFound at once. When the context ends
+// which is the server's to judge. One that is closed or expired without a login is ErrLoginLinkClosed or
+// ErrLoginLinkExpired, after a grace period; an unknown one ErrNotFound at once. When the context ends
 // before, the error is ErrLoginPending and matches the context's.
 //
 // It looks at once, again after about 2 s, then less and less often, to every 15 s: at most 300
@@ -36,9 +36,9 @@ type AwaitProgress struct {
 // that passes, such as a 502 or a 429, does not end the wait, unless the server asks for more than
 // an hour's pause, or than WithMaxWait allows: that is ErrLoginPending with a RetryAfter.
 func (s *LinksService) Await(
-	ctx context.Context, linkID string, options AwaitOptions, opts ...CallOption,
+	ctx context.Context, loginLinkID string, options AwaitOptions, opts ...CallOption,
 ) (*LoginLink, error) {
-	op := linksGet.on(linkID)
+	op := linksGet.on(loginLinkID)
 	op.name = "links.await"
 	if options.Grace < 0 {
 		op.invalid = argumentError("Grace is negative")
@@ -55,7 +55,7 @@ func (s *LinksService) Await(
 	w := watching{patience: p.patience(), lapsed: a.pending}
 	w.poll = func() (pollResult, error) {
 		a.requests++
-		link, err := s.Get(ctx, linkID, with, WithoutRetry())
+		link, err := s.Get(ctx, loginLinkID, with, WithoutRetry())
 		if err != nil {
 			return pollResult{}, err
 		}
@@ -89,11 +89,11 @@ func (a *awaiting) classify(link *LoginLink) pollResult {
 	if link.LoginID != "" {
 		return pollResult{over: true}
 	}
-	kind, message := ErrLinkClosed, "closed, and nobody has logged in"
+	kind, message := ErrLoginLinkClosed, "closed, and nobody has logged in"
 	switch link.Status {
-	case LinkClosed:
-	case LinkExpired:
-		kind, message = ErrLinkExpired, "expired, and nobody has logged in"
+	case LoginLinkClosed:
+	case LoginLinkExpired:
+		kind, message = ErrLoginLinkExpired, "expired, and nobody has logged in"
 	default:
 		a.ended = time.Time{}
 		return pollResult{}

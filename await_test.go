@@ -42,7 +42,7 @@ func TestAwaitEndings(t *testing.T) {
 					_, err := c.Links.Close(context.Background(), open)
 					require.NoError(t, err)
 				})
-			}, kind: ErrLinkClosed, after: 50 * time.Second, within: 66 * time.Second, least: 9, most: 13,
+			}, kind: ErrLoginLinkClosed, after: 50 * time.Second, within: 66 * time.Second, least: 9, most: 13,
 		},
 		"closed, and the attempt lands": {
 			id: open, script: func(t *testing.T, c *Client, s *sandbox.Sandbox) {
@@ -55,10 +55,10 @@ func TestAwaitEndings(t *testing.T) {
 			id: open, options: AwaitOptions{Grace: time.Second}, script: func(t *testing.T, c *Client, _ *sandbox.Sandbox) {
 				_, err := c.Links.Close(t.Context(), open)
 				require.NoError(t, err)
-			}, kind: ErrLinkClosed, after: time.Second, within: time.Second, least: 2, most: 2,
+			}, kind: ErrLoginLinkClosed, after: time.Second, within: time.Second, least: 2, most: 2,
 		},
 		"expired long ago": {
-			id: sandbox.ExpiredLoginLinkID, kind: ErrLinkExpired, after: defaultGrace,
+			id: sandbox.ExpiredLoginLinkID, kind: ErrLoginLinkExpired, after: defaultGrace,
 			within: defaultGrace, least: 8, most: 9,
 		},
 		"no such link": {id: "dsll_none", kind: ErrNotFound, least: 1, most: 1},
@@ -166,7 +166,7 @@ func TestAwaitAsksSeldom(t *testing.T) {
 			most := 0
 			for range repeats {
 				inBubble(t, nil, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
-					link, err := c.Links.Create(t.Context(), LinkCreate{DataSourceID: "GAWA", ExpiresIn: time.Hour})
+					link, err := c.Links.Create(t.Context(), LoginLinkCreate{DataSourceID: "GAWA", ExpiresIn: time.Hour})
 					require.NoError(t, err)
 					s.Script(faults...)
 					ctx, cancel := context.WithTimeout(t.Context(), time.Hour+time.Minute)
@@ -189,11 +189,11 @@ func TestAwaitADay(t *testing.T) {
 		t.Skip("6,000 requests, none of them different")
 	}
 	inBubble(t, []sandbox.Option{sandbox.WithHourlyLimit(300)}, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
-		link, err := c.Links.Create(t.Context(), LinkCreate{DataSourceID: "GAWA"})
+		link, err := c.Links.Create(t.Context(), LoginLinkCreate{DataSourceID: "GAWA"})
 		require.NoError(t, err)
 		began := time.Now()
 		_, err = c.Links.Await(t.Context(), link.ID, AwaitOptions{})
-		kindIs(t, err, ErrLinkExpired)
+		kindIs(t, err, ErrLoginLinkExpired)
 		require.GreaterOrEqual(t, time.Since(began), 24*time.Hour+defaultGrace)
 		require.Less(t, time.Since(began), 24*time.Hour+defaultGrace+17*time.Second)
 		require.Greater(t, s.Count("links.get"), 5500)
@@ -223,7 +223,7 @@ func TestAwaitIsToldAndCancelled(t *testing.T) {
 		require.Equal(t, sandbox.OpenLoginLinkID, told[0].Link.ID)
 		require.NoError(t, told[0].Err)
 		require.ErrorIs(t, told[1].Err, ErrServer)
-		require.Equal(t, LinkOpen, told[1].Link.Status, "as it was last seen")
+		require.Equal(t, LoginLinkOpen, told[1].Link.Status, "as it was last seen")
 		for i, p := range told {
 			require.Equal(t, i+1, p.Requests)
 			require.Greater(t, p.Next, told[max(i-1, 0)].Next*8/10)

@@ -33,7 +33,7 @@ type operation struct {
 	api         API
 	name        string // "links.get": for errors and logs
 	method      string
-	route       string // "/ds/login/link/{link_id}": a constant, safe to print
+	route       string // "/ds/login/link/{loginLinkID}": a constant, safe to print
 	idempotency idempotency
 	limit       int64 // bytes of answer that are read; 0 means defaultLimit
 	stream      bool  // the answer is read as it arrives, by the caller
@@ -213,7 +213,7 @@ func (a *attempts) ready(req *http.Request) error {
 	if l := a.client.config.limiter; l != nil {
 		for _, g := range a.groups {
 			if err := l.Wait(ctx, g.key); err != nil {
-				return &Error{Outcome: NotSent, Message: "the limiter let nothing out", cause: &err}
+				return &Error{Outcome: OutcomeNotSent, Message: "the limiter let nothing out", cause: &err}
 			}
 		}
 	}
@@ -298,7 +298,7 @@ func (a *attempts) RoundTrip(req *http.Request) (*http.Response, error) {
 			at.takeLocation(resp)
 			return resp, err
 		}
-		a.nothingHappened(NotSent)
+		a.nothingHappened(OutcomeNotSent)
 		a.release()
 		cookies := req.Header["Cookie"]
 		if at.held = a.admitAndSign(req, at); at.held != nil {
@@ -392,10 +392,10 @@ func (a *attempts) settle(ctx context.Context) {
 	}
 	if at.err == nil {
 		c.budget.Refund(a.budgetKey(), now)
-	} else if at.err.Outcome != Unknown {
+	} else if at.err.Outcome != OutcomeUnknown {
 		a.nothingHappened(at.err.Outcome)
 	}
-	a.unclear = a.unclear || at.err != nil && at.err.Outcome == Unknown
+	a.unclear = a.unclear || at.err != nil && at.err.Outcome == OutcomeUnknown
 	a.end(ctx, at)
 }
 
@@ -448,7 +448,7 @@ func (a *attempts) fail(e *Error) error {
 		e.Attempts = len(a.history)
 	}
 	if a.unclear {
-		e.Outcome = Unknown
+		e.Outcome = OutcomeUnknown
 	}
 	a.report()
 	return e

@@ -304,7 +304,7 @@ func WithInsecureHTTP() Option {
 // An attempt is one request: a transport that sends a request again by itself is stopped before the
 // second one goes out. A request of its own, say for a token, has another User-Agent. A transport
 // that is not an *http.Transport may send in ways that this package does not see. Error.Outcome is
-// NotSent then only if its error says that there was no connection, or if this package has stopped
+// OutcomeNotSent then only if its error says that there was no connection, or if this package has stopped
 // the request at its connection. An *http.Transport with RegisterProtocol hides such a way: put a
 // transport of yours before it. With HTTP2.StrictMaxConcurrentRequests a request waits again when it
 // has its connection: that time is an attempt's, and nobody looks at the limit group after it.
@@ -329,8 +329,8 @@ func WithRetry(retry Retry) Option {
 }
 
 // WithMaxResponseBytes bounds how much of an answer is read, after decompression. Beyond it the call
-// is ErrResponseTooLarge. The default is 64 MiB for Logins.ListAccounts and 8 MiB for everything else.
-// For Logins.EachAccount it bounds the largest single item, not the length. Of the body of an error no
+// is ErrResponseTooLarge. The default is 64 MiB for Logins.QueryAccounts and 8 MiB for everything else.
+// For Logins.StreamAccounts it bounds the largest single item, not the length. Of the body of an error no
 // more than 1 MiB is read, and the status speaks for the rest.
 //
 // What is made of an answer may take six times the limit in memory. An answer that would take more,

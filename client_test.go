@@ -248,7 +248,7 @@ func TestWithResponse(t *testing.T) {
 		require.NotContains(t, string(r.Body()), "100-000-0001")
 
 		// Of a stream there is all but the body.
-		for _, err := range c.Logins.EachAccount(t.Context(), AccountsQuery{DataSourceID: "GAWA"}, WithResponse(&r)) {
+		for _, err := range c.Logins.StreamAccounts(t.Context(), AccountsQuery{DataSourceID: "GAWA"}, WithResponse(&r)) {
 			require.NoError(t, err)
 			require.Equal(t, 200, r.Status)
 			require.Len(t, r.RequestID, 24, "of the header: the body has not been read yet")
@@ -434,7 +434,7 @@ func TestBodiesAreClosedOnce(t *testing.T) {
 		_, err := c.Links.Get(ctx, sandbox.OpenLoginLinkID)
 		return err
 	}
-	each := func(ctx context.Context, c *Client) error { return last(c.Logins.EachAccount(ctx, query)) }
+	each := func(ctx context.Context, c *Client) error { return last(c.Logins.StreamAccounts(ctx, query)) }
 	for name, tc := range map[string]struct {
 		faults []sandbox.Fault
 		call   func(context.Context, *Client) error
@@ -447,7 +447,7 @@ func TestBodiesAreClosedOnce(t *testing.T) {
 		"repeated":        {[]sandbox.Fault{{Status: 503}, {Status: 429, Header: http.Header{"Retry-After": {"1"}}}}, get, 3, nil},
 		"given up":        {[]sandbox.Fault{{Status: 500, Times: 4}}, get, 4, nil},
 		"too long a wait": {[]sandbox.Fault{{Status: 429, Header: http.Header{"Retry-After": {"86400"}}}}, get, 1, nil},
-		"not repeatable":  {[]sandbox.Fault{{Operation: "links.create", Status: 503}}, create(LinkCreate{}), 1, nil},
+		"not repeatable":  {[]sandbox.Fault{{Operation: "links.create", Status: 503}}, create(LoginLinkCreate{}), 1, nil},
 		"redirect":        {[]sandbox.Fault{{Status: 307, Header: http.Header{"Location": {"https://other.example.com"}}, Body: "moved"}}, get, 1, nil},
 		"malformed":       {[]sandbox.Fault{{Body: `{"data":`}}, get, 1, nil},
 		"error on 200":    {[]sandbox.Fault{{Body: `{"error":"LINK_NOT_FOUND"}`}}, get, 1, nil},
@@ -475,24 +475,24 @@ func TestBodiesAreClosedOnce(t *testing.T) {
 		"stream, too large": {nil, each, 1, []Option{WithMaxResponseBytes(10)}},
 		"stream, stalled":   {[]sandbox.Fault{{Stall: true}}, within5s(each), 1, nil},
 		"stream, left": {nil, func(ctx context.Context, c *Client) error {
-			for range c.Logins.EachAccount(ctx, query) {
+			for range c.Logins.StreamAccounts(ctx, query) {
 				break
 			}
 			return nil
 		}, 1, nil},
 		"stream, panic": {nil, func(ctx context.Context, c *Client) error {
 			defer func() { _ = recover() }()
-			for range c.Logins.EachAccount(ctx, query) {
+			for range c.Logins.StreamAccounts(ctx, query) {
 				panic("in the loop")
 			}
 			return nil
 		}, 1, nil},
 		"stream, ranged over twice": {nil, func(ctx context.Context, c *Client) error {
-			seq := c.Logins.EachAccount(ctx, query)
+			seq := c.Logins.StreamAccounts(ctx, query)
 			return errors.Join(last(seq), last(seq))
 		}, 2, nil},
 		"stream, never ranged over": {nil, func(ctx context.Context, c *Client) error {
-			c.Logins.EachAccount(ctx, query)
+			c.Logins.StreamAccounts(ctx, query)
 			return nil
 		}, 0, nil},
 	} {
@@ -518,7 +518,7 @@ func TestBodiesAreClosedOnce(t *testing.T) {
 
 // The same where it is this package that decompresses.
 func TestBodiesAreClosedOnceOfGzip(t *testing.T) {
-	for _, operation := range []string{"links.get", "logins.list_accounts, streamed"} {
+	for _, operation := range []string{"links.get", "logins.query_accounts, streamed"} {
 		for body, bodies := range map[string]int{"no gzip at all": 1, "": 1, "\x1f\x8b\x08": 3} {
 			l := &ledger{next: roundTrip(func(*http.Request) (*http.Response, error) { return reply(200, body, "Content-Encoding", "gzip"), nil })}
 			c, err := New(WithSupermetrics(BearerToken(testKey)), WithHTTPClient(&http.Client{Transport: l}), WithRetry(Retry{MaxAttempts: 3, MinBackoff: 1, MaxBackoff: 1}))

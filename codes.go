@@ -120,13 +120,13 @@ type PlaidErrorType string
 
 // The families that the Plaid-compatible layer documents.
 const (
-	PlaidInvalidInput      PlaidErrorType = "INVALID_INPUT"
-	PlaidInvalidRequest    PlaidErrorType = "INVALID_REQUEST"
-	PlaidItemError         PlaidErrorType = "ITEM_ERROR"
-	PlaidRateLimitExceeded PlaidErrorType = "RATE_LIMIT_EXCEEDED"
-	PlaidAPIError          PlaidErrorType = "API_ERROR"
-	PlaidInstitutionError  PlaidErrorType = "INSTITUTION_ERROR"
-	PlaidOAuthError        PlaidErrorType = "OAUTH_ERROR"
+	PlaidErrorTypeInvalidInput      PlaidErrorType = "INVALID_INPUT"
+	PlaidErrorTypeInvalidRequest    PlaidErrorType = "INVALID_REQUEST"
+	PlaidErrorTypeItemError         PlaidErrorType = "ITEM_ERROR"
+	PlaidErrorTypeRateLimitExceeded PlaidErrorType = "RATE_LIMIT_EXCEEDED"
+	PlaidErrorTypeAPIError          PlaidErrorType = "API_ERROR"
+	PlaidErrorTypeInstitutionError  PlaidErrorType = "INSTITUTION_ERROR"
+	PlaidErrorTypeOAuthError        PlaidErrorType = "OAUTH_ERROR"
 )
 
 // documentedCode is what is known of a code.
@@ -201,7 +201,7 @@ var documentedCodes = map[Code]documentedCode{
 	CodeForbiddenAction:    {ErrForbidden, byKind, "the user did not permit this data"},
 	CodeBankLinkNotFound:   {ErrNotFound, ActionRecreate, "there is no such bank link"},
 	CodeBankLinkDeleted:    {ErrDeleted, byKind, "the bank link has been deleted"},
-	CodeBadLinkState:       {ErrLinkState, byKind, "the bank link cannot serve this now; Error.LinkErrorCode says why"},
+	CodeBadLinkState:       {ErrBankLinkState, byKind, "the bank link cannot serve this now; Error.BankLinkErrorCode says why"},
 
 	// Codes of the Plaid-compatible layer.
 	CodeInvalidAccountID:        {ErrBadRequest, byKind, "the item has no such account"},
@@ -213,12 +213,12 @@ var documentedCodes = map[Code]documentedCode{
 	CodeInvalidField:           {ErrBadRequest, byKind, "a field has a value that it cannot have"},
 	CodeIncompatibleAPIVersion: {ErrBadRequest, byKind, "this version of the API does not have the request"},
 
-	CodeItemLoginRequired:    {ErrLinkState, ActionReauthenticate, "the user has to authenticate again"},
-	CodeProductNotReady:      {ErrLinkState, ActionRetry, "the data is still being fetched"},
-	CodeProductsNotSupported: {ErrLinkState, ActionRecreate, "the institution does not have the product"},
-	CodeNoAuthAccounts:       {ErrLinkState, ActionRecreate, "no account of the item has numbers"},
+	CodeItemLoginRequired:    {ErrBankLinkState, ActionReauthenticate, "the user has to authenticate again"},
+	CodeProductNotReady:      {ErrBankLinkState, ActionRetry, "the data is still being fetched"},
+	CodeProductsNotSupported: {ErrBankLinkState, ActionRecreate, "the institution does not have the product"},
+	CodeNoAuthAccounts:       {ErrBankLinkState, ActionRecreate, "no account of the item has numbers"},
 	CodeAccessNotGranted:     {ErrForbidden, ActionAskPermission, "the user did not permit this data"},
-	CodeNoAccounts:           {ErrLinkState, ActionRecreate, "the item has no open accounts"},
+	CodeNoAccounts:           {ErrBankLinkState, ActionRecreate, "the item has no open accounts"},
 
 	CodeAuthLimit:          {ErrRateLimited, byKind, "too many requests for account numbers"},
 	CodeAccountsLimit:      {ErrRateLimited, byKind, "too many requests for accounts"},
@@ -227,10 +227,10 @@ var documentedCodes = map[Code]documentedCode{
 
 // plaidTypeKinds decides for a Plaid code that has no constant.
 var plaidTypeKinds = map[PlaidErrorType]error{
-	PlaidInvalidInput:      ErrBadRequest,
-	PlaidInvalidRequest:    ErrBadRequest,
-	PlaidItemError:         ErrLinkState,
-	PlaidRateLimitExceeded: ErrRateLimited,
-	PlaidAPIError:          ErrServer,
-	PlaidInstitutionError:  ErrServer,
+	PlaidErrorTypeInvalidInput:      ErrBadRequest,
+	PlaidErrorTypeInvalidRequest:    ErrBadRequest,
+	PlaidErrorTypeItemError:         ErrBankLinkState,
+	PlaidErrorTypeRateLimitExceeded: ErrRateLimited,
+	PlaidErrorTypeAPIError:          ErrServer,
+	PlaidErrorTypeInstitutionError:  ErrServer,
 }

@@ -47,7 +47,7 @@ func TestEveryCodeIsDocumented(t *testing.T) {
 	constants := constantsOf(t, "Code")
 	require.Len(t, documentedCodes, len(constants), "two constants have one value, or a line has no constant")
 	kindsOfCodes := []error{
-		ErrBadRequest, ErrUnauthorized, ErrForbidden, ErrNotFound, ErrConflict, ErrDeleted, ErrValidation, ErrLinkState,
+		ErrBadRequest, ErrUnauthorized, ErrForbidden, ErrNotFound, ErrConflict, ErrDeleted, ErrValidation, ErrBankLinkState,
 		ErrRateLimited, ErrServer,
 	}
 	meaning := regexp.MustCompile(`^[a-z].*[^.\s]$`)
@@ -61,7 +61,7 @@ func TestEveryCodeIsDocumented(t *testing.T) {
 			require.Regexp(t, meaning, code.Meaning())
 			require.True(t, codeLike(value), "it would be read as a message")
 
-			for _, e := range []*Error{{Code: code}, {Code: code, PlaidType: PlaidOAuthError}} {
+			for _, e := range []*Error{{Code: code}, {Code: code, PlaidType: PlaidErrorTypeOAuthError}} {
 				e.Kind = kindOf(200, e)
 				require.Equal(t, known.kind, e.kind())
 				want := known.action
@@ -84,7 +84,7 @@ func TestEveryCodeIsDocumented(t *testing.T) {
 func TestEveryPlaidTypeHasAKind(t *testing.T) {
 	for name, value := range constantsOf(t, "PlaidErrorType") {
 		kind := plaidTypeKinds[PlaidErrorType(value)]
-		require.Equal(t, name == "PlaidOAuthError", kind == nil, name)
+		require.Equal(t, name == "PlaidErrorTypeOAuthError", kind == nil, name)
 	}
 }
 

@@ -33,7 +33,7 @@ const mostListed = 1000
 // made and they have given up. Two processes that begin at the same moment may each make a link,
 // until the next call. After any other error it can be called again.
 func (s *LinksService) CreateOnce(
-	ctx context.Context, link LinkCreate, marker string, opts ...CallOption,
+	ctx context.Context, link LoginLinkCreate, marker string, opts ...CallOption,
 ) (*LoginLink, error) {
 	o := &creating{service: s, link: link, ref: "[ref:" + marker + "]"}
 	o.link.Description = strings.TrimLeft(link.Description+" "+o.ref, " ")
@@ -61,7 +61,7 @@ func (s *LinksService) CreateOnce(
 	}
 	if !o.link.like(f.Result.as) {
 		e := p.newError(ErrConflict, "the marker is that of a link of another data source, user or redirect")
-		e.Outcome = NotSent
+		e.Outcome = OutcomeNotSent
 		return nil, e
 	}
 	own := *f.Result.link
@@ -90,11 +90,11 @@ type creation struct {
 // the server says.
 type marked struct {
 	link *LoginLink
-	as   LinkCreate
+	as   LoginLinkCreate
 }
 
 func markedAs(link *LoginLink) marked {
-	return marked{link, LinkCreate{
+	return marked{link, LoginLinkCreate{
 		DataSourceID:    link.DataSourceID,
 		RequireUsername: link.RequireUsername.Reveal(),
 		RedirectURL:     link.RedirectURL,
@@ -103,7 +103,7 @@ func markedAs(link *LoginLink) marked {
 
 // like reports whether a link does what was asked for: one for anybody is not one for somebody. A
 // server may leave the data source out, and write a redirect in its own way: the host counts.
-func (l LinkCreate) like(other LinkCreate) bool {
+func (l LoginLinkCreate) like(other LoginLinkCreate) bool {
 	return (other.DataSourceID == "" || strings.EqualFold(l.DataSourceID, other.DataSourceID)) &&
 		strings.EqualFold(l.RequireUsername, other.RequireUsername) &&
 		strings.EqualFold(hostOf(l.RedirectURL), hostOf(other.RedirectURL))
@@ -120,7 +120,7 @@ func hostOf(rawURL string) string {
 // creating is one run of CreateOnce.
 type creating struct {
 	service *LinksService
-	link    LinkCreate
+	link    LoginLinkCreate
 	ref     string
 	asked   *prepared
 	with    CallOption // on each request
@@ -159,7 +159,7 @@ func (o *creating) findOrMake(ctx context.Context, f *flight.Run[creation, struc
 		if err == nil {
 			return marked{made, o.link}, nil
 		}
-		if e, ok := errors.AsType[*Error](err); !ok || e.Outcome != Unknown {
+		if e, ok := errors.AsType[*Error](err); !ok || e.Outcome != OutcomeUnknown {
 			return marked{}, afterUnclear(unclear, err)
 		}
 		unclear = err
@@ -197,7 +197,7 @@ func (o *creating) find(ctx context.Context, patient bool) (found *LoginLink, er
 	}
 	w.lapsed = func(ended error, more string) *Error {
 		e := o.asked.newError(nil, "")
-		e.Message, e.Outcome = "the link was not found"+more, Unknown
+		e.Message, e.Outcome = "the login link was not found"+more, OutcomeUnknown
 		e.because(ended)
 		return e
 	}
@@ -218,12 +218,12 @@ func (o *creating) poll(ctx context.Context) (*LoginLink, error) {
 			return nil, nil //nolint:nilnil // there is none
 		}
 		e := o.asked.newError(ErrConflict, "the list of links is full, and may have left out the one with the marker")
-		e.Outcome = NotSent
+		e.Outcome = OutcomeNotSent
 		return nil, e
 	}
 	slices.SortStableFunc(all, compareMarked)
 	for _, surplus := range all[1:] {
-		if surplus.Status == LinkOpen && o.link.like(markedAs(&surplus).as) && o.link.like(markedAs(&all[0]).as) {
+		if surplus.Status == LoginLinkOpen && o.link.like(markedAs(&surplus).as) && o.link.like(markedAs(&all[0]).as) {
 			if _, err := o.service.Close(ctx, surplus.ID, o.with); err != nil {
 				return nil, err
 			}
@@ -239,7 +239,7 @@ func compareMarked(a, b LoginLink) int {
 		switch {
 		case l.LoginID != "":
 			return 0
-		case l.Status == LinkOpen:
+		case l.Status == LoginLinkOpen:
 			return 1
 		}
 		return 2

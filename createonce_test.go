@@ -76,7 +76,7 @@ func TestCreateOnceUnderFaults(t *testing.T) {
 				c := sandboxClient(t, transport) // as if the process had begun anew
 				var err error
 				calls++
-				link, err = c.Links.CreateOnce(t.Context(), LinkCreate{DataSourceID: "GAWA", Description: "Q4"}, "job-7")
+				link, err = c.Links.CreateOnce(t.Context(), LoginLinkCreate{DataSourceID: "GAWA", Description: "Q4"}, "job-7")
 				if err == nil {
 					break
 				}
@@ -93,33 +93,33 @@ func TestCreateOnceUnderFaults(t *testing.T) {
 func TestCreateOnce(t *testing.T) {
 	inBubble(t, nil, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
 		var response Response
-		q4 := LinkCreate{DataSourceID: "GAWA", Description: "Q4"}
+		q4 := LoginLinkCreate{DataSourceID: "GAWA", Description: "Q4"}
 		first, err := c.Links.CreateOnce(t.Context(), q4, "job-7", WithResponse(&response))
 		require.NoError(t, err)
 		require.Equal(t, "Q4 [ref:job-7]", first.Description)
 		require.Equal(t, 201, response.Status)
 		require.Equal(t, []int{1, 1}, []int{s.Count("links.list"), s.Count("links.create")})
 
-		again, err := c.Links.CreateOnce(t.Context(), LinkCreate{DataSourceID: "GAWA", Description: "Q4"}, "job-7")
+		again, err := c.Links.CreateOnce(t.Context(), LoginLinkCreate{DataSourceID: "GAWA", Description: "Q4"}, "job-7")
 		require.NoError(t, err)
 		require.Equal(t, first, again)
 		require.NotSame(t, first, again)
 		require.Equal(t, 1, s.Count("links.create"))
 
-		other, err := c.Links.CreateOnce(t.Context(), LinkCreate{DataSourceID: "GAWA"}, "job-77")
+		other, err := c.Links.CreateOnce(t.Context(), LoginLinkCreate{DataSourceID: "GAWA"}, "job-77")
 		require.NoError(t, err)
 		require.NotEqual(t, first.ID, other.ID, "a marker that begins like another is another")
 		require.Equal(t, "[ref:job-77]", other.Description)
 
-		_, err = c.Links.CreateOnce(t.Context(), LinkCreate{DataSourceID: "AW"}, "job-7")
+		_, err = c.Links.CreateOnce(t.Context(), LoginLinkCreate{DataSourceID: "AW"}, "job-7")
 		kindIs(t, err, ErrConflict)
 		require.Equal(t, "duolink: links.create_once: conflict: "+
 			"the marker is that of a link of another data source, user or redirect", err.Error())
 
 		require.NoError(t, s.CompleteLogin(first.ID, "avery@example.com"))
-		used, err := c.Links.CreateOnce(t.Context(), LinkCreate{DataSourceID: "GAWA"}, "job-7")
+		used, err := c.Links.CreateOnce(t.Context(), LoginLinkCreate{DataSourceID: "GAWA"}, "job-7")
 		require.NoError(t, err)
-		require.Equal(t, LinkClosed, used.Status)
+		require.Equal(t, LoginLinkClosed, used.Status)
 		require.NotEmpty(t, used.LoginID, "whatever its status")
 		require.Equal(t, 2, s.Count("links.create"))
 	})
@@ -128,23 +128,23 @@ func TestCreateOnce(t *testing.T) {
 func TestCreateOnceArguments(t *testing.T) {
 	c, m := inMemory(t, func(*http.Request) *http.Response { return reply(500, "") })
 	for _, tc := range []struct {
-		link   LinkCreate
+		link   LoginLinkCreate
 		marker string
 	}{
-		{LinkCreate{DataSourceID: "GAWA"}, ""},
-		{LinkCreate{DataSourceID: "GAWA"}, "a b"},
-		{LinkCreate{DataSourceID: "GAWA"}, "a]"},
-		{LinkCreate{DataSourceID: "GAWA"}, strings.Repeat("a", 51)},
-		{LinkCreate{DataSourceID: "GAWA", Description: "x [ref:other]"}, "job-7"},
-		{LinkCreate{DataSourceID: "GAWA", Description: strings.Repeat("a", 990)}, "job-7"},
-		{LinkCreate{}, "job-7"},
-		{LinkCreate{DataSourceID: "GAWA", ExpiresIn: -1}, "job-7"},
+		{LoginLinkCreate{DataSourceID: "GAWA"}, ""},
+		{LoginLinkCreate{DataSourceID: "GAWA"}, "a b"},
+		{LoginLinkCreate{DataSourceID: "GAWA"}, "a]"},
+		{LoginLinkCreate{DataSourceID: "GAWA"}, strings.Repeat("a", 51)},
+		{LoginLinkCreate{DataSourceID: "GAWA", Description: "x [ref:other]"}, "job-7"},
+		{LoginLinkCreate{DataSourceID: "GAWA", Description: strings.Repeat("a", 990)}, "job-7"},
+		{LoginLinkCreate{}, "job-7"},
+		{LoginLinkCreate{DataSourceID: "GAWA", ExpiresIn: -1}, "job-7"},
 	} {
 		_, err := c.Links.CreateOnce(t.Context(), tc.link, tc.marker)
 		kindIs(t, err, ErrArgument)
 		require.Equal(t, "links.create_once", asError(t, err).Operation)
 	}
-	_, err := c.Links.CreateOnce(nil, LinkCreate{DataSourceID: "GAWA"}, "job-7") //nolint:staticcheck // a caller's mistake
+	_, err := c.Links.CreateOnce(nil, LoginLinkCreate{DataSourceID: "GAWA"}, "job-7") //nolint:staticcheck // a caller's mistake
 	kindIs(t, err, ErrArgument)
 	require.Empty(t, m.requests)
 }
@@ -161,7 +161,7 @@ func TestCreateOnceAtOnce(t *testing.T) {
 		for i := range links {
 			wg.Go(func() {
 				var err error
-				links[i], err = c.Links.CreateOnce(t.Context(), LinkCreate{DataSourceID: "GAWA"}, "job-7")
+				links[i], err = c.Links.CreateOnce(t.Context(), LoginLinkCreate{DataSourceID: "GAWA"}, "job-7")
 				require.NoError(t, err)
 				links[i].Description = fmt.Sprint(i)
 			})
@@ -237,14 +237,14 @@ func TestCreateOnceThatComesLate(t *testing.T) {
 				if tc.patience > 0 {
 					ctx, cancel := context.WithTimeout(t.Context(), tc.patience)
 					defer cancel()
-					_, err := c.Links.CreateOnce(ctx, LinkCreate{DataSourceID: "GAWA"}, "job-7")
+					_, err := c.Links.CreateOnce(ctx, LoginLinkCreate{DataSourceID: "GAWA"}, "job-7")
 					require.ErrorIs(t, err, context.DeadlineExceeded)
-					require.Equal(t, Unknown, asError(t, err).Outcome)
+					require.Equal(t, OutcomeUnknown, asError(t, err).Outcome)
 				}
-				_, err := c.Links.CreateOnce(t.Context(), LinkCreate{DataSourceID: "GAWA"}, "job-7")
+				_, err := c.Links.CreateOnce(t.Context(), LoginLinkCreate{DataSourceID: "GAWA"}, "job-7")
 				require.NoError(t, err)
 				<-late.done
-				link, err := c.Links.CreateOnce(t.Context(), LinkCreate{DataSourceID: "GAWA"}, "job-7")
+				link, err := c.Links.CreateOnce(t.Context(), LoginLinkCreate{DataSourceID: "GAWA"}, "job-7")
 				require.NoError(t, err)
 				all, open := withMarker(s, "job-7")
 				require.Len(t, all, tc.links)
@@ -259,12 +259,12 @@ func TestCreateOnceClosesTheSurplus(t *testing.T) {
 	inBubble(t, nil, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
 		var ids []string
 		for range 3 {
-			l, err := c.Links.Create(t.Context(), LinkCreate{DataSourceID: "GAWA", Description: "Q4 [ref:job-7]"})
+			l, err := c.Links.Create(t.Context(), LoginLinkCreate{DataSourceID: "GAWA", Description: "Q4 [ref:job-7]"})
 			require.NoError(t, err)
 			ids = append(ids, l.ID)
 		}
 		require.NoError(t, s.CompleteLogin(ids[1], "avery@example.com"))
-		link, err := c.Links.CreateOnce(t.Context(), LinkCreate{DataSourceID: "GAWA"}, "job-7")
+		link, err := c.Links.CreateOnce(t.Context(), LoginLinkCreate{DataSourceID: "GAWA"}, "job-7")
 		require.NoError(t, err)
 		require.Equal(t, ids[1], link.ID)
 		_, open := withMarker(s, "job-7")
@@ -275,10 +275,10 @@ func TestCreateOnceClosesTheSurplus(t *testing.T) {
 // A marker that was used for somebody else gives nobody their link.
 func TestCreateOnceForSomebodyElse(t *testing.T) {
 	inBubble(t, nil, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
-		first := LinkCreate{DataSourceID: "GAWA", RequireUsername: "avery@example.com", RedirectURL: "https://a.example.com/"}
+		first := LoginLinkCreate{DataSourceID: "GAWA", RequireUsername: "avery@example.com", RedirectURL: "https://a.example.com/"}
 		_, err := c.Links.CreateOnce(t.Context(), first, "job-7")
 		require.NoError(t, err)
-		for _, other := range []LinkCreate{
+		for _, other := range []LoginLinkCreate{
 			{DataSourceID: "AW", RequireUsername: first.RequireUsername, RedirectURL: first.RedirectURL},
 			{DataSourceID: "GAWA", RequireUsername: "jordan@example.com", RedirectURL: first.RedirectURL},
 			{DataSourceID: "GAWA", RequireUsername: first.RequireUsername, RedirectURL: "https://b.example.com/"},
@@ -303,11 +303,11 @@ func TestCreateOnceUnrestricted(t *testing.T) {
 			marker := fmt.Sprintf("job-%d", delay)
 			var wg sync.WaitGroup
 			wg.Go(func() {
-				_, err := c.Links.CreateOnce(t.Context(), LinkCreate{DataSourceID: "GAWA"}, marker)
+				_, err := c.Links.CreateOnce(t.Context(), LoginLinkCreate{DataSourceID: "GAWA"}, marker)
 				require.NoError(t, err)
 			})
 			time.Sleep(delay)
-			for _, other := range []LinkCreate{
+			for _, other := range []LoginLinkCreate{
 				{DataSourceID: "GAWA", RequireUsername: "avery@example.com"},
 				{DataSourceID: "GAWA", RedirectURL: "https://a.example.com/"},
 			} {
@@ -323,11 +323,11 @@ func TestCreateOnceUnrestricted(t *testing.T) {
 func TestCreateOnceLeavesOthersAlone(t *testing.T) {
 	inBubble(t, nil, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
 		for _, source := range []string{"GAWA", "AW"} {
-			_, err := c.Links.Create(t.Context(), LinkCreate{DataSourceID: source, Description: "[ref:job-7]"})
+			_, err := c.Links.Create(t.Context(), LoginLinkCreate{DataSourceID: source, Description: "[ref:job-7]"})
 			require.NoError(t, err)
 		}
 		for _, source := range []string{"FB", "GAWA"} {
-			_, _ = c.Links.CreateOnce(t.Context(), LinkCreate{DataSourceID: source}, "job-7")
+			_, _ = c.Links.CreateOnce(t.Context(), LoginLinkCreate{DataSourceID: source}, "job-7")
 			_, open := withMarker(s, "job-7")
 			require.Len(t, open, 2)
 		}
@@ -340,8 +340,8 @@ func TestCreateOnceAndNoList(t *testing.T) {
 		s.Script(sandbox.Fault{Operation: "links.list"}, sandbox.Fault{Operation: "links.create", Drop: sandbox.DropAfter},
 			sandbox.Fault{Operation: "links.list", Status: 502, Times: -1})
 		began := time.Now()
-		_, err := c.Links.CreateOnce(t.Context(), LinkCreate{DataSourceID: "GAWA"}, "job-7")
-		require.Equal(t, Unknown, asError(t, err).Outcome)
+		_, err := c.Links.CreateOnce(t.Context(), LoginLinkCreate{DataSourceID: "GAWA"}, "job-7")
+		require.Equal(t, OutcomeUnknown, asError(t, err).Outcome)
 		require.Equal(t, "links.create", asError(t, err).Operation)
 		require.Less(t, time.Since(began), 2*time.Minute)
 	})
@@ -354,9 +354,9 @@ func TestCreateOnceWithoutPatience(t *testing.T) {
 			inBubble(t, nil, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
 				s.Script(sandbox.Fault{Operation: "links.create", Status: 502, Times: -1})
 				began := time.Now()
-				_, err := c.Links.CreateOnce(t.Context(), LinkCreate{DataSourceID: "GAWA"}, "job-7", opt)
+				_, err := c.Links.CreateOnce(t.Context(), LoginLinkCreate{DataSourceID: "GAWA"}, "job-7", opt)
 				kindIs(t, err, ErrServer)
-				require.Equal(t, Unknown, asError(t, err).Outcome)
+				require.Equal(t, OutcomeUnknown, asError(t, err).Outcome)
 				require.Equal(t, 1, s.Count("links.create"))
 				require.Equal(t, name == "no retry", time.Since(began) == defaultGrace, "it is looked for")
 			})
@@ -369,7 +369,7 @@ func TestCreateOnceInAFullList(t *testing.T) {
 	links := strings.Repeat(`{"link_id":"dsll_9","status_code":"OPEN"},`, 1000)
 	full := `{"data":[` + strings.TrimSuffix(links, ",") + `]}`
 	c, m := inMemory(t, func(r *http.Request) *http.Response { return reply(200, full) })
-	_, err := c.Links.CreateOnce(t.Context(), LinkCreate{DataSourceID: "GAWA"}, "job-7")
+	_, err := c.Links.CreateOnce(t.Context(), LoginLinkCreate{DataSourceID: "GAWA"}, "job-7")
 	kindIs(t, err, ErrConflict)
 	require.Len(t, m.requests, 1)
 }
@@ -382,13 +382,13 @@ func TestCreateOnceGivenUp(t *testing.T) {
 		defer cancel()
 		var wg sync.WaitGroup
 		wg.Go(func() {
-			_, err := c.Links.CreateOnce(ctx, LinkCreate{DataSourceID: "GAWA"}, "job-7")
+			_, err := c.Links.CreateOnce(ctx, LoginLinkCreate{DataSourceID: "GAWA"}, "job-7")
 			require.ErrorIs(t, err, context.DeadlineExceeded)
-			require.Equal(t, Unknown, asError(t, err).Outcome)
+			require.Equal(t, OutcomeUnknown, asError(t, err).Outcome)
 			require.Equal(t, "links.create_once", asError(t, err).Operation)
 		})
 		wg.Go(func() {
-			_, err := c.Links.CreateOnce(t.Context(), LinkCreate{DataSourceID: "GAWA"}, "job-7")
+			_, err := c.Links.CreateOnce(t.Context(), LoginLinkCreate{DataSourceID: "GAWA"}, "job-7")
 			require.NoError(t, err)
 		})
 		wg.Wait()

@@ -73,7 +73,7 @@ func (b *bearer) identity() string { return "bearer " + b.token.Reveal() }
 
 func (b *bearer) authorize(ctx context.Context, api API, h http.Header) error {
 	if api == PlaidCompatible {
-		return &Error{Kind: ErrNotConfigured, Outcome: NotSent, Message: "the Plaid-compatible layer takes a client id and secret, not a bearer token"}
+		return &Error{Kind: ErrNotConfigured, Outcome: OutcomeNotSent, Message: "the Plaid-compatible layer takes a client id and secret, not a bearer token"}
 	}
 	token := b.token.Reveal()
 	if b.provide != nil {
@@ -169,7 +169,7 @@ func (c *tokenCache) authorize(ctx context.Context, api API, h http.Header) erro
 	token, until, err := c.tokens.Get(ctx)
 	if err == flight.ErrUnfinished { // another call has the panic of a hook
 		err = &Error{
-			API: MoneyKit, Operation: tokenExchange.name, Outcome: Unknown, Message: "the token exchange did not end well",
+			API: MoneyKit, Operation: tokenExchange.name, Outcome: OutcomeUnknown, Message: "the token exchange did not end well",
 		}
 	}
 	if e, ok := errors.AsType[*Error](err); ok { // each caller has its own: it is filled in on the way out

@@ -155,7 +155,7 @@ func TestBearerTokenFuncFails(t *testing.T) {
 				e := asError(t, got)
 				require.Zero(t, e.StatusCode)
 				require.Zero(t, e.Attempts)
-				require.Equal(t, NotSent, e.Outcome)
+				require.Equal(t, OutcomeNotSent, e.Outcome)
 				require.Equal(t, operationOf(operation), e.Operation)
 				for _, k := range kinds {
 					require.NotErrorIs(t, got, k)
@@ -179,7 +179,7 @@ func TestBearerTokenFuncFailsLater(t *testing.T) {
 			return sandbox.APIKey, nil
 		})))
 		w.Script(sandbox.Fault{Status: 503, Perform: true})
-		_, err := c.Links.Update(t.Context(), sandbox.OpenLoginLinkID, LinkUpdate{Description: "done"})
+		_, err := c.Links.Update(t.Context(), sandbox.OpenLoginLinkID, LoginLinkUpdate{Description: "done"})
 		require.ErrorIs(t, err, cause)
 		require.Equal(t, 2, asked)
 		require.Len(t, w.Requests(), 1)
@@ -187,7 +187,7 @@ func TestBearerTokenFuncFailsLater(t *testing.T) {
 		require.Equal(t, "links.update", e.Operation)
 		require.Equal(t, 1, e.Attempts)
 		require.Equal(t, "done", w.Links()[0].Description)
-		require.Equal(t, Unknown, e.Outcome, "the first attempt was carried out")
+		require.Equal(t, OutcomeUnknown, e.Outcome, "the first attempt was carried out")
 	})
 }
 
@@ -387,7 +387,7 @@ func TestRefusedTokenIsReplaced(t *testing.T) {
 					err := row.Call(t.Context(), c)
 					kindIs(t, err, ErrUnauthorized)
 					require.Equal(t, operation, asError(t, err).Operation)
-					require.Equal(t, Rejected, asError(t, err).Outcome)
+					require.Equal(t, OutcomeRejected, asError(t, err).Outcome)
 					require.Equal(t, 2, w.Count(operation))
 				}, sandbox.WithTokenLife(100*time.Hour))
 			})
@@ -636,7 +636,7 @@ func TestRefusedTokenOfAFunction(t *testing.T) {
 					}
 					return tc.tokens[asked-1], nil
 				})))
-				_, err := c.Links.Create(t.Context(), LinkCreate{DataSourceID: "GAWA"})
+				_, err := c.Links.Create(t.Context(), LoginLinkCreate{DataSourceID: "GAWA"})
 				require.Equal(t, 2, asked)
 				require.Equal(t, tc.sent, w.Count("links.create"))
 				if tc.kind == nil {
@@ -648,7 +648,7 @@ func TestRefusedTokenOfAFunction(t *testing.T) {
 				require.Equal(t, 401, e.StatusCode)
 				require.Equal(t, CodeAPIKeyInvalid, e.Code)
 				require.Equal(t, tc.sent, e.Attempts)
-				require.Equal(t, Rejected, e.Outcome)
+				require.Equal(t, OutcomeRejected, e.Outcome)
 				require.NotContains(t, err.Error(), "api_1")
 				if tc.also != nil {
 					require.ErrorIs(t, err, tc.also)
@@ -726,7 +726,7 @@ func TestCreateOnceEndsWithItsToken(t *testing.T) {
 		c := w.client(t, WithSupermetrics(BearerTokenFunc(func(context.Context) (string, error) { return sandbox.APIKey, nil })))
 		w.Script(sandbox.Fault{Operation: "links.create", Drop: sandbox.DropAfter}, sandbox.Fault{Operation: "links.list"},
 			sandbox.Fault{Operation: "links.list", Status: 401, Times: -1})
-		_, err := c.Links.CreateOnce(t.Context(), LinkCreate{DataSourceID: "GAWA"}, "job-7")
+		_, err := c.Links.CreateOnce(t.Context(), LoginLinkCreate{DataSourceID: "GAWA"}, "job-7")
 		require.ErrorIs(t, err, ErrUnauthorized)
 		require.Equal(t, 2, w.Count("links.list"))
 	})
@@ -867,7 +867,7 @@ func TestWaitersGiveUpAlone(t *testing.T) {
 				t.Errorf("after %v, not %v: %v", took, after, err)
 			}
 			e, ok := errors.AsType[*Error](err)
-			if !ok || e.Operation != "identity.link" || e.Outcome != NotSent || e.StatusCode != 0 {
+			if !ok || e.Operation != "identity.link" || e.Outcome != OutcomeNotSent || e.StatusCode != 0 {
 				t.Errorf("%+v", e)
 			}
 		}

@@ -14,7 +14,7 @@
 // # Errors
 //
 // Every error of [New] and of a call is an [*Error]. Ask for its kind with errors.Is ([ErrNotFound], [ErrRateLimited],
-// [ErrLinkState] and their siblings), for its details with errors.AsType, and for what to do next with [Error.Action]. Network
+// [ErrBankLinkState] and their siblings), for its details with errors.AsType, and for what to do next with [Error.Action]. Network
 // and context errors are kept as its cause. Arguments that cannot be right are [ErrArgument], and nothing is sent.
 //
 // # Retries and waits
@@ -26,7 +26,7 @@
 //   - [LinksService.Update], [LinksService.Close] and [LoginsService.Revoke], which end in the same state however often
 //     they are done, after 429, 503, and a connection or answer that breaks off;
 //   - [LinksService.Create] and [IdentityService.Refresh], after 429 and where provably nothing was sent. Where
-//     [Error.Outcome] is [Unknown], look before you send it again.
+//     [Error.Outcome] is [OutcomeUnknown], look before you send it again.
 //
 // Retry-After, in seconds, as a date or in another form that servers write, is honoured on every
 // status: the call is not repeated earlier. It is believed for a day at most; then the server is
@@ -48,7 +48,7 @@
 // credential, and the queries to one data source; at MoneyKit an operation on one link, a refresh
 // per link and product, and, when it refuses link after link, the operation. Without
 // a time the wait is random, and its bound doubles with each refusal in a row. Those who cannot wait
-// so long get [ErrRateLimited] at once, with the Outcome [NotSent]. When the time has come, one
+// so long get [ErrRateLimited] at once, with [OutcomeNotSent]. When the time has come, one
 // request goes ahead as a probe, and the others follow at a rate that adapts.
 //
 // A credential whose calls all fail has a hundred repetitions. Each success brings back a fifth of

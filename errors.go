@@ -36,11 +36,11 @@ var (
 	ErrConflict = errors.New("conflict")
 	// ErrValidation: a value is not acceptable; Error.Fields may say which (422).
 	ErrValidation = errors.New("validation failed")
-	// ErrLinkState: the bank link cannot serve this now; Error.LinkErrorCode or Error.Code says why
+	// ErrBankLinkState: the bank link cannot serve this now; Error.BankLinkErrorCode or Error.Code says why
 	// (MoneyKit's 422 link_error.bad_state, Plaid's ITEM_ERROR).
-	ErrLinkState = errors.New("link in a bad state")
-	// ErrRateLimited: too many requests; Error.RetryAfter says when to come back, if the server did (429). With the Outcome
-	// NotSent, an earlier call was refused, and this one had not the patience to wait.
+	ErrBankLinkState = errors.New("bank link in a bad state")
+	// ErrRateLimited: too many requests; Error.RetryAfter says when to come back, if the server did (429). With
+	// OutcomeNotSent, an earlier call was refused, and this one had not the patience to wait.
 	ErrRateLimited = errors.New("rate limited")
 	// ErrServer: the server, or what stands before it, failed (5xx).
 	ErrServer = errors.New("server error")
@@ -54,9 +54,9 @@ var (
 	// ErrResponseTooLarge: the answer is larger than the client is willing to read.
 	ErrResponseTooLarge = errors.New("response too large")
 
-	// ErrLinkClosed and ErrLinkExpired: the login link has ended, and nobody has logged in through it.
-	ErrLinkClosed  = errors.New("login link closed")
-	ErrLinkExpired = errors.New("login link expired")
+	// ErrLoginLinkClosed and ErrLoginLinkExpired: the login link has ended, and nobody has logged in through it.
+	ErrLoginLinkClosed  = errors.New("login link closed")
+	ErrLoginLinkExpired = errors.New("login link expired")
 	// ErrLoginPending: nobody has logged in through the login link yet.
 	ErrLoginPending = errors.New("login pending")
 	// ErrRedirectMismatch: a browser's request does not carry the login link's verifier; it may be forged.
@@ -65,8 +65,8 @@ var (
 	ErrRefreshPending = errors.New("refresh pending")
 	// ErrRefreshFailed: the refresh of the bank link has failed; Error.ProductErrorCode says why.
 	ErrRefreshFailed = errors.New("refresh failed")
-	// ErrUnavailable: the bank cannot be asked for the product now; Error.Description may say why.
-	ErrUnavailable = errors.New("unavailable")
+	// ErrProductUnavailable: the bank cannot be asked for the product now; Error.Description may say why.
+	ErrProductUnavailable = errors.New("product unavailable")
 )
 
 // Error is every error that New or a call returns. Its text names the operation, the status, the code, the server's
@@ -90,8 +90,8 @@ type Error struct {
 	// for a wait.
 	RetryAfter       time.Duration
 	DocumentationURL string
-	// LinkErrorCode is what is wrong with the link, with ErrLinkState from MoneyKit.
-	LinkErrorCode LinkErrorCode
+	// BankLinkErrorCode is what is wrong with the link, with ErrBankLinkState from MoneyKit.
+	BankLinkErrorCode BankLinkErrorCode
 	// ProductErrorCode is why a product could not be refreshed, with ErrRefreshFailed.
 	ProductErrorCode ProductErrorCode
 	// Fields lists what failed validation, with ErrValidation.
@@ -114,12 +114,12 @@ type Error struct {
 type Outcome string
 
 const (
-	// NotSent: no byte of the request left; nothing happened.
-	NotSent Outcome = "not sent"
-	// Rejected: the server said no, with a 4xx; nothing happened.
-	Rejected Outcome = "rejected"
-	// Unknown: the request left and no usable answer came; it may have been carried out.
-	Unknown Outcome = "unknown"
+	// OutcomeNotSent: no byte of the request left; nothing happened.
+	OutcomeNotSent Outcome = "not sent"
+	// OutcomeRejected: the server said no, with a 4xx; nothing happened.
+	OutcomeRejected Outcome = "rejected"
+	// OutcomeUnknown: the request left and no usable answer came; it may have been carried out.
+	OutcomeUnknown Outcome = "unknown"
 )
 
 // FieldError is one value that the server refused.
@@ -219,7 +219,7 @@ func brief(s string) string {
 
 // argumentError is a refusal of our own, before anything is sent. The text names the argument, never its value.
 func argumentError(format string, args ...any) error {
-	return &Error{Kind: ErrArgument, Outcome: NotSent, Message: fmt.Sprintf(format, args...)}
+	return &Error{Kind: ErrArgument, Outcome: OutcomeNotSent, Message: fmt.Sprintf(format, args...)}
 }
 
 // named puts an operation's name on an error that arose before it was sent. The error is copied: it may be shared, as that
@@ -232,7 +232,7 @@ func named(err error, api API, operation string) *Error {
 		own.Kind = e.kind() // before it gets a cause
 	}
 	if own.Operation == "" {
-		own.API, own.Operation, own.Outcome = api, operation, NotSent
+		own.API, own.Operation, own.Outcome = api, operation, OutcomeNotSent
 	}
 	return &own
 }
@@ -289,7 +289,7 @@ func (e *Error) describe(body []byte) {
 	var b errorBody
 	_ = b.read(wire.Document(body, errorLimit))
 	e.Code, e.Message, e.Description, e.DocumentationURL = b.Code, b.Message, b.Description, b.DocumentationURL
-	e.LinkErrorCode, e.Fields = b.LinkErrorCode, b.Fields
+	e.BankLinkErrorCode, e.Fields = b.BankLinkErrorCode, b.Fields
 	e.PlaidType, e.DisplayMessage, e.SuggestedAction = b.PlaidType, b.DisplayMessage, b.SuggestedAction
 }
 
@@ -318,15 +318,15 @@ func bodyRequestID(body []byte) string {
 
 // errorBody is what the body of an error says, in all dialects.
 type errorBody struct {
-	Code             Code
-	Message          string         `json:"message" also:"error_message,msg"`
-	Description      string         `json:"description" also:"error_description"`
-	DocumentationURL string         `json:"documentation_url"`
-	LinkErrorCode    LinkErrorCode  `json:"link_error_code"`
-	Fields           []FieldError   `json:"validation_errors" also:"details"`
-	PlaidType        PlaidErrorType `json:"error_type"`
-	DisplayMessage   string         `json:"display_message"`
-	SuggestedAction  string         `json:"suggested_action"`
+	Code              Code
+	Message           string            `json:"message" also:"error_message,msg"`
+	Description       string            `json:"description" also:"error_description"`
+	DocumentationURL  string            `json:"documentation_url"`
+	BankLinkErrorCode BankLinkErrorCode `json:"link_error_code"`
+	Fields            []FieldError      `json:"validation_errors" also:"details"`
+	PlaidType         PlaidErrorType    `json:"error_type"`
+	DisplayMessage    string            `json:"display_message"`
+	SuggestedAction   string            `json:"suggested_action"`
 }
 
 // read reads the members of all dialects. Where one shape nests in another (Supermetrics' error, the

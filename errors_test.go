@@ -27,9 +27,9 @@ func asError(t *testing.T, err error) *Error {
 }
 
 var kinds = []error{
-	ErrBadRequest, ErrUnauthorized, ErrForbidden, ErrNotFound, ErrDeleted, ErrConflict, ErrValidation, ErrLinkState, ErrRateLimited,
+	ErrBadRequest, ErrUnauthorized, ErrForbidden, ErrNotFound, ErrDeleted, ErrConflict, ErrValidation, ErrBankLinkState, ErrRateLimited,
 	ErrServer, ErrArgument, ErrNotConfigured, ErrMalformedResponse, ErrResponseTooLarge,
-	ErrLinkClosed, ErrLinkExpired, ErrLoginPending, ErrRedirectMismatch, ErrRefreshPending, ErrRefreshFailed, ErrUnavailable,
+	ErrLoginLinkClosed, ErrLoginLinkExpired, ErrLoginPending, ErrRedirectMismatch, ErrRefreshPending, ErrRefreshFailed, ErrProductUnavailable,
 }
 
 // wrapper is somebody else's error.
@@ -68,8 +68,8 @@ func plaidBody(family, code string) string {
 func TestLinkErrorCode(t *testing.T) {
 	const body = `{"error_code":"link_error.new","error_message":"It went wrong","link_error_code":"auth_expired"}`
 	err := calls["identity.get"](t.Context(), replying(t, 422, body))
-	kindIs(t, err, ErrLinkState)
-	require.Equal(t, LinkAuthExpired, asError(t, err).LinkErrorCode)
+	kindIs(t, err, ErrBankLinkState)
+	require.Equal(t, BankLinkErrorAuthExpired, asError(t, err).BankLinkErrorCode)
 	require.EqualValues(t, "link_error.new", asError(t, err).Code)
 }
 
@@ -80,13 +80,13 @@ type plain struct {
 	message, description, request string
 	fields                        []FieldError
 	plaid                         PlaidErrorType
-	link                          LinkErrorCode
+	link                          BankLinkErrorCode
 	display, action, docs         string
 }
 
 func plainOf(e *Error) plain {
 	return plain{
-		e.kind(), e.Code, e.Message, e.Description, e.RequestID, e.Fields, e.PlaidType, e.LinkErrorCode, e.DisplayMessage, e.SuggestedAction,
+		e.kind(), e.Code, e.Message, e.Description, e.RequestID, e.Fields, e.PlaidType, e.BankLinkErrorCode, e.DisplayMessage, e.SuggestedAction,
 		e.DocumentationURL,
 	}
 }
@@ -113,8 +113,8 @@ func TestErrorShapes(t *testing.T) {
 			kind: ErrBadRequest, code: CodeBadRequest, message: "Unexpected bytes \ufffd\ufffd\ufffd( in the parameter", request: "EXAMPLEREQ_error_0007",
 		}},
 		"moneykit_link_state.json": {"identity.get", 422, plain{
-			kind: ErrLinkState, code: CodeBadLinkState, message: "The link is in an error state and cannot serve this request.",
-			link: LinkAuthExpired, docs: "https://docs.example.com/errors#link_error-bad_state", request: header,
+			kind: ErrBankLinkState, code: CodeBadLinkState, message: "The link is in an error state and cannot serve this request.",
+			link: BankLinkErrorAuthExpired, docs: "https://docs.example.com/errors#link_error-bad_state", request: header,
 		}},
 		"moneykit_native.json": {"identity.get", 404, plain{
 			kind: ErrNotFound, code: CodeBankLinkNotFound, message: "The link was not found.",
@@ -127,16 +127,16 @@ func TestErrorShapes(t *testing.T) {
 			kind: ErrUnauthorized, code: CodeOAuthInvalidToken, description: "The access token is expired, revoked or malformed", request: header,
 		}},
 		"plaid.json": {"auth.get", 400, plain{
-			kind: ErrLinkState, code: CodeItemLoginRequired, plaid: PlaidItemError,
+			kind: ErrBankLinkState, code: CodeItemLoginRequired, plaid: PlaidErrorTypeItemError,
 			message: "the login details of this item have changed and a user login is required to update this information",
 			display: "Please sign in to your bank again.", action: "Send the user through the update flow.",
 			docs: "https://docs.example.com/errors/item/#item_login_required", request: "example-req-plaid-0001",
 		}},
 		"plaid_nulls.json": {"auth.get", 400, plain{
-			kind: ErrUnauthorized, code: CodeInvalidAPIKeys, plaid: PlaidInvalidInput, message: "invalid client_id or secret provided", request: header,
+			kind: ErrUnauthorized, code: CodeInvalidAPIKeys, plaid: PlaidErrorTypeInvalidInput, message: "invalid client_id or secret provided", request: header,
 		}},
 		"plaid_status_float.json": {"auth.get", 429, plain{
-			kind: ErrRateLimited, code: CodeAuthLimit, plaid: PlaidRateLimitExceeded,
+			kind: ErrRateLimited, code: CodeAuthLimit, plaid: PlaidErrorTypeRateLimitExceeded,
 			message: "rate limit exceeded for attempts to access this item, please try again later",
 			docs:    "https://docs.example.com/errors/rate-limit-exceeded/", request: "example-req-plaid-0002",
 		}},
@@ -221,7 +221,7 @@ func TestErrorTextIsShort(t *testing.T) {
 		"deep":               strings.Repeat(`{"detail":`, 20_000),
 	} {
 		t.Run(name, func(t *testing.T) {
-			operations := []string{"identity.refresh", "logins.list_accounts", "auth.get"}
+			operations := []string{"identity.refresh", "logins.query_accounts", "auth.get"}
 			if inShort() {
 				operations = operations[:1]
 			}
@@ -270,9 +270,9 @@ func TestNothingConfidentialIsPrinted(t *testing.T) {
 			return c.Logins.Get(ctx, loginID, WithToken("tenant-confidential-1"))
 		}), []string{"tenant-confidential-1", loginID}},
 		"header of a call": {both, with(WithHeader("X-Trace", "trace-confidential-1")), []string{"trace-confidential-1", testKey}},
-		"user":             {both, listAccounts(AccountsQuery{DataSourceID: "GAWA", Users: []string{user}}), []string{user, testKey}},
-		"user, streamed":   {both, eachAccountOf(AccountsQuery{DataSourceID: "GAWA", Users: []string{user}}), []string{user, testKey}},
-		"login link": {both, create(LinkCreate{RequireUsername: user, RedirectURL: redirect, Description: "Project Confidential"}), []string{
+		"user":             {both, queryAccounts(AccountsQuery{DataSourceID: "GAWA", Users: []string{user}}), []string{user, testKey}},
+		"user, streamed":   {both, streamAccounts(AccountsQuery{DataSourceID: "GAWA", Users: []string{user}}), []string{user, testKey}},
+		"login link": {both, create(LoginLinkCreate{RequireUsername: user, RedirectURL: redirect, Description: "Project Confidential"}), []string{
 			user, redirect, "Project Confidential",
 		}},
 		"description":          {both, update("Project Confidential"), []string{"Project Confidential", "dsll_1"}},
@@ -364,7 +364,7 @@ func TestTransportError(t *testing.T) {
 	failing := roundTrip(func(*http.Request) (*http.Response, error) { return nil, cause })
 	c, err := New(WithSupermetrics(BearerToken(testKey)), WithHTTPClient(&http.Client{Transport: failing}), withoutRetries())
 	require.NoError(t, err)
-	for _, operation := range []string{"links.get", "links.create", "logins.list_accounts, streamed"} {
+	for _, operation := range []string{"links.get", "links.create", "logins.query_accounts, streamed"} {
 		err = calls[operation](t.Context(), c)
 		require.ErrorIs(t, err, cause)
 		_, located := errors.AsType[*url.Error](err)
@@ -375,7 +375,7 @@ func TestTransportError(t *testing.T) {
 		e := asError(t, err)
 		require.Equal(t, operationOf(operation), e.Operation)
 		require.Zero(t, e.StatusCode)
-		require.Equal(t, Unknown, e.Outcome, "a transport that tells nothing of its connections may have sent it")
+		require.Equal(t, OutcomeUnknown, e.Outcome, "a transport that tells nothing of its connections may have sent it")
 		oneLine(t, err)
 		for _, form := range append(printed(err), logged(err)...) {
 			require.NotContains(t, form, "pa55word")

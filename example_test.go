@@ -24,7 +24,7 @@ func Example() {
 		if err != nil {
 			return err
 		}
-		for account, err := range client.Logins.EachAccount(ctx, duolink.AccountsQuery{DataSourceID: "GAWA"}) {
+		for account, err := range client.Logins.StreamAccounts(ctx, duolink.AccountsQuery{DataSourceID: "GAWA"}) {
 			if err != nil {
 				return err
 			}
@@ -53,12 +53,12 @@ func ExampleLinksService_Create() {
 	defer stop()
 	send := func(string) {}
 	run := func() error {
-		link, err := client.Links.Create(ctx, duolink.LinkCreate{DataSourceID: "GAWA", ExpiresIn: 10 * time.Hour})
+		link, err := client.Links.Create(ctx, duolink.LoginLinkCreate{DataSourceID: "GAWA", ExpiresIn: 10 * time.Hour})
 		if err != nil {
 			return err
 		}
 		send(link.LoginURL.Reveal()) // to the person who should log in, and to nobody else
-		link, err = client.Links.Update(ctx, link.ID, duolink.LinkUpdate{Description: "Q4"})
+		link, err = client.Links.Update(ctx, link.ID, duolink.LoginLinkUpdate{Description: "Q4"})
 		if err != nil {
 			return err
 		}
@@ -76,7 +76,7 @@ func ExampleLoginsService_Accounts() {
 	ctx, client, stop := sandboxClient()
 	defer stop()
 	run := func() error {
-		for account, err := range client.Logins.Accounts(ctx, "dsl_1", duolink.PageOptions{Limit: 1000}) {
+		for account, err := range client.Logins.Accounts(ctx, "dsl_1", duolink.PageOptions{PageSize: 1000}) {
 			if err != nil {
 				return err
 			}
@@ -96,9 +96,9 @@ func ExampleLoginsService_Accounts() {
 func ExampleAuthService_Get() {
 	ctx, client, stop := sandboxClient()
 	defer stop()
-	linkID, accessToken := sandbox.LinkID, sandbox.AccessToken
+	bankLinkID, accessToken := sandbox.LinkID, sandbox.AccessToken
 	run := func() error {
-		who, err := client.Identity.Get(ctx, linkID, duolink.IdentityQuery{})
+		who, err := client.Identity.Get(ctx, bankLinkID, duolink.IdentityQuery{})
 		if err != nil {
 			return err
 		}
@@ -171,11 +171,11 @@ func ExampleLinksService_ConfirmRedirect() {
 	}
 	over := func(string) error { return errors.New("over") }
 	start := func() error {
-		link, err := client.Links.CreateOnce(ctx, duolink.LinkCreate{DataSourceID: "GAWA", RedirectURL: "https://app.example.com/connected/" + jobID}, jobID)
+		link, err := client.Links.CreateOnce(ctx, duolink.LoginLinkCreate{DataSourceID: "GAWA", RedirectURL: "https://app.example.com/connected/" + jobID}, jobID)
 		if err != nil {
 			return err
 		}
-		if link.Status != duolink.LinkOpen {
+		if link.Status != duolink.LoginLinkOpen {
 			return over(link.LoginID) // used, or ended: another try has another marker
 		}
 		rows[jobID] = duolink.LoginLink{ID: link.ID, RedirectVerifier: link.RedirectVerifier} // on the server, never in the browser
@@ -212,7 +212,7 @@ func ExampleIdentityService_RefreshAndGet() {
 	servers := sandbox.New(sandbox.WithRefreshTime(time.Nanosecond))
 	ctx, client, stop := clientOf(servers)
 	defer stop()
-	linkID, accessToken := sandbox.LinkID, sandbox.AccessToken
+	bankLinkID, accessToken := sandbox.LinkID, sandbox.AccessToken
 	errNotThePayee := errors.New("not the payee")
 	hold := func(duolink.Action, time.Duration) error { return errors.New("held") }
 	isPayee := func(owner duolink.AccountOwner) bool {
@@ -223,7 +223,7 @@ func ExampleIdentityService_RefreshAndGet() {
 		return nil
 	}
 	run := func() error {
-		who, err := client.Identity.RefreshAndGet(ctx, linkID, duolink.RefreshOptions{MaxAge: 72 * time.Hour})
+		who, err := client.Identity.RefreshAndGet(ctx, bankLinkID, duolink.RefreshOptions{MaxAge: 72 * time.Hour})
 		if err != nil {
 			e, _ := errors.AsType[*duolink.Error](err)
 			return hold(e.Action(), e.RetryAfter) // wait, reauthenticate, ask permission: there is one for every error

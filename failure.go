@@ -29,7 +29,7 @@ func (p *prepared) named(err error) *Error { return named(err, p.op.api, p.op.na
 // answered is an error about an answer. Whether a write was carried out is unknown then.
 func (a *attempts) answered(at *attempt, kind error, message string) *Error {
 	e := a.newError(kind, message)
-	e.StatusCode, e.Outcome, e.RequestID = at.status, Unknown, at.statedRequestID()
+	e.StatusCode, e.Outcome, e.RequestID = at.status, OutcomeUnknown, at.statedRequestID()
 	e.RetryAfter = retryAfter(at.head, time.Now())
 	return e
 }
@@ -39,7 +39,7 @@ func (a *attempts) answered(at *attempt, kind error, message string) *Error {
 func (a *attempts) refusal(at *attempt) *Error {
 	e := a.answered(at, nil, "")
 	if at.status >= 400 && at.status < 500 {
-		e.Outcome = Rejected
+		e.Outcome = OutcomeRejected
 	}
 	if at.status/100 == 3 { // whatever its body says, it is no answer of the API
 		e.Kind = ErrMalformedResponse
@@ -88,11 +88,11 @@ func (a *attempts) failure(at *attempt, err error) *Error {
 	}
 	cause := at.sending.Cause(err)
 	e := a.newError(nil, transportText(cause))
-	e.cause, e.StatusCode, e.Outcome = &cause, at.status, Unknown
+	e.cause, e.StatusCode, e.Outcome = &cause, at.status, OutcomeUnknown
 	e.RetryAfter = retryAfter(at.head, time.Now())
 	switch {
 	case at.sending == nil || at.sending.NothingLeft(err):
-		e.Outcome = NotSent
+		e.Outcome = OutcomeNotSent
 	case at.status != 0 && e.Message == connectionFailed:
 		e.Message = "the answer broke off"
 	}

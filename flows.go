@@ -57,13 +57,13 @@ func (p *prepared) wanted() bool { return p.write == nil || p.write.Commit() }
 // nothingHappened tells that run that nothing has come of it.
 func (p *prepared) nothingHappened(outcome Outcome) {
 	if p.write != nil {
-		p.write.Uncommit(outcome == Rejected)
+		p.write.Uncommit(outcome == OutcomeRejected)
 	}
 }
 
 // writeOutcome is what a caller who has given up can know of a run's writes.
 func writeOutcome(o flight.Outcome) Outcome {
-	return [...]Outcome{flight.NotSent: NotSent, flight.Rejected: Rejected, flight.Unknown: Unknown}[o]
+	return [...]Outcome{flight.NotSent: OutcomeNotSent, flight.Rejected: OutcomeRejected, flight.Unknown: OutcomeUnknown}[o]
 }
 
 // inherit is the call options of a flow for the calls that it is made of, with a response that is
@@ -97,7 +97,7 @@ func (p *prepared) handOver(response *Response, err error) error {
 		p.response.body = func() []byte { return body }
 	}
 	if err == flight.ErrUnfinished { // another caller has the panic of a hook
-		err = &Error{Outcome: Unknown, Message: "the run that the call shared did not end well"}
+		err = &Error{Outcome: OutcomeUnknown, Message: "the run that the call shared did not end well"}
 	}
 	e, ok := errors.AsType[*Error](err)
 	if !ok {

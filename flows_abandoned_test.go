@@ -23,7 +23,7 @@ func TestWriteThatIsNotSent(t *testing.T) {
 		c, m := inMemory(t, func(*http.Request) *http.Response { return reply(200, "") })
 		ctx, cancel := context.WithCancel(t.Context())
 		var refused []bool
-		_, err := c.Links.Create(ctx, LinkCreate{DataSourceID: "GAWA"}, func(o *callOptions) error {
+		_, err := c.Links.Create(ctx, LoginLinkCreate{DataSourceID: "GAWA"}, func(o *callOptions) error {
 			o.write = &flight.Write{
 				Commit:   func() bool { cancel(); return false },
 				Uncommit: func(r bool) { refused = append(refused, r) },
@@ -31,7 +31,7 @@ func TestWriteThatIsNotSent(t *testing.T) {
 			return nil
 		})
 		require.ErrorIs(t, err, context.Canceled)
-		require.Equal(t, NotSent, asError(t, err).Outcome)
+		require.Equal(t, OutcomeNotSent, asError(t, err).Outcome)
 		require.Equal(t, 1, asError(t, err).Attempts)
 		require.Equal(t, []bool{false}, refused)
 		require.Empty(t, m.requests)
@@ -48,7 +48,7 @@ func TestWriteThatIsNotSent(t *testing.T) {
 		}, WithHooks(d.hooks()))
 		ctx, cancel = context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		_, err = c.Links.CreateOnce(ctx, LinkCreate{DataSourceID: "GAWA"}, "job-7")
+		_, err = c.Links.CreateOnce(ctx, LoginLinkCreate{DataSourceID: "GAWA"}, "job-7")
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		time.Sleep(time.Hour)
 		require.Equal(t, []Abandoned{{Supermetrics, "links.create_once", defaultGrace - time.Second}}, d.abandoned())
@@ -77,7 +77,7 @@ func abandoning(t *testing.T, opts ...Option) (*Client, []func(ctx context.Conte
 	require.NoError(t, err)
 	return c, []func(ctx context.Context, id string) error{
 		func(ctx context.Context, id string) error {
-			_, err := c.Links.CreateOnce(ctx, LinkCreate{DataSourceID: "GAWA"}, id)
+			_, err := c.Links.CreateOnce(ctx, LoginLinkCreate{DataSourceID: "GAWA"}, id)
 			return err
 		},
 		func(ctx context.Context, id string) error {

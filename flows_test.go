@@ -28,7 +28,7 @@ var sharedFlows = map[string]sharedFlow{
 	"CreateOnce": {
 		"links.list", "links.create",
 		func(ctx context.Context, c *Client, opts ...CallOption) error {
-			_, err := c.Links.CreateOnce(ctx, LinkCreate{DataSourceID: "GAWA"}, "job-7", opts...)
+			_, err := c.Links.CreateOnce(ctx, LoginLinkCreate{DataSourceID: "GAWA"}, "job-7", opts...)
 			return err
 		},
 		func(s *sandbox.Sandbox) int {
@@ -103,23 +103,23 @@ type abandonment struct {
 var abandonments = map[string]abandonment{
 	"while it looks": {func(_ *testing.T, _ *Client, s *sandbox.Sandbox, f sharedFlow) {
 		s.Script(sandbox.Fault{Operation: f.look, Delay: 20 * time.Second})
-	}, NotSent, 0, 0, false},
-	"while the write waits for its limit group": {closes, NotSent, 0, 0, false},
+	}, OutcomeNotSent, 0, 0, false},
+	"while the write waits for its limit group": {closes, OutcomeNotSent, 0, 0, false},
 	"while it waits because the write was refused": {func(_ *testing.T, _ *Client, s *sandbox.Sandbox, f sharedFlow) {
 		s.Script(refuses(f, 0))
-	}, Rejected, 0, 1, false},
+	}, OutcomeRejected, 0, 1, false},
 	"while the write is being refused": {func(_ *testing.T, _ *Client, s *sandbox.Sandbox, f sharedFlow) {
 		s.Script(refuses(f, 20*time.Second))
-	}, Unknown, 0, 1, false},
+	}, OutcomeUnknown, 0, 1, false},
 	"while the write is being done": {func(_ *testing.T, _ *Client, s *sandbox.Sandbox, f sharedFlow) {
 		s.Script(sandbox.Fault{Operation: f.write, Delay: 20 * time.Second})
-	}, Unknown, 1, 1, false},
+	}, OutcomeUnknown, 1, 1, false},
 	"while the write is lost": {func(_ *testing.T, _ *Client, s *sandbox.Sandbox, f sharedFlow) {
 		s.Script(sandbox.Fault{Operation: f.write, Delay: 20 * time.Second, Drop: sandbox.DropBefore})
-	}, Unknown, 0, 1, true},
+	}, OutcomeUnknown, 0, 1, true},
 	"while a lost write is looked for": {func(_ *testing.T, _ *Client, s *sandbox.Sandbox, f sharedFlow) {
 		s.Script(sandbox.Fault{Operation: f.write, Drop: sandbox.DropBefore})
-	}, Unknown, 0, 1, true},
+	}, OutcomeUnknown, 0, 1, true},
 }
 
 // What was not sent when the last caller left is never sent; what is known then is what the caller
@@ -166,14 +166,14 @@ func (l abandonment) leave(t *testing.T, c *Client, f sharedFlow, callers int) {
 			require.ErrorIs(t, err, context.DeadlineExceeded)
 			outcome := l.outcome
 			if i < callers-1 { // it may be sent for the others yet
-				outcome = Unknown
+				outcome = OutcomeUnknown
 			}
 			require.Equal(t, outcome, asError(t, err).Outcome)
 		})
 	}
 	wg.Wait()
 	synctest.Wait()
-	if l.outcome != Unknown {
+	if l.outcome != OutcomeUnknown {
 		noRuns(t, c)
 	}
 }

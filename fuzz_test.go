@@ -97,8 +97,8 @@ func FuzzAnswers(f *testing.F) {
 }
 
 // The stream of accounts has what the whole answer has, however the bytes arrive.
-func FuzzEachAccount(f *testing.F) {
-	seedFiles(f, "logins.list_accounts/*", func(body []byte) { f.Add(body, uint8(3)) })
+func FuzzStreamAccounts(f *testing.F) {
+	seedFiles(f, "logins.query_accounts/*", func(body []byte) { f.Add(body, uint8(3)) })
 	f.Fuzz(func(t *testing.T, body []byte, chunk uint8) {
 		whole, wholeErr := wire.Whole(wire.Document(body, defaultLimit), readAccountList)
 		var streamed []LoginAccount

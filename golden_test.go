@@ -164,7 +164,7 @@ func stamp(text string, instant ...string) Timestamp {
 // unreadable is a timestamp of which there is the text alone.
 func unreadable(text string) Timestamp { return Timestamp{text: text} }
 
-// notations are the timestamps of the lists in logins.list, logins.list_accounts and links.list, by the item's name.
+// notations are the timestamps of the lists in logins.list, logins.query_accounts and links.list, by the item's name.
 var notations = map[string]Timestamp{
 	"offset":            stamp("2021-10-22T11:47:16+00:00"),
 	"offset_not_utc":    stamp("2021-10-22T13:47:16+02:00", "2021-10-22T11:47:16Z"),
@@ -219,7 +219,7 @@ var (
 func sampleLogin() Login {
 	return Login{
 		ID:               "dsl_1",
-		Type:             LoginOAuth,
+		Type:             LoginTypeOAuth,
 		Username:         avery,
 		DisplayName:      NewSensitive("Avery Sample"),
 		DataSource:       DataSource{ID: "GAWA", Name: "Google Analytics 4"},
@@ -293,7 +293,7 @@ func TestGoldenLoginsGet(t *testing.T) {
 func TestGoldenLoginsList(t *testing.T) {
 	first := sampleLogin()
 	blake2 := Login{
-		ID: "dsl_2", Type: LoginOAuth, Username: blakes, DisplayName: NewSensitive("Blake Example"),
+		ID: "dsl_2", Type: LoginTypeOAuth, Username: blakes, DisplayName: NewSensitive("Blake Example"),
 		DataSource: DataSource{ID: "FA", Name: "Facebook Ads"},
 		AuthTime:   stamp("2026-01-15T09:00:00+00:00"),
 		AuthUser:   User{ID: "usr_2", Email: blake},
@@ -316,7 +316,7 @@ func TestGoldenLoginsList(t *testing.T) {
 		"data_absent.json": noItems[Login],
 		"data_null.json":   noItems[Login],
 		"bom.json": is([]Login{{
-			ID: "dsl_1", Type: LoginOAuth, Username: avery, DisplayName: NewSensitive("Avery Sample"),
+			ID: "dsl_1", Type: LoginTypeOAuth, Username: avery, DisplayName: NewSensitive("Avery Sample"),
 		}}),
 		"invalid_utf8.json": func(t *testing.T, got []Login, err error) {
 			require.NoError(t, err)
@@ -351,7 +351,7 @@ func TestGoldenLoginsList(t *testing.T) {
 				Refreshable: true,
 			},
 			{ID: "dsl_2", Type: "3", Username: blakes, Refreshable: true},
-			{ID: "dsl_3", Type: LoginOAuth, Username: casey, DisplayName: NewSensitive("Casey Placeholder"), Refreshable: true},
+			{ID: "dsl_3", Type: LoginTypeOAuth, Username: casey, DisplayName: NewSensitive("Casey Placeholder"), Refreshable: true},
 		}),
 	})
 }
@@ -363,9 +363,9 @@ func noItems[T any](t *testing.T, got []T, err error) {
 	require.Empty(t, got)
 }
 
-func TestGoldenLoginsListAccounts(t *testing.T) {
-	goldens(t, "logins.list_accounts", func(ctx context.Context, c *Client) (*AccountList, error) {
-		return c.Logins.ListAccounts(ctx, AccountsQuery{DataSourceID: "GAWA"})
+func TestGoldenLoginsQueryAccounts(t *testing.T) {
+	goldens(t, "logins.query_accounts", func(ctx context.Context, c *Client) (*AccountList, error) {
+		return c.Logins.QueryAccounts(ctx, AccountsQuery{DataSourceID: "GAWA"})
 	}, map[string]check[*AccountList]{
 		"sample.json": is(&AccountList{CacheMinutes: 60, Logins: []LoginAccounts{
 			{
@@ -445,13 +445,13 @@ func collect[T any](t *testing.T, seq iter.Seq2[T, error]) (all []T, failure err
 	return all, failure
 }
 
-func TestGoldenEachAccount(t *testing.T) {
-	files, err := os.ReadDir("testdata/logins.list_accounts")
+func TestGoldenStreamAccounts(t *testing.T) {
+	files, err := os.ReadDir("testdata/logins.query_accounts")
 	require.NoError(t, err)
 	for _, file := range files {
 		t.Run(file.Name(), func(t *testing.T) {
-			c, query := answering(t, 200, "logins.list_accounts/"+file.Name()), AccountsQuery{DataSourceID: "GAWA"}
-			list, err := c.Logins.ListAccounts(t.Context(), query)
+			c, query := answering(t, 200, "logins.query_accounts/"+file.Name()), AccountsQuery{DataSourceID: "GAWA"}
+			list, err := c.Logins.QueryAccounts(t.Context(), query)
 			require.NoError(t, err)
 			var want []LoginAccount
 			for _, l := range list.Logins {
@@ -459,7 +459,7 @@ func TestGoldenEachAccount(t *testing.T) {
 					want = append(want, LoginAccount{User: l.User, DisplayName: l.DisplayName, CacheTime: l.CacheTime, Account: a})
 				}
 			}
-			got, err := collect(t, c.Logins.EachAccount(t.Context(), query))
+			got, err := collect(t, c.Logins.StreamAccounts(t.Context(), query))
 			require.NoError(t, err)
 			require.Equal(t, want, got)
 		})
@@ -467,7 +467,7 @@ func TestGoldenEachAccount(t *testing.T) {
 }
 
 // The API writes accounts last in a login. Where it does not, an account still comes with the whole of its login.
-func TestEachAccountMemberOrder(t *testing.T) {
+func TestStreamAccountsMemberOrder(t *testing.T) {
 	const accounts, cached = `"accounts":[{"account_id":"1"},7,{"account_id":"2"}]`, `"cache_time":"2026-01-01T00:00:00Z"`
 	const person = `"display_name":"Avery Sample","ds_user":"avery.sample@example.com"`
 	login := LoginAccount{User: avery, DisplayName: NewSensitive("Avery Sample"), CacheTime: stamp("2026-01-01T00:00:00Z")}
@@ -478,7 +478,7 @@ func TestEachAccountMemberOrder(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := replying(t, 200, `{"data":[{`+strings.Join(members, ",")+`}]}`)
-			got, err := collect(t, c.Logins.EachAccount(t.Context(), AccountsQuery{DataSourceID: "GAWA"}))
+			got, err := collect(t, c.Logins.StreamAccounts(t.Context(), AccountsQuery{DataSourceID: "GAWA"}))
 			require.NoError(t, err)
 			require.Equal(t, []LoginAccount{one, two}, got)
 		})
@@ -498,11 +498,11 @@ func TestAStepIsAnAccount(t *testing.T) {
 	require.Equal(t, step, again)
 }
 
-func TestEachAccountLazyAndEarly(t *testing.T) {
+func TestStreamAccountsLazyAndEarly(t *testing.T) {
 	c, m := inMemory(t, func(*http.Request) *http.Response {
-		return reply(200, golden(t, "logins.list_accounts/sample.json"))
+		return reply(200, golden(t, "logins.query_accounts/sample.json"))
 	})
-	seq := c.Logins.EachAccount(t.Context(), AccountsQuery{DataSourceID: "GAWA"})
+	seq := c.Logins.StreamAccounts(t.Context(), AccountsQuery{DataSourceID: "GAWA"})
 	require.Empty(t, m.requests, "nothing is asked before the loop")
 	for range 2 {
 		for a, err := range seq {
@@ -515,16 +515,16 @@ func TestEachAccountLazyAndEarly(t *testing.T) {
 }
 
 // What breaks off in the middle yields what was there before, and one error.
-func TestEachAccountTruncated(t *testing.T) {
-	whole := golden(t, "logins.list_accounts/sample.json")
+func TestStreamAccountsTruncated(t *testing.T) {
+	whole := golden(t, "logins.query_accounts/sample.json")
 	cut := strings.Index(whole, `"https://www.example.com/"`)
-	got, err := collect(t, replying(t, 200, whole[:cut]).Logins.EachAccount(t.Context(), AccountsQuery{DataSourceID: "GAWA"}))
+	got, err := collect(t, replying(t, 200, whole[:cut]).Logins.StreamAccounts(t.Context(), AccountsQuery{DataSourceID: "GAWA"}))
 	require.ErrorIs(t, err, ErrMalformedResponse)
 	require.Len(t, got, 2)
 }
 
 // A stream has the same errors as the list: kind, code, message and request id.
-func TestEachAccountErrors(t *testing.T) {
+func TestStreamAccountsErrors(t *testing.T) {
 	for name, body := range map[string]string{
 		"error on 200":       golden(t, "errors/supermetrics_envelope.json"),
 		"flat error on 200":  golden(t, "errors/supermetrics_flat.json"),
@@ -535,9 +535,9 @@ func TestEachAccountErrors(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			c, query := replying(t, 200, body), AccountsQuery{DataSourceID: "GAWA"}
-			_, err := c.Logins.ListAccounts(t.Context(), query)
+			_, err := c.Logins.QueryAccounts(t.Context(), query)
 			want := asError(t, err)
-			got, err := collect(t, c.Logins.EachAccount(t.Context(), query))
+			got, err := collect(t, c.Logins.StreamAccounts(t.Context(), query))
 			require.Empty(t, got)
 			e := asError(t, err)
 			require.ErrorIs(t, err, want.Kind)
@@ -601,7 +601,7 @@ func TestGoldenLoginsAccounts(t *testing.T) {
 			asked: []string{"", "offset=3", "offset=6"}, want: page(1, 8),
 		},
 		"three pages with a limit": {
-			page:  PageOptions{Limit: 3},
+			page:  PageOptions{PageSize: 3},
 			files: []string{"page1.json", "page2.json", "page_last.json"},
 			asked: []string{"limit=3", "limit=3&offset=3", "limit=3&offset=6"}, want: page(1, 8),
 		},
@@ -694,7 +694,7 @@ func TestAccountsLazy(t *testing.T) {
 func sampleLoginLink() LoginLink {
 	return LoginLink{
 		ID:               "dsll_1",
-		Status:           LinkClosed,
+		Status:           LoginLinkClosed,
 		Description:      "Onboarding of Sample Store",
 		DataSourceID:     "GAWA",
 		DataSourceName:   "Google Analytics 4",
@@ -713,7 +713,7 @@ func sampleLoginLink() LoginLink {
 }
 
 // linkChecks are those of the four operations that answer one login link; more adds and replaces.
-func linkChecks(status LinkStatus, description string, more map[string]check[*LoginLink]) map[string]check[*LoginLink] {
+func linkChecks(status LoginLinkStatus, description string, more map[string]check[*LoginLink]) map[string]check[*LoginLink] {
 	sample := sampleLoginLink()
 	sample.Status, sample.Description = status, description
 	all := map[string]check[*LoginLink]{
@@ -770,16 +770,16 @@ func linkChecks(status LinkStatus, description string, more map[string]check[*Lo
 
 func TestGoldenLinksCreate(t *testing.T) {
 	fresh := sampleLoginLink()
-	fresh.Status, fresh.RequireUsername = LinkOpen, Sensitive{}
+	fresh.Status, fresh.RequireUsername = LoginLinkOpen, Sensitive{}
 	fresh.LoginID, fresh.LoginTime, fresh.LoginUsername = "", Timestamp{}, Sensitive{}
 	goldens(t, "links.create", func(ctx context.Context, c *Client) (*LoginLink, error) {
-		return c.Links.Create(ctx, LinkCreate{DataSourceID: "GAWA"})
-	}, linkChecks(LinkOpen, "Onboarding of Sample Store", map[string]check[*LoginLink]{"fresh.json": is(&fresh)}))
+		return c.Links.Create(ctx, LoginLinkCreate{DataSourceID: "GAWA"})
+	}, linkChecks(LoginLinkOpen, "Onboarding of Sample Store", map[string]check[*LoginLink]{"fresh.json": is(&fresh)}))
 }
 
 func TestGoldenLinksGet(t *testing.T) {
-	checks := linkChecks(LinkClosed, "Onboarding of Sample Store", map[string]check[*LoginLink]{
-		"null.json": is(&LoginLink{ID: "dsll_1", Status: LinkOpen, DataSourceID: "GAWA", UserID: "usr_1"}),
+	checks := linkChecks(LoginLinkClosed, "Onboarding of Sample Store", map[string]check[*LoginLink]{
+		"null.json": is(&LoginLink{ID: "dsll_1", Status: LoginLinkOpen, DataSourceID: "GAWA", UserID: "usr_1"}),
 		"error_on_200.json": func(t *testing.T, got *LoginLink, err error) {
 			require.Nil(t, got)
 			require.ErrorIs(t, err, ErrServer)
@@ -806,15 +806,15 @@ func TestGoldenLinksGet(t *testing.T) {
 
 func TestGoldenLinksUpdate(t *testing.T) {
 	goldens(t, "links.update", func(ctx context.Context, c *Client) (*LoginLink, error) {
-		return c.Links.Update(ctx, "dsll_1", LinkUpdate{Description: "A new description"})
-	}, linkChecks(LinkOpen, "A new description", map[string]check[*LoginLink]{
-		"cleared.json": is(&LoginLink{ID: "dsll_1", Status: LinkOpen, DataSourceID: "GAWA", DataSourceName: "Google Analytics 4"}),
+		return c.Links.Update(ctx, "dsll_1", LoginLinkUpdate{Description: "A new description"})
+	}, linkChecks(LoginLinkOpen, "A new description", map[string]check[*LoginLink]{
+		"cleared.json": is(&LoginLink{ID: "dsll_1", Status: LoginLinkOpen, DataSourceID: "GAWA", DataSourceName: "Google Analytics 4"}),
 	}))
 }
 
 func TestGoldenLinksClose(t *testing.T) {
 	confirmed := is(&LoginLink{ID: "dsll_1"})
-	checks := linkChecks(LinkClosed, "Onboarding of Sample Store", map[string]check[*LoginLink]{
+	checks := linkChecks(LoginLinkClosed, "Onboarding of Sample Store", map[string]check[*LoginLink]{
 		"data_absent.json": confirmed,
 		"empty.json":       confirmed,
 		"result.json":      confirmed,
@@ -827,13 +827,13 @@ func TestGoldenLinksClose(t *testing.T) {
 
 func TestGoldenLinksList(t *testing.T) {
 	second := LoginLink{
-		ID: "dsll_2", Status: LinkOpen, DataSourceID: "FA", DataSourceName: "Facebook Ads",
+		ID: "dsll_2", Status: LoginLinkOpen, DataSourceID: "FA", DataSourceName: "Facebook Ads",
 		RedirectURL: "https://app.example.com/connected?tenant=7", RedirectVerifier: NewSensitive("example-verifier-0002"),
 		UserID: "usr_1", UserEmail: blake, LoginURL: NewSensitive("https://login.example.com/link/example-login-url-0002"),
 		CreatedTime: stamp("2026-04-06T12:00:00+00:00"), ExpiryTime: stamp("2026-04-06T22:00:00+00:00"),
 	}
 	third := LoginLink{
-		ID: "dsll_3", Status: LinkExpired, Description: "Never used", DataSourceID: "AW", DataSourceName: "Google Ads",
+		ID: "dsll_3", Status: LoginLinkExpired, Description: "Never used", DataSourceID: "AW", DataSourceName: "Google Ads",
 		RedirectVerifier: NewSensitive("example-verifier-0003"),
 		UserID:           "usr_2", UserEmail: casey, LoginURL: NewSensitive("https://login.example.com/link/example-login-url-0003"),
 		CreatedTime: stamp("2021-10-22T11:47:16+00:00"), ExpiryTime: stamp("2021-10-23T11:47:16+00:00"),
@@ -846,7 +846,7 @@ func TestGoldenLinksList(t *testing.T) {
 	}, map[string]check[[]LoginLink]{
 		"sample.json":      is([]LoginLink{sampleLoginLink(), second, third}),
 		"absent.json":      is([]LoginLink{{ID: "dsll_1"}, {}}),
-		"null.json":        is([]LoginLink{{ID: "dsll_1", Status: LinkOpen, DataSourceID: "GAWA", UserID: "usr_1"}, {ID: "dsll_2"}}),
+		"null.json":        is([]LoginLink{{ID: "dsll_1", Status: LoginLinkOpen, DataSourceID: "GAWA", UserID: "usr_1"}, {ID: "dsll_2"}}),
 		"data_absent.json": noItems[LoginLink],
 		"data_null.json":   noItems[LoginLink],
 		"timestamps.json": func(t *testing.T, got []LoginLink, err error) {
@@ -859,8 +859,8 @@ func TestGoldenLinksList(t *testing.T) {
 		},
 		"unknown.json": is([]LoginLink{
 			paused,
-			{ID: "dsll_2", Status: LinkOpen, Description: "7", DataSourceID: "FA", UserID: "1", LoginUsername: blakes},
-			{ID: "dsll_3", Status: LinkExpired, Description: "Never used", DataSourceID: "AW", DataSourceName: "Google Ads"},
+			{ID: "dsll_2", Status: LoginLinkOpen, Description: "7", DataSourceID: "FA", UserID: "1", LoginUsername: blakes},
+			{ID: "dsll_3", Status: LoginLinkExpired, Description: "Never used", DataSourceID: "AW", DataSourceName: "Google Ads"},
 		}),
 	})
 }
@@ -877,7 +877,7 @@ func chase() BankLink {
 		InstitutionID:     "chase",
 		InstitutionName:   "Chase",
 		InstitutionAvatar: "iVBORw0KGgoAAAANSUhEUg==",
-		State:             LinkConnected,
+		State:             BankLinkConnected,
 		LastSyncedAt:      synced,
 		Provider:          ProviderMoneyKit,
 		LinkTags:          []string{"customer:1001"},
@@ -899,7 +899,7 @@ func refreshed(at string) ProductStatus {
 
 // plainLink is the link of the shorter files.
 func plainLink(change ...func(*BankLink)) BankLink {
-	l := BankLink{ID: bankLink, InstitutionID: "chase", InstitutionName: "Chase", State: LinkConnected, Products: map[Product]ProductStatus{}}
+	l := BankLink{ID: bankLink, InstitutionID: "chase", InstitutionName: "Chase", State: BankLinkConnected, Products: map[Product]ProductStatus{}}
 	for _, f := range change {
 		f(&l)
 	}
@@ -908,24 +908,24 @@ func plainLink(change ...func(*BankLink)) BankLink {
 
 func sampleLink() BankLink {
 	link := chase()
-	link.ErrorCode = LinkInstitutionError
+	link.ErrorCode = BankLinkErrorInstitution
 	link.LinkTags = []string{"customer:1001", "cohort:sample"}
 	status := func(at string, code ProductErrorCode, message, unavailable string) ProductStatus {
 		s := refreshed(at)
 		s.ErrorCode, s.ErrorMessage, s.Unavailable = code, message, unavailable
 		return s
 	}
-	identity := status("2023-02-16T09:16:03", ProductRateLimit, "The institution limited the requests.", "Identity is offered only at certain hours.")
+	identity := status("2023-02-16T09:16:03", ProductErrorRateLimit, "The institution limited the requests.", "Identity is offered only at certain hours.")
 	identity.LastAttemptedAt = stamp("2023-02-17T10:00:00", "2023-02-17T10:00:00Z")
-	transactions := status("2023-02-16T09:17:04", ProductInstitutionError, "The institution answered with an error.", "Transactions are not available now.")
+	transactions := status("2023-02-16T09:17:04", ProductErrorInstitution, "The institution answered with an error.", "Transactions are not available now.")
 	transactions.HasHistory = true
 	link.Products = map[Product]ProductStatus{
-		ProductAccounts:       status("2023-02-16T09:14:11", ProductTimeout, "The institution took too long to answer.", "The institution is under maintenance."),
-		ProductAccountNumbers: status("2023-02-16T09:15:02", ProductNotSupported, "The institution does not offer account numbers.", "Account numbers are not offered."),
+		ProductAccounts:       status("2023-02-16T09:14:11", ProductErrorTimeout, "The institution took too long to answer.", "The institution is under maintenance."),
+		ProductAccountNumbers: status("2023-02-16T09:15:02", ProductErrorNotSupported, "The institution does not offer account numbers.", "Account numbers are not offered."),
 		ProductIdentity:       identity,
 		ProductTransactions:   transactions,
-		ProductInvestments:    status("2023-02-16T09:18:05", ProductNoAccounts, "There is no investment account.", "There is no investment account."),
-		ProductEnrichment:     status("2023-02-16T09:19:06", ProductUnknownError, "Something went wrong.", "Enrichment is not available now."),
+		ProductInvestments:    status("2023-02-16T09:18:05", ProductErrorNoAccounts, "There is no investment account.", "There is no investment account."),
+		ProductEnrichment:     status("2023-02-16T09:19:06", ProductErrorUnknown, "Something went wrong.", "Enrichment is not available now."),
 	}
 	return link
 }
@@ -1000,17 +1000,17 @@ func TestGoldenIdentityLink(t *testing.T) {
 	expired := func(at string) ProductStatus {
 		return ProductStatus{
 			RefreshedAt: stamp(at, at+"Z"), LastAttemptedAt: stamp("2023-02-18T12:00:00", "2023-02-18T12:00:00Z"),
-			ErrorCode: ProductAuthExpired, ErrorMessage: "The user has to sign in again.",
+			ErrorCode: ProductErrorAuthExpired, ErrorMessage: "The user has to sign in again.",
 		}
 	}
 	bad := plainLink(func(l *BankLink) {
-		l.State, l.ErrorCode, l.LastSyncedAt, l.Provider, l.LinkTags = LinkInError, LinkAuthExpired, synced, ProviderMoneyKit, []string{}
+		l.State, l.ErrorCode, l.LastSyncedAt, l.Provider, l.LinkTags = BankLinkInError, BankLinkErrorAuthExpired, synced, ProviderMoneyKit, []string{}
 		l.Products = map[Product]ProductStatus{
 			ProductAccounts: expired("2023-02-16T09:14:11"), ProductIdentity: expired("2023-02-16T09:16:03"),
 		}
 		l.AvailableProducts = []Product{ProductAccounts, ProductIdentity}
 	})
-	deleted := plainLink(func(l *BankLink) { l.State, l.AvailableProducts = LinkDeleted, []Product{} })
+	deleted := plainLink(func(l *BankLink) { l.State, l.AvailableProducts = BankLinkDeleted, []Product{} })
 	old := plainLink(func(l *BankLink) { l.ID, l.Tags = "f2f5b4c0-0000-4000-8000-000000000001", []string{"customer:1001"} })
 	goldens(t, "identity.link", func(ctx context.Context, c *Client) (*BankLink, error) {
 		return c.Identity.Link(ctx, bankLink)
@@ -1051,7 +1051,7 @@ func TestGoldenIdentityGet(t *testing.T) {
 	}
 	sample := &Identity{
 		Link: chase(),
-		Accounts: []AccountIdentity{
+		Accounts: []BankAccountWithOwners{
 			{
 				BankAccount: BankAccount{
 					ID: "acc_example_0001", Type: "depository.checking", Name: "Premier Checking", Nickname: "Household", Mask: "0047",
@@ -1069,15 +1069,15 @@ func TestGoldenIdentityGet(t *testing.T) {
 							PostalCode: NewSensitive("04321"), Country: "US",
 						}},
 						PhoneNumbers: []PhoneNumber{
-							{Number: NewSensitive("+12025550143"), Type: PhoneMobile, Primary: true},
-							{Number: NewSensitive("202-555-0199"), Type: PhoneHome},
+							{Number: NewSensitive("+12025550143"), Type: PhoneTypeMobile, Primary: true},
+							{Number: NewSensitive("202-555-0199"), Type: PhoneTypeHome},
 						},
 						Emails: []Email{{Address: avery, Primary: true}, {Address: NewSensitive("avery.work@example.com")}},
 					},
 					{
 						Names:        names("Blake Example"),
 						Addresses:    []Address{springfield},
-						PhoneNumbers: []PhoneNumber{{Number: NewSensitive("(202) 555-0110"), Type: PhoneWork, Primary: true}},
+						PhoneNumbers: []PhoneNumber{{Number: NewSensitive("(202) 555-0110"), Type: PhoneTypeWork, Primary: true}},
 						Emails:       []Email{{Address: blake, Primary: true}},
 					},
 				},
@@ -1090,7 +1090,7 @@ func TestGoldenIdentityGet(t *testing.T) {
 				},
 				Owners: []Owner{{
 					Names: names("Avery Sample"), Addresses: []Address{},
-					PhoneNumbers: []PhoneNumber{{Number: NewSensitive("+12025550111"), Type: PhoneOther, Primary: true}},
+					PhoneNumbers: []PhoneNumber{{Number: NewSensitive("+12025550111"), Type: PhoneTypeOther, Primary: true}},
 					Emails:       []Email{},
 				}},
 			},
@@ -1108,14 +1108,14 @@ func TestGoldenIdentityGet(t *testing.T) {
 			require.Equal(t, "+12025550143", owner.PhoneNumbers[0].Number.Reveal())
 			require.Equal(t, "avery.sample@example.com", owner.Emails[0].Address.Reveal())
 		},
-		"absent.json": is(&Identity{Link: plainLink(), Accounts: []AccountIdentity{
+		"absent.json": is(&Identity{Link: plainLink(), Accounts: []BankAccountWithOwners{
 			{
 				BankAccount: BankAccount{ID: "acc_example_0001", Type: "depository.checking", Name: "Premier Checking"},
 				Owners: []Owner{
 					{Names: []Sensitive{}, Addresses: []Address{}, PhoneNumbers: []PhoneNumber{}, Emails: []Email{}},
 					{
 						Names: names("Avery Sample"), Addresses: []Address{{}},
-						PhoneNumbers: []PhoneNumber{{Number: NewSensitive("+12025550143"), Type: PhoneMobile}},
+						PhoneNumbers: []PhoneNumber{{Number: NewSensitive("+12025550143"), Type: PhoneTypeMobile}},
 						Emails:       []Email{{Address: avery}},
 					},
 				},
@@ -1123,8 +1123,8 @@ func TestGoldenIdentityGet(t *testing.T) {
 			{BankAccount: BankAccount{ID: "acc_example_0002"}},
 		}}),
 		"null.json": is(&Identity{
-			Link: BankLink{ID: bankLink, InstitutionID: "chase", State: LinkConnected},
-			Accounts: []AccountIdentity{
+			Link: BankLink{ID: bankLink, InstitutionID: "chase", State: BankLinkConnected},
+			Accounts: []BankAccountWithOwners{
 				{
 					BankAccount: BankAccount{ID: "acc_example_0001", Type: "depository.checking"},
 					Owners: []Owner{{}, {
@@ -1169,7 +1169,7 @@ func TestGoldenIdentityGet(t *testing.T) {
 				}
 				l.AvailableProducts = []Product{ProductIdentity, "crypto", "7"}
 			}),
-			Accounts: []AccountIdentity{
+			Accounts: []BankAccountWithOwners{
 				{
 					BankAccount: BankAccount{
 						ID: "acc_example_0001", Type: "depository.spaceship", Name: "Premier Checking", Nickname: "7", Mask: "47",
@@ -1255,37 +1255,37 @@ func TestGoldenAuthGet(t *testing.T) {
 		relogin   = "the login details of this item have changed and a user login is required to update this information"
 		something = "<string>"
 	)
-	premier := AuthAccount{
+	premier := PlaidAccount{
 		ID: one, Balances: Balances{Currency: "USD", Available: "340.12", Current: "445.89", Limit: "500"},
-		Mask: "0047", Name: "Premier Checking", Type: AccountDepository, Subtype: "checking",
+		Mask: "0047", Name: "Premier Checking", Type: AccountTypeDepository, Subtype: "checking",
 	}
 	inError := premier
 	inError.Balances.Limit = ""
-	goldens(t, "auth.get", func(ctx context.Context, c *Client) (*AuthNumbers, error) {
+	goldens(t, "auth.get", func(ctx context.Context, c *Client) (*PlaidNumbers, error) {
 		return c.Auth.Get(ctx, AuthQuery{AccessToken: NewSecret("access-test-0001")})
-	}, map[string]check[*AuthNumbers]{
-		"sample.json": func(t *testing.T, got *AuthNumbers, err error) {
-			is(&AuthNumbers{
-				Accounts: []AuthAccount{premier, {
+	}, map[string]check[*PlaidNumbers]{
+		"sample.json": func(t *testing.T, got *PlaidNumbers, err error) {
+			is(&PlaidNumbers{
+				Accounts: []PlaidAccount{premier, {
 					ID: two, Balances: Balances{Currency: "GBP", Available: "1000", Current: "1200.50", Limit: "2000.00"},
-					Mask: "X9B2", Name: "Sample Savings", Type: AccountDepository, Subtype: "savings",
+					Mask: "X9B2", Name: "Sample Savings", Type: AccountTypeDepository, Subtype: "savings",
 				}},
-				Numbers: Numbers{
+				Numbers: NumbersByScheme{
 					ACH: []ACHNumber{of(one, ach)}, EFT: []EFTNumber{of(one, eft)}, BACS: []BACSNumber{of(two, bacs)},
 					International: []InternationalNumber{of(one, de), of(two, gb)},
 				},
 				Item: Item{
 					ID: item, InstitutionID: "chase", Webhook: "https://app.example.com/hooks/plaid",
 					Error: ItemError{
-						Type: PlaidItemError, Code: CodeItemLoginRequired, Message: relogin,
+						Type: PlaidErrorTypeItemError, Code: CodeItemLoginRequired, Message: relogin,
 						DisplayMessage: "Please sign in to your bank again.", RequestID: "example-req-plaid-0001", Status: 400,
 						DocumentationURL: "https://docs.example.com/errors/item/#item_login_required",
 						SuggestedAction:  "Send the user through the update flow.",
 					},
-					AvailableProducts: []PlaidProduct{PlaidBalance, PlaidIdentity},
-					BilledProducts:    []PlaidProduct{PlaidAuth, PlaidTransactions},
-					Products:          []PlaidProduct{PlaidAuth, PlaidTransactions},
-					ConsentedProducts: []PlaidProduct{PlaidAuth, PlaidBalance, PlaidIdentity, PlaidTransactions},
+					AvailableProducts: []PlaidProduct{PlaidProductBalance, PlaidProductIdentity},
+					BilledProducts:    []PlaidProduct{PlaidProductAuth, PlaidProductTransactions},
+					Products:          []PlaidProduct{PlaidProductAuth, PlaidProductTransactions},
+					ConsentedProducts: []PlaidProduct{PlaidProductAuth, PlaidProductBalance, PlaidProductIdentity, PlaidProductTransactions},
 				},
 				RequestID: "example-req-auth-get-0001",
 			})(t, got, err)
@@ -1294,55 +1294,55 @@ func TestGoldenAuthGet(t *testing.T) {
 			require.Equal(t, "55555555", got.Numbers.BACS[0].AccountNumber.Reveal())
 			require.Equal(t, "DE89370400440532013000", got.Numbers.International[0].IBAN.Reveal())
 		},
-		"absent.json": is(&AuthNumbers{
-			Accounts: []AuthAccount{{ID: one, Name: "Premier Checking", Type: AccountDepository}, {ID: two}},
-			Numbers:  Numbers{ACH: []ACHNumber{{AccountID: one, AccountNumber: NewSensitive("000011112222"), RoutingNumber: "111222333"}}},
+		"absent.json": is(&PlaidNumbers{
+			Accounts: []PlaidAccount{{ID: one, Name: "Premier Checking", Type: AccountTypeDepository}, {ID: two}},
+			Numbers:  NumbersByScheme{ACH: []ACHNumber{{AccountID: one, AccountNumber: NewSensitive("000011112222"), RoutingNumber: "111222333"}}},
 			Item:     Item{ID: item},
 		}),
-		"absent_all.json": is(&AuthNumbers{Accounts: []AuthAccount{}}),
-		"error_on_200.json": func(t *testing.T, got *AuthNumbers, err error) {
+		"absent_all.json": is(&PlaidNumbers{Accounts: []PlaidAccount{}}),
+		"error_on_200.json": func(t *testing.T, got *PlaidNumbers, err error) {
 			require.Nil(t, got)
-			require.ErrorIs(t, err, ErrLinkState)
+			require.ErrorIs(t, err, ErrBankLinkState)
 			e := asError(t, err)
-			require.Equal(t, PlaidItemError, e.PlaidType)
+			require.Equal(t, PlaidErrorTypeItemError, e.PlaidType)
 			require.Equal(t, CodeProductNotReady, e.Code)
 			require.Equal(t, "the requested product is not yet ready. please provide a webhook or try the request again later", e.Message)
 			require.Equal(t, "example-req-auth-get-0003", e.RequestID)
 			require.Equal(t, "https://docs.example.com/errors/item/#product_not_ready", e.DocumentationURL)
 			require.Equal(t, 200, e.StatusCode)
 		},
-		"item_error.json": is(&AuthNumbers{ // data, not an error
-			Accounts: []AuthAccount{inError},
-			Numbers: Numbers{
+		"item_error.json": is(&PlaidNumbers{ // data, not an error
+			Accounts: []PlaidAccount{inError},
+			Numbers: NumbersByScheme{
 				ACH: []ACHNumber{{AccountID: one, AccountNumber: NewSensitive("000011112222"), RoutingNumber: "111222333"}},
 				EFT: []EFTNumber{}, BACS: []BACSNumber{}, International: []InternationalNumber{},
 			},
 			Item: Item{
 				ID: item, InstitutionID: "chase",
-				Error:             ItemError{Type: PlaidItemError, Code: CodeItemLoginRequired, Message: relogin, Status: 400},
-				AvailableProducts: []PlaidProduct{PlaidBalance}, BilledProducts: []PlaidProduct{PlaidAuth},
+				Error:             ItemError{Type: PlaidErrorTypeItemError, Code: CodeItemLoginRequired, Message: relogin, Status: 400},
+				AvailableProducts: []PlaidProduct{PlaidProductBalance}, BilledProducts: []PlaidProduct{PlaidProductAuth},
 			},
 			RequestID: "example-req-auth-get-0004",
 		}),
-		"null.json": is(&AuthNumbers{
-			Accounts: []AuthAccount{{ID: one, Type: AccountDepository}, {ID: two}},
-			Numbers: Numbers{
+		"null.json": is(&PlaidNumbers{
+			Accounts: []PlaidAccount{{ID: one, Type: AccountTypeDepository}, {ID: two}},
+			Numbers: NumbersByScheme{
 				ACH: []ACHNumber{{AccountID: one}}, EFT: []EFTNumber{{AccountID: one}}, BACS: []BACSNumber{{AccountID: one}},
 				International: []InternationalNumber{{AccountID: one}},
 			},
 			Item: Item{ID: item},
 		}),
-		"null_error_members.json": is(&AuthNumbers{
-			Accounts: []AuthAccount{},
-			Item:     Item{ID: item, Error: ItemError{Type: PlaidItemError, Code: CodeItemLoginRequired}},
+		"null_error_members.json": is(&PlaidNumbers{
+			Accounts: []PlaidAccount{},
+			Item:     Item{ID: item, Error: ItemError{Type: PlaidErrorTypeItemError, Code: CodeItemLoginRequired}},
 		}),
-		"null_objects.json": is(&AuthNumbers{Accounts: []AuthAccount{{ID: one, Name: "Premier Checking", Type: AccountDepository}}}),
-		"placeholder_sample.json": is(&AuthNumbers{ // as published: an object stands where the subtype should
-			Accounts: []AuthAccount{{
+		"null_objects.json": is(&PlaidNumbers{Accounts: []PlaidAccount{{ID: one, Name: "Premier Checking", Type: AccountTypeDepository}}}),
+		"placeholder_sample.json": is(&PlaidNumbers{ // as published: an object stands where the subtype should
+			Accounts: []PlaidAccount{{
 				ID: something, Balances: Balances{Currency: something, Available: "123", Current: "123", Limit: "123"},
 				Mask: something, Name: something, Type: something,
 			}},
-			Numbers: Numbers{
+			Numbers: NumbersByScheme{
 				ACH: []ACHNumber{{
 					AccountID: something, AccountNumber: NewSensitive(something), RoutingNumber: something, WireRoutingNumber: something,
 				}},
@@ -1363,34 +1363,34 @@ func TestGoldenAuthGet(t *testing.T) {
 			},
 			RequestID: something,
 		}),
-		"plaid_sample.json": is(&AuthNumbers{
-			Accounts: []AuthAccount{
+		"plaid_sample.json": is(&PlaidNumbers{
+			Accounts: []PlaidAccount{
 				{
 					ID: plaid, Balances: Balances{Currency: "USD", Available: "100", Current: "110"}, Mask: "9606",
 					Name: "Sample Checking", OfficialName: "Sample Gold Standard 0% Interest Checking",
-					Type: AccountDepository, Subtype: "checking",
+					Type: AccountTypeDepository, Subtype: "checking",
 					PersistentAccountID: "example-persistent-account-id-0001", VerificationStatus: "automatically_verified",
 				},
 				{
 					ID:       "exampleAccountId0000000000000000000002",
-					Balances: Balances{Current: "23631.9805"}, Name: "Sample 401k", Type: AccountInvestment, Subtype: "401k",
+					Balances: Balances{Current: "23631.9805"}, Name: "Sample 401k", Type: AccountTypeInvestment, Subtype: "401k",
 				},
 			},
-			Numbers: Numbers{
+			Numbers: NumbersByScheme{
 				ACH: []ACHNumber{of(plaid, ach)}, EFT: []EFTNumber{of(plaid, eft)}, BACS: []BACSNumber{of(plaid, bacs)},
 				International: []InternationalNumber{of(plaid, gb)},
 			},
 			Item: Item{
 				ID: "exampleItemId00000000000000000000000001", InstitutionID: "ins_example_1", Webhook: "https://app.example.com/hooks/plaid",
-				AvailableProducts: []PlaidProduct{PlaidBalance, PlaidIdentity, "investments"},
-				BilledProducts:    []PlaidProduct{PlaidAuth, PlaidTransactions},
-				Products:          []PlaidProduct{PlaidAuth, PlaidTransactions},
-				ConsentedProducts: []PlaidProduct{PlaidAuth, PlaidIdentity},
+				AvailableProducts: []PlaidProduct{PlaidProductBalance, PlaidProductIdentity, "investments"},
+				BilledProducts:    []PlaidProduct{PlaidProductAuth, PlaidProductTransactions},
+				Products:          []PlaidProduct{PlaidProductAuth, PlaidProductTransactions},
+				ConsentedProducts: []PlaidProduct{PlaidProductAuth, PlaidProductIdentity},
 			},
 			RequestID: "example-req-auth-get-0002",
 		}),
-		"unknown.json": is(&AuthNumbers{
-			Accounts: []AuthAccount{
+		"unknown.json": is(&PlaidNumbers{
+			Accounts: []PlaidAccount{
 				{
 					ID: one, Balances: Balances{Currency: "840", Available: "340.12"}, Mask: "47", Name: "Premier Checking",
 					Type: "depository.spaceship",
@@ -1398,10 +1398,10 @@ func TestGoldenAuthGet(t *testing.T) {
 				{ID: "1002"},
 				{
 					ID: "acc_example_0003", Balances: Balances{Currency: "USD", Available: "500", Current: "500"}, Mask: "0099",
-					Name: "Sample Savings", Type: AccountDepository, Subtype: "moon savings",
+					Name: "Sample Savings", Type: AccountTypeDepository, Subtype: "moon savings",
 				},
 			},
-			Numbers: Numbers{
+			Numbers: NumbersByScheme{
 				ACH: []ACHNumber{
 					{AccountID: one, AccountNumber: NewSensitive("000011112222"), RoutingNumber: "111222333"},
 					{AccountID: "1002", AccountNumber: NewSensitive("11112222")},
@@ -1411,8 +1411,8 @@ func TestGoldenAuthGet(t *testing.T) {
 			},
 			Item: Item{
 				ID: item, InstitutionID: "7",
-				AvailableProducts: []PlaidProduct{PlaidBalance, "crypto", PlaidIdentity},
-				BilledProducts:    []PlaidProduct{PlaidAuth, "7"},
+				AvailableProducts: []PlaidProduct{PlaidProductBalance, "crypto", PlaidProductIdentity},
+				BilledProducts:    []PlaidProduct{PlaidProductAuth, "7"},
 			},
 			RequestID: "1001",
 		}),
@@ -1420,14 +1420,14 @@ func TestGoldenAuthGet(t *testing.T) {
 }
 
 func TestGoldenAuthNumbers(t *testing.T) {
-	none := Numbers{ACH: []ACHNumber{}, EFT: []EFTNumber{}, BACS: []BACSNumber{}, International: []InternationalNumber{}}
+	none := NumbersByScheme{ACH: []ACHNumber{}, EFT: []EFTNumber{}, BACS: []BACSNumber{}, International: []InternationalNumber{}}
 	savings, checking := none, none
 	savings.BACS, savings.International = []BACSNumber{bacs}, []InternationalNumber{gb}
 	checking.ACH, checking.EFT, checking.International = []ACHNumber{ach}, []EFTNumber{eft}, []InternationalNumber{de}
-	goldens(t, "auth.numbers", func(ctx context.Context, c *Client) (*AccountNumbers, error) {
+	goldens(t, "auth.numbers", func(ctx context.Context, c *Client) (*BankNumbers, error) {
 		return c.Auth.Numbers(ctx, bankLink)
-	}, map[string]check[*AccountNumbers]{
-		"sample.json": is(&AccountNumbers{Link: chase(), Accounts: []AccountWithNumbers{
+	}, map[string]check[*BankNumbers]{
+		"sample.json": is(&BankNumbers{Link: chase(), Accounts: []BankAccountWithNumbers{
 			{
 				BankAccount: BankAccount{
 					ID: "acc_example_0002", Type: "depository.savings", Name: "Sample Savings", Nickname: "Rainy days", Mask: "X9B2",
@@ -1448,10 +1448,10 @@ func TestGoldenAuthNumbers(t *testing.T) {
 				Numbers: checking,
 			},
 		}}),
-		"absent.json": is(&AccountNumbers{Link: plainLink(), Accounts: []AccountWithNumbers{
+		"absent.json": is(&BankNumbers{Link: plainLink(), Accounts: []BankAccountWithNumbers{
 			{
 				BankAccount: BankAccount{ID: "acc_example_0001", Type: "depository.checking", Name: "Premier Checking"},
-				Numbers: Numbers{
+				Numbers: NumbersByScheme{
 					ACH:           []ACHNumber{{AccountNumber: ach.AccountNumber, RoutingNumber: "111222333"}},
 					International: []InternationalNumber{{IBAN: de.IBAN}},
 				},
@@ -1459,19 +1459,19 @@ func TestGoldenAuthNumbers(t *testing.T) {
 			{BankAccount: BankAccount{ID: "acc_example_0002", Type: "depository.savings", Name: "Sample Savings"}},
 			{BankAccount: BankAccount{ID: "acc_example_0003"}},
 		}}),
-		"null.json": is(&AccountNumbers{
-			Link: BankLink{ID: bankLink, InstitutionID: "chase", State: LinkConnected},
-			Accounts: []AccountWithNumbers{
+		"null.json": is(&BankNumbers{
+			Link: BankLink{ID: bankLink, InstitutionID: "chase", State: BankLinkConnected},
+			Accounts: []BankAccountWithNumbers{
 				{
 					BankAccount: BankAccount{ID: "acc_example_0001", Type: "depository.checking"},
-					Numbers:     Numbers{ACH: []ACHNumber{{}}, EFT: []EFTNumber{{}}, BACS: []BACSNumber{{}}, International: []InternationalNumber{{}}},
+					Numbers:     NumbersByScheme{ACH: []ACHNumber{{}}, EFT: []EFTNumber{{}}, BACS: []BACSNumber{{}}, International: []InternationalNumber{{}}},
 				},
 				{BankAccount: BankAccount{ID: "acc_example_0002"}},
 				{BankAccount: BankAccount{ID: "acc_example_0003"}},
 			},
 		}),
-		"null_lists.json": malformed[*AccountNumbers](""), // nothing of what was asked for
-		"timestamps.json": func(t *testing.T, got *AccountNumbers, err error) {
+		"null_lists.json": malformed[*BankNumbers](""), // nothing of what was asked for
+		"timestamps.json": func(t *testing.T, got *BankNumbers, err error) {
 			require.NoError(t, err)
 			require.Len(t, got.Accounts, len(bankNotations))
 			for _, a := range got.Accounts {
@@ -1480,7 +1480,7 @@ func TestGoldenAuthNumbers(t *testing.T) {
 			}
 			require.Equal(t, notedLink(), got.Link)
 		},
-		"unknown.json": is(&AccountNumbers{
+		"unknown.json": is(&BankNumbers{
 			Link: plainLink(func(l *BankLink) {
 				l.State, l.ErrorCode, l.Provider, l.LinkTags = "hibernating", "spaceship_error", "acme", []string{"customer:1001", "7"}
 				l.Products = map[Product]ProductStatus{
@@ -1490,13 +1490,13 @@ func TestGoldenAuthNumbers(t *testing.T) {
 				}
 				l.AvailableProducts = []Product{ProductIdentity, "crypto"}
 			}),
-			Accounts: []AccountWithNumbers{
+			Accounts: []BankAccountWithNumbers{
 				{
 					BankAccount: BankAccount{
 						ID: "acc_example_0001", Type: "depository.spaceship", Name: "Premier Checking", Nickname: "7", Mask: "47",
 						Balances: Balances{Currency: "USD", Available: "340.12"}, OriginalID: "1001",
 					},
-					Numbers: Numbers{
+					Numbers: NumbersByScheme{
 						ACH:           []ACHNumber{{AccountNumber: ach.AccountNumber, RoutingNumber: "111222333"}},
 						EFT:           []EFTNumber{{AccountNumber: eft.AccountNumber, InstitutionNumber: "021"}},
 						BACS:          []BACSNumber{bacs},
@@ -1510,7 +1510,7 @@ func TestGoldenAuthNumbers(t *testing.T) {
 						ID: "acc_example_0004", Type: "depository.checking", Name: "Sample Checking",
 						Balances: Balances{Currency: "EUR", Available: "500", Current: "500"},
 					},
-					Numbers: Numbers{International: []InternationalNumber{de}},
+					Numbers: NumbersByScheme{International: []InternationalNumber{de}},
 				},
 			},
 		}),
@@ -1585,7 +1585,7 @@ func TestByteOrderMark(t *testing.T) {
 			require.Equal(t, CodeForbidden, asError(t, err).Code)
 			require.Equal(t, "EXAMPLEREQ_error_0001", asError(t, err).RequestID)
 
-			all, err := collect(t, in(200, "logins.list_accounts/sample.json", slow).Logins.EachAccount(t.Context(), AccountsQuery{DataSourceID: "GAWA"}))
+			all, err := collect(t, in(200, "logins.query_accounts/sample.json", slow).Logins.StreamAccounts(t.Context(), AccountsQuery{DataSourceID: "GAWA"}))
 			require.NoError(t, err)
 			require.Len(t, all, 3)
 		})
@@ -1606,7 +1606,7 @@ func TestGzip(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, logins, 1)
 
-	all, err := collect(t, in(200, golden(t, "logins.list_accounts/sample.json")).Logins.EachAccount(t.Context(), AccountsQuery{DataSourceID: "GAWA"}))
+	all, err := collect(t, in(200, golden(t, "logins.query_accounts/sample.json")).Logins.StreamAccounts(t.Context(), AccountsQuery{DataSourceID: "GAWA"}))
 	require.NoError(t, err)
 	require.Len(t, all, 3)
 
@@ -1658,7 +1658,7 @@ func TestBodiesThatAreNoAnswer(t *testing.T) {
 				require.Equal(t, operationOf(operation), e.Operation)
 				require.Equal(t, 200, e.StatusCode)
 				require.Equal(t, "req-0001", e.RequestID)
-				require.Equal(t, Unknown, e.Outcome)
+				require.Equal(t, OutcomeUnknown, e.Outcome)
 				require.Equal(t, 1, e.Attempts)
 			})
 		}

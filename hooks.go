@@ -27,7 +27,7 @@ type Hooks struct {
 type Attempt struct {
 	API       API
 	Operation string        // such as "links.get"
-	Route     string        // such as "/ds/login/link/{link_id}"
+	Route     string        // such as "/ds/login/link/{loginLinkID}"
 	Number    int           // from 1
 	Wait      time.Duration // since the previous attempt ended, or the call began
 	Duration  time.Duration // until the answer was read, or, of a stream, began; the queue for a connection is in it
@@ -41,10 +41,10 @@ type Attempt struct {
 type WaitReason string
 
 const (
-	WaitBackoff    WaitReason = "backoff"     // before a repetition, at random
-	WaitRetryAfter WaitReason = "retry-after" // before a repetition after anything but a 429, as the server asked
-	WaitCooldown   WaitReason = "cooldown"    // the limit group is closed: see Cooldown
-	WaitPace       WaitReason = "pace"        // the limit group has just been reopened
+	WaitReasonBackoff    WaitReason = "backoff"     // before a repetition, at random
+	WaitReasonRetryAfter WaitReason = "retry-after" // before a repetition after anything but a 429, as the server asked
+	WaitReasonCooldown   WaitReason = "cooldown"    // the limit group is closed: see Cooldown
+	WaitReasonPace       WaitReason = "pace"        // the limit group has just been reopened
 )
 
 // Wait is a wait that is about to start.

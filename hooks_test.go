@@ -108,7 +108,7 @@ func TestHooksTellTheStory(t *testing.T) {
 		require.Len(t, d.ends, 7)
 		for i, a := range d.ends {
 			require.Equal(t, Supermetrics, a.API)
-			require.Equal(t, "/ds/login/link/{link_id}", a.Route)
+			require.Equal(t, "/ds/login/link/{loginLinkID}", a.Route)
 			require.Equal(t, i+1, a.Number)
 			require.Equal(t, Attempt{API: a.API, Operation: a.Operation, Route: a.Route, Number: a.Number, Wait: a.Wait}, d.starts[i],
 				"the start knows the number and the wait, and nothing of the end")
@@ -127,12 +127,12 @@ func TestHooksTellTheStory(t *testing.T) {
 		require.Zero(t, d.ends[0].Wait)
 		for i, w := range d.waits {
 			require.Equal(t, d.ends[w.Attempt-1].Wait, w.Duration, "wait %d was as long as was said", i+1)
-			require.Equal(t, "/ds/login/link/{link_id}", w.Route)
+			require.Equal(t, "/ds/login/link/{loginLinkID}", w.Route)
 			require.Equal(t, Supermetrics, w.API)
 		}
 		require.GreaterOrEqual(t, d.waits[2].Duration, 7*time.Second)
 		require.Equal(t, 20*time.Second, d.waits[5].Duration)
-		cooldown := Cooldown{API: Supermetrics, Operation: "links.get", Route: "/ds/login/link/{link_id}", Duration: 7 * time.Second}
+		cooldown := Cooldown{API: Supermetrics, Operation: "links.get", Route: "/ds/login/link/{loginLinkID}", Duration: 7 * time.Second}
 		refused := cooldown
 		refused.Duration = 20 * time.Second
 		require.Equal(t, []Cooldown{cooldown, refused}, d.cooling)
@@ -162,7 +162,7 @@ func TestResponseTellsTheSame(t *testing.T) {
 
 		_, err = c.Links.Get(t.Context(), sandbox.OpenLoginLinkID, WithResponse(&r))
 		require.ErrorIs(t, err, ErrRateLimited)
-		require.Equal(t, NotSent, asError(t, err).Outcome)
+		require.Equal(t, OutcomeNotSent, asError(t, err).Outcome)
 		require.Empty(t, r.Attempts)
 		require.Len(t, d.ends, 4, "nothing was sent")
 	})
@@ -201,7 +201,7 @@ func TestPaceIsTold(t *testing.T) {
 				require.Equal(t, time.Second*10, d.cooling[0].Duration)
 				paced := 0
 				for _, w := range d.waits {
-					if w.Reason == WaitPace {
+					if w.Reason == WaitReasonPace {
 						paced++
 						require.Positive(t, w.Duration)
 					}
@@ -507,7 +507,7 @@ func everything(t *testing.T, c *Client, s *sandbox.Sandbox) {
 			s.ClearScript()
 		}
 	}
-	_, err := c.Logins.ListAccounts(t.Context(), AccountsQuery{DataSourceID: "GAWA", Users: []string{sandbox.RequiredUsername}})
+	_, err := c.Logins.QueryAccounts(t.Context(), AccountsQuery{DataSourceID: "GAWA", Users: []string{sandbox.RequiredUsername}})
 	require.NoError(t, err)
 	_, err = c.Identity.Get(t.Context(), sandbox.LinkID, IdentityQuery{AccountIDs: []string{sandbox.JointAccountID}})
 	require.NoError(t, err)

@@ -11,32 +11,32 @@ import (
 type IdentityService struct{ client *Client }
 
 var (
-	identityGet     = operation{api: MoneyKit, name: "identity.get", method: "GET", route: "/links/{link_id}/identity", idempotency: readOnly, perApp: true}
-	identityLink    = operation{api: MoneyKit, name: "identity.link", method: "GET", route: "/links/{link_id}", idempotency: readOnly, perApp: true}
-	identityRefresh = operation{api: MoneyKit, name: "identity.refresh", method: "POST", route: "/links/{link_id}/products", idempotency: notIdempotent}
+	identityGet     = operation{api: MoneyKit, name: "identity.get", method: "GET", route: "/links/{bankLinkID}/identity", idempotency: readOnly, perApp: true}
+	identityLink    = operation{api: MoneyKit, name: "identity.link", method: "GET", route: "/links/{bankLinkID}", idempotency: readOnly, perApp: true}
+	identityRefresh = operation{api: MoneyKit, name: "identity.refresh", method: "POST", route: "/links/{bankLinkID}/products", idempotency: notIdempotent}
 )
 
 // Get returns the owners of the link's accounts as they were fetched last. Asking again gives no newer data, only Refresh
 // does, and exposes personal data once more: 3 requests per minute per link are allowed.
-func (s *IdentityService) Get(ctx context.Context, linkID string, query IdentityQuery, opts ...CallOption) (*Identity, error) {
-	op := identityGet.on(linkID)
+func (s *IdentityService) Get(ctx context.Context, bankLinkID string, query IdentityQuery, opts ...CallOption) (*Identity, error) {
+	op := identityGet.on(bankLinkID)
 	op.query, op.invalid, op.private = query, checkAccountIDs(query.AccountIDs), query.AccountIDs
 	return call(ctx, s.client, op, bare[Identity], opts)
 }
 
 // Link returns the state of a link and of its products, without anybody's data. A link in error is a good answer, with
-// BankLink.ErrorCode; a deleted one is ErrDeleted or a BankLink in the state [LinkDeleted]. 15 requests per minute per link
+// BankLink.ErrorCode; a deleted one is ErrDeleted or a BankLink in the state [BankLinkDeleted]. 15 requests per minute per link
 // are allowed.
-func (s *IdentityService) Link(ctx context.Context, linkID string, opts ...CallOption) (*BankLink, error) {
-	return call(ctx, s.client, identityLink.on(linkID), readLink, opts)
+func (s *IdentityService) Link(ctx context.Context, bankLinkID string, opts ...CallOption) (*BankLink, error) {
+	return call(ctx, s.client, identityLink.on(bankLinkID), readLink, opts)
 }
 
 // Refresh asks MoneyKit to fetch products anew. It returns before that is done: BankLink.Products tells when. A refresh may be
 // billed, so it is sent again only where it was refused with 429 or provably not sent. Identity and account numbers may be
 // refreshed once per day per link. Where the server says nothing of the link, only the ID of the returned one is set.
 // See docs.moneykit.com/api/operation/refresh_products.
-func (s *IdentityService) Refresh(ctx context.Context, linkID string, products []Product, opts ...CallOption) (*BankLink, error) {
-	op := identityRefresh.on(linkID)
+func (s *IdentityService) Refresh(ctx context.Context, bankLinkID string, products []Product, opts ...CallOption) (*BankLink, error) {
+	op := identityRefresh.on(bankLinkID)
 	op.invalid = checkProducts(products)
 	for _, p := range products {
 		op.items = append(op.items, string(p))
@@ -48,7 +48,7 @@ func (s *IdentityService) Refresh(ctx context.Context, linkID string, products [
 		Products []Product `json:"products"`
 	}{products}
 	return call(ctx, s.client, op, func(s *wire.Scanner) (*BankLink, error) {
-		return readRefreshed(s, linkID)
+		return readRefreshed(s, bankLinkID)
 	}, opts)
 }
 
@@ -83,12 +83,12 @@ func checkAccountIDs(ids []string) error {
 
 // Identity is who owns the accounts of a link, closed accounts included.
 type Identity struct {
-	Accounts []AccountIdentity `json:"accounts"`
-	Link     BankLink          `json:"link"`
+	Accounts []BankAccountWithOwners `json:"accounts"`
+	Link     BankLink                `json:"link"`
 }
 
-// AccountIdentity is an account with its owners.
-type AccountIdentity struct {
+// BankAccountWithOwners is an account with its owners.
+type BankAccountWithOwners struct {
 	BankAccount
 	Owners []Owner `json:"owners"`
 }
@@ -176,17 +176,17 @@ type Email struct {
 
 // BankLink is a connection to somebody's bank.
 type BankLink struct {
-	ID                string        `json:"link_id"`
-	InstitutionID     string        `json:"institution_id"` // such as "chase"
-	InstitutionName   string        `json:"institution_name"`
-	InstitutionAvatar string        `json:"institution_avatar"`
-	State             LinkState     `json:"state"`
-	ErrorCode         LinkErrorCode `json:"error_code"`     // what is wrong in the state "error"
-	LastSyncedAt      Timestamp     `json:"last_synced_at"` // deprecated by the vendor
-	Provider          Provider      `json:"provider"`
-	LinkTags          []string      `json:"link_tags"`
-	Tags              []string      `json:"tags"` // deprecated by the vendor; old links have these alone
-	Webhook           string        `json:"webhook"`
+	ID                string            `json:"link_id"`
+	InstitutionID     string            `json:"institution_id"` // such as "chase"
+	InstitutionName   string            `json:"institution_name"`
+	InstitutionAvatar string            `json:"institution_avatar"`
+	State             BankLinkState     `json:"state"`
+	ErrorCode         BankLinkErrorCode `json:"error_code"`     // what is wrong in the state "error"
+	LastSyncedAt      Timestamp         `json:"last_synced_at"` // deprecated by the vendor
+	Provider          Provider          `json:"provider"`
+	LinkTags          []string          `json:"link_tags"`
+	Tags              []string          `json:"tags"` // deprecated by the vendor; old links have these alone
+	Webhook           string            `json:"webhook"`
 	// Products has an entry for each product that was granted, and none for the others.
 	Products          map[Product]ProductStatus `json:"products"`
 	AvailableProducts []Product                 `json:"available_products"`
@@ -203,35 +203,35 @@ type ProductStatus struct {
 	HasHistory      bool             `json:"has_history"` // of transactions alone
 }
 
-// LinkState is the state of a link; an open set.
-type LinkState string
+// BankLinkState is the state of a link; an open set.
+type BankLinkState string
 
 // The states that the vendor documents.
 const (
-	LinkConnecting            LinkState = "connecting"
-	LinkAwaitingTokenExchange LinkState = "awaiting_token_exchange"
-	LinkConnected             LinkState = "connected"
-	LinkDeleted               LinkState = "deleted"
-	LinkInError               LinkState = "error"
-	LinkDisconnected          LinkState = "disconnected" // named only in the vendor's text
+	BankLinkConnecting            BankLinkState = "connecting"
+	BankLinkAwaitingTokenExchange BankLinkState = "awaiting_token_exchange"
+	BankLinkConnected             BankLinkState = "connected"
+	BankLinkDeleted               BankLinkState = "deleted"
+	BankLinkInError               BankLinkState = "error"
+	BankLinkDisconnected          BankLinkState = "disconnected" // named only in the vendor's text
 )
 
-// LinkErrorCode is what is wrong with a link; an open set.
-type LinkErrorCode string
+// BankLinkErrorCode is what is wrong with a link; an open set.
+type BankLinkErrorCode string
 
 // The link errors that the vendor documents. The first three pass by themselves.
 const (
-	LinkSystemError        LinkErrorCode = "system_error"
-	LinkProviderError      LinkErrorCode = "provider_error"
-	LinkInstitutionError   LinkErrorCode = "institution_error"
-	LinkUserError          LinkErrorCode = "user_error"
-	LinkAuthExpired        LinkErrorCode = "auth_expired" // the person has to link again
-	LinkNoAccounts         LinkErrorCode = "no_accounts"
-	LinkUserSetupRequired  LinkErrorCode = "user_setup_required"
-	LinkInvalidCredentials LinkErrorCode = "invalid_credentials"
-	LinkUserOAuthDenied    LinkErrorCode = "user_oauth_denied"
-	LinkUserInputIncorrect LinkErrorCode = "user_input_incorrect"
-	LinkIncomplete         LinkErrorCode = "incomplete"
+	BankLinkErrorSystem             BankLinkErrorCode = "system_error"
+	BankLinkErrorProvider           BankLinkErrorCode = "provider_error"
+	BankLinkErrorInstitution        BankLinkErrorCode = "institution_error"
+	BankLinkErrorUser               BankLinkErrorCode = "user_error"
+	BankLinkErrorAuthExpired        BankLinkErrorCode = "auth_expired" // the person has to link again
+	BankLinkErrorNoAccounts         BankLinkErrorCode = "no_accounts"
+	BankLinkErrorUserSetupRequired  BankLinkErrorCode = "user_setup_required"
+	BankLinkErrorInvalidCredentials BankLinkErrorCode = "invalid_credentials"
+	BankLinkErrorUserOAuthDenied    BankLinkErrorCode = "user_oauth_denied"
+	BankLinkErrorUserInputIncorrect BankLinkErrorCode = "user_input_incorrect"
+	BankLinkErrorIncomplete         BankLinkErrorCode = "incomplete"
 )
 
 // ProductErrorCode is why a product could not be refreshed; an open set.
@@ -239,14 +239,14 @@ type ProductErrorCode string
 
 // The product errors that the vendor documents. The first four pass by themselves.
 const (
-	ProductRateLimit        ProductErrorCode = "rate_limit"
-	ProductTimeout          ProductErrorCode = "timeout"
-	ProductInstitutionError ProductErrorCode = "institution_error"
-	ProductUnknownError     ProductErrorCode = "unknown"
-	ProductAuthExpired      ProductErrorCode = "auth_expired"
-	ProductNotSupported     ProductErrorCode = "not_supported"
-	ProductNoAccounts       ProductErrorCode = "no_accounts"
-	ProductNoPermission     ProductErrorCode = "no_permission"
+	ProductErrorRateLimit    ProductErrorCode = "rate_limit"
+	ProductErrorTimeout      ProductErrorCode = "timeout"
+	ProductErrorInstitution  ProductErrorCode = "institution_error"
+	ProductErrorUnknown      ProductErrorCode = "unknown"
+	ProductErrorAuthExpired  ProductErrorCode = "auth_expired"
+	ProductErrorNotSupported ProductErrorCode = "not_supported"
+	ProductErrorNoAccounts   ProductErrorCode = "no_accounts"
+	ProductErrorNoPermission ProductErrorCode = "no_permission"
 )
 
 // Product is a kind of data that MoneyKit fetches for a link; an open set.
@@ -284,10 +284,10 @@ type PhoneType string
 
 // The phone types that the vendor documents.
 const (
-	PhoneHome   PhoneType = "home"
-	PhoneWork   PhoneType = "work"
-	PhoneMobile PhoneType = "mobile"
-	PhoneOther  PhoneType = "other"
+	PhoneTypeHome   PhoneType = "home"
+	PhoneTypeWork   PhoneType = "work"
+	PhoneTypeMobile PhoneType = "mobile"
+	PhoneTypeOther  PhoneType = "other"
 )
 
 // AccountType is the type of an account; an open set. MoneyKit's native types have a dot, such as "depository.checking",
@@ -296,13 +296,13 @@ type AccountType string
 
 // The types of the Plaid-compatible layer, and the native one without a dot.
 const (
-	AccountInvestment AccountType = "investment"
-	AccountCredit     AccountType = "credit"
-	AccountDepository AccountType = "depository"
-	AccountLoan       AccountType = "loan"
-	AccountBrokerage  AccountType = "brokerage"
-	AccountOther      AccountType = "other"
-	AccountUnknown    AccountType = "unknown"
+	AccountTypeInvestment AccountType = "investment"
+	AccountTypeCredit     AccountType = "credit"
+	AccountTypeDepository AccountType = "depository"
+	AccountTypeLoan       AccountType = "loan"
+	AccountTypeBrokerage  AccountType = "brokerage"
+	AccountTypeOther      AccountType = "other"
+	AccountTypeUnknown    AccountType = "unknown"
 )
 
 // readLink wants a link with an id: an object without one may be an error in the native shape,
@@ -316,9 +316,9 @@ func readLink(s *wire.Scanner) (*BankLink, error) {
 }
 
 // readRefreshed reads the link, or nothing at all: both are success.
-func readRefreshed(s *wire.Scanner, linkID string) (*BankLink, error) {
+func readRefreshed(s *wire.Scanner, bankLinkID string) (*BankLink, error) {
 	if s.Next() == wire.Invalid && s.End() == nil {
-		return &BankLink{ID: linkID}, nil
+		return &BankLink{ID: bankLinkID}, nil
 	}
 	return readLink(s)
 }

@@ -17,8 +17,8 @@ func (e *Error) kind() error {
 	switch {
 	case kind != nil:
 		return kind
-	case e.LinkErrorCode != "":
-		return ErrLinkState
+	case e.BankLinkErrorCode != "":
+		return ErrBankLinkState
 	case e.ProductErrorCode != "":
 		return ErrRefreshFailed
 	}
@@ -38,8 +38,8 @@ func kindOf(status int, e *Error) error {
 	switch {
 	case status < 300:
 		return cmp.Or(kind, ErrServer)
-	case status == 422 && (e.Code == CodeBadLinkState || e.LinkErrorCode != ""):
-		return ErrLinkState
+	case status == 422 && (e.Code == CodeBadLinkState || e.BankLinkErrorCode != ""):
+		return ErrBankLinkState
 	case status == 400 && e.Code == CodeAuthUnauthorized:
 		return ErrUnauthorized
 	case status >= 500:

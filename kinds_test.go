@@ -39,8 +39,8 @@ func TestKindOfAFake(t *testing.T) {
 
 		"a code":          {Error{Code: CodeRateLimitExceeded}, ErrRateLimited, ActionWaitUntil},
 		"a link's code":   {Error{Code: CodeLinkNotFound}, ErrNotFound, ActionRecreate},
-		"a Plaid code":    {Error{Code: CodeItemLoginRequired}, ErrLinkState, ActionReauthenticate},
-		"a native code":   {Error{Code: CodeBadLinkState}, ErrLinkState, ActionReauthenticate},
+		"a Plaid code":    {Error{Code: CodeItemLoginRequired}, ErrBankLinkState, ActionReauthenticate},
+		"a native code":   {Error{Code: CodeBadLinkState}, ErrBankLinkState, ActionReauthenticate},
 		"an unknown code": {Error{Code: "BRAND_NEW"}, nil, ActionRetry},
 		"a licence code":  {Error{Code: "LICENSE_BRAND_NEW"}, nil, ActionContactSupport},
 		"a code in a 200": {Error{StatusCode: 200, Code: CodeLinkNotFound}, ErrNotFound, ActionRecreate},
@@ -59,16 +59,16 @@ func TestKindOfAFake(t *testing.T) {
 			Error{StatusCode: 400, PlaidType: "RATE_LIMIT_EXCEEDED", Code: "BRAND_NEW"},
 			ErrRateLimited, ActionWaitUntil,
 		},
-		"an item's error": {Error{PlaidType: "ITEM_ERROR"}, ErrLinkState, ActionReauthenticate},
+		"an item's error": {Error{PlaidType: "ITEM_ERROR"}, ErrBankLinkState, ActionReauthenticate},
 		"a Plaid type and a code": {
-			Error{PlaidType: "ITEM_ERROR", Code: CodeProductNotReady}, ErrLinkState, ActionRetry,
+			Error{PlaidType: "ITEM_ERROR", Code: CodeProductNotReady}, ErrBankLinkState, ActionRetry,
 		},
 		"an unknown Plaid type": {Error{PlaidType: "BRAND_NEW"}, nil, ActionRetry},
 
-		"a link error":          {Error{LinkErrorCode: LinkProviderError}, ErrLinkState, ActionRetry},
-		"a link error with 422": {Error{StatusCode: 422, LinkErrorCode: LinkNoAccounts}, ErrLinkState, ActionRecreate},
+		"a link error":          {Error{BankLinkErrorCode: BankLinkErrorProvider}, ErrBankLinkState, ActionRetry},
+		"a link error with 422": {Error{StatusCode: 422, BankLinkErrorCode: BankLinkErrorNoAccounts}, ErrBankLinkState, ActionRecreate},
 		"a product error": {
-			Error{ProductErrorCode: ProductNoPermission}, ErrRefreshFailed, ActionAskPermission,
+			Error{ProductErrorCode: ProductErrorNoPermission}, ErrRefreshFailed, ActionAskPermission,
 		},
 
 		"a kind": {Error{Kind: ErrLoginPending}, ErrLoginPending, ActionRetry},

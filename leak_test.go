@@ -79,7 +79,7 @@ var (
 		return err
 	}
 	eachOfMany = func(ctx context.Context, c *Client) error {
-		return last(c.Logins.EachAccount(ctx, AccountsQuery{DataSourceID: "AW"}))
+		return last(c.Logins.StreamAccounts(ctx, AccountsQuery{DataSourceID: "AW"}))
 	}
 	errBroken = errors.New("broken")
 )
@@ -87,7 +87,7 @@ var (
 // leaving reads n accounts and leaves the loop.
 func leaving(n int) func(context.Context, *Client) error {
 	return func(ctx context.Context, c *Client) error {
-		for _, err := range c.Logins.EachAccount(ctx, AccountsQuery{DataSourceID: "AW"}) {
+		for _, err := range c.Logins.StreamAccounts(ctx, AccountsQuery{DataSourceID: "AW"}) {
 			if n--; err != nil || n == 0 {
 				return err
 			}
@@ -209,7 +209,7 @@ func TestEveryBodyIsClosedOnce(t *testing.T) {
 		},
 		"stream, panic in the loop": {
 			call: func(ctx context.Context, c *Client) error {
-				for range c.Logins.EachAccount(ctx, AccountsQuery{DataSourceID: "AW"}) {
+				for range c.Logins.StreamAccounts(ctx, AccountsQuery{DataSourceID: "AW"}) {
 					panic(errBroken)
 				}
 				return nil
@@ -224,7 +224,7 @@ func TestEveryBodyIsClosedOnce(t *testing.T) {
 			panics: true, bodies: 1,
 		},
 		"pages": {call: func(ctx context.Context, c *Client) error {
-			return last(c.Logins.Accounts(ctx, sandbox.ManyAccountsLoginID, PageOptions{Limit: 50}))
+			return last(c.Logins.Accounts(ctx, sandbox.ManyAccountsLoginID, PageOptions{PageSize: 50}))
 		}, bodies: 6},
 	}
 	for status, kind := range map[int]error{
@@ -451,7 +451,7 @@ func (k *caller) round(ctx context.Context) error {
 	case k.link == "" || n == 0:
 		operation, want = "links.create", k.sign()
 		var l *LoginLink
-		if l, err = k.Links.Create(ctx, LinkCreate{DataSourceID: "GAWA", Description: k.text}, mine...); err == nil {
+		if l, err = k.Links.Create(ctx, LoginLinkCreate{DataSourceID: "GAWA", Description: k.text}, mine...); err == nil {
 			k.link, got = l.ID, l.Description
 		}
 	case n == 1:
@@ -466,23 +466,23 @@ func (k *caller) round(ctx context.Context) error {
 	case n == 2:
 		operation, want = "links.update", k.sign()
 		var l *LoginLink
-		if l, err = k.Links.Update(ctx, k.link, LinkUpdate{Description: k.text}, mine...); err == nil {
+		if l, err = k.Links.Update(ctx, k.link, LoginLinkUpdate{Description: k.text}, mine...); err == nil {
 			got = l.Description
 		}
 	case n == 3:
 		user := []string{sandbox.RequiredUsername, "reports@example.com"}[k.random.IntN(2)]
-		operation, want = "logins.list_accounts", user
+		operation, want = "logins.query_accounts", user
 		var l *AccountList
-		if l, err = k.Logins.ListAccounts(ctx, AccountsQuery{DataSourceID: "GAWA", Users: []string{user}}, mine...); err == nil {
+		if l, err = k.Logins.QueryAccounts(ctx, AccountsQuery{DataSourceID: "GAWA", Users: []string{user}}, mine...); err == nil {
 			if len(l.Logins) != 1 {
 				return fmt.Errorf("%d logins for one user", len(l.Logins))
 			}
 			got = l.Logins[0].User.Reveal()
 		}
 	case n == 4:
-		operation, want, got = "logins.list_accounts", "jordan@example.com", "jordan@example.com"
+		operation, want, got = "logins.query_accounts", "jordan@example.com", "jordan@example.com"
 		left := 1 + k.random.IntN(300)
-		for a, e := range k.Logins.EachAccount(ctx, AccountsQuery{DataSourceID: "AW"}, mine...) {
+		for a, e := range k.Logins.StreamAccounts(ctx, AccountsQuery{DataSourceID: "AW"}, mine...) {
 			if err = e; err == nil {
 				got = a.User.Reveal()
 			}
@@ -510,7 +510,7 @@ func (k *caller) round(ctx context.Context) error {
 		item := k.random.IntN(2)
 		operation, want = "auth.get", []string{sandbox.LinkID, sandbox.SecondLinkID}[item]
 		token := NewSecret([]string{sandbox.AccessToken, sandbox.SecondAccessToken}[item])
-		var a *AuthNumbers
+		var a *PlaidNumbers
 		if a, err = k.Auth.Get(ctx, AuthQuery{AccessToken: token}, opts...); err == nil {
 			got = a.Item.ID
 		}
@@ -547,11 +547,11 @@ func (k *caller) judge(operation string, got, want any, err error, r *Response) 
 			return fmt.Errorf("%s has an attempt of %s in its history", operation, a.Operation)
 		}
 	}
-	if e, ok := errors.AsType[*Error](err); ok && e.Outcome == Unknown && e.Operation == operation {
+	if e, ok := errors.AsType[*Error](err); ok && e.Outcome == OutcomeUnknown && e.Operation == operation {
 		switch operation {
 		case "links.create", "links.update", "identity.refresh": // not repeated, or not after a 500
 			return nil
-		case "logins.list_accounts": // a stream that broke off
+		case "logins.query_accounts": // a stream that broke off
 			return nil
 		}
 	}

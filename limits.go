@@ -74,7 +74,7 @@ func (a *attempts) release() {
 // notAdmitted is a call that would have to wait too long, or that was given up while it waited.
 // After an attempt it is that one's error, which says more.
 func (a *attempts) notAdmitted(ctx context.Context, err error) error {
-	e := &Error{Kind: ErrRateLimited, Outcome: NotSent, Message: "not sent, for an earlier call was refused"}
+	e := &Error{Kind: ErrRateLimited, Outcome: OutcomeNotSent, Message: "not sent, for an earlier call was refused"}
 	if a.failed != nil {
 		e = a.failed
 	}

@@ -16,9 +16,9 @@ type LinksService struct{ client *Client }
 var (
 	linksList   = operation{api: Supermetrics, name: "links.list", method: "GET", route: "/ds/login/links", idempotency: readOnly}
 	linksCreate = operation{api: Supermetrics, name: "links.create", method: "POST", route: "/ds/login/link", idempotency: notIdempotent}
-	linksGet    = operation{api: Supermetrics, name: "links.get", method: "GET", route: "/ds/login/link/{link_id}", idempotency: readOnly}
-	linksUpdate = operation{api: Supermetrics, name: "links.update", method: "PATCH", route: "/ds/login/link/{link_id}", idempotency: idempotent}
-	linksClose  = operation{api: Supermetrics, name: "links.close", method: "PUT", route: "/ds/login/link/{link_id}/close", idempotency: idempotent}
+	linksGet    = operation{api: Supermetrics, name: "links.get", method: "GET", route: "/ds/login/link/{loginLinkID}", idempotency: readOnly}
+	linksUpdate = operation{api: Supermetrics, name: "links.update", method: "PATCH", route: "/ds/login/link/{loginLinkID}", idempotency: idempotent}
+	linksClose  = operation{api: Supermetrics, name: "links.close", method: "PUT", route: "/ds/login/link/{loginLinkID}/close", idempotency: idempotent}
 )
 
 // List returns all login links, at most 1,000.
@@ -29,7 +29,7 @@ func (s *LinksService) List(ctx context.Context, opts ...CallOption) ([]LoginLin
 // Create makes a login link. It is sent again only where the server refused it with 429, or where provably nothing was
 // sent: after any other failure Error.Outcome tells whether there may be a link now. A full quota of open links is
 // ErrForbidden with CodeLinkLimitExceeded. See docs.supermetrics.com/apidocs/create-login-link-1.
-func (s *LinksService) Create(ctx context.Context, link LinkCreate, opts ...CallOption) (*LoginLink, error) {
+func (s *LinksService) Create(ctx context.Context, link LoginLinkCreate, opts ...CallOption) (*LoginLink, error) {
 	op := linksCreate
 	op.body, op.invalid = link.wire(time.Now())
 	op.private = link.private()
@@ -37,13 +37,13 @@ func (s *LinksService) Create(ctx context.Context, link LinkCreate, opts ...Call
 }
 
 // Get returns one login link. An unknown id is ErrNotFound.
-func (s *LinksService) Get(ctx context.Context, linkID string, opts ...CallOption) (*LoginLink, error) {
-	return call(ctx, s.client, linksGet.on(linkID), one[LoginLink], opts)
+func (s *LinksService) Get(ctx context.Context, loginLinkID string, opts ...CallOption) (*LoginLink, error) {
+	return call(ctx, s.client, linksGet.on(loginLinkID), one[LoginLink], opts)
 }
 
 // Update changes the description, the only thing that can change. An empty one clears it.
-func (s *LinksService) Update(ctx context.Context, linkID string, update LinkUpdate, opts ...CallOption) (*LoginLink, error) {
-	op := linksUpdate.on(linkID)
+func (s *LinksService) Update(ctx context.Context, loginLinkID string, update LoginLinkUpdate, opts ...CallOption) (*LoginLink, error) {
+	op := linksUpdate.on(loginLinkID)
 	op.body, op.invalid = update, checkText("Description", update.Description, mostDescription)
 	op.private = []string{update.Description}
 	return call(ctx, s.client, op, one[LoginLink], opts)
@@ -51,15 +51,15 @@ func (s *LinksService) Update(ctx context.Context, linkID string, update LinkUpd
 
 // Close ends a login link, so that nobody can use it any more. Where the server confirms without showing the link, only
 // the ID of the returned one is set.
-func (s *LinksService) Close(ctx context.Context, linkID string, opts ...CallOption) (*LoginLink, error) {
-	return call(ctx, s.client, linksClose.on(linkID), func(s *wire.Scanner) (*LoginLink, error) {
-		return readClosed(s, linkID)
+func (s *LinksService) Close(ctx context.Context, loginLinkID string, opts ...CallOption) (*LoginLink, error) {
+	return call(ctx, s.client, linksClose.on(loginLinkID), func(s *wire.Scanner) (*LoginLink, error) {
+		return readClosed(s, loginLinkID)
 	}, opts)
 }
 
-// LinkCreate is what a new login link should be. At most one of ExpiresAt, ExpiresIn and Expires is set; with none the
+// LoginLinkCreate is what a new login link should be. At most one of ExpiresAt, ExpiresIn and Expires is set; with none the
 // link expires 24 hours after its creation.
-type LinkCreate struct {
+type LoginLinkCreate struct {
 	DataSourceID    string        // required, such as "GAWA"
 	ExpiresAt       time.Time     // sent in UTC, to the second
 	ExpiresIn       time.Duration // from now, sent as a time; by this machine's clock
@@ -70,19 +70,19 @@ type LinkCreate struct {
 }
 
 // private is what errors must not quote.
-func (l LinkCreate) private() []string {
+func (l LoginLinkCreate) private() []string {
 	return []string{l.DataSourceID, l.Expires, l.Description, l.RequireUsername, l.RedirectURL}
 }
 
-// LinkUpdate is what can change in a login link.
-type LinkUpdate struct {
+// LoginLinkUpdate is what can change in a login link.
+type LoginLinkUpdate struct {
 	Description string `json:"description"` // at most 1,000 characters
 }
 
 const mostDescription = 1000
 
-// linkBody is LinkCreate as the API takes it: what is absent is left out.
-type linkBody struct {
+// loginLinkBody is LoginLinkCreate as the API takes it: what is absent is left out.
+type loginLinkBody struct {
 	DataSourceID    string `json:"ds_id"`
 	ExpiryTime      string `json:"expiry_time,omitempty"`
 	Description     string `json:"description,omitempty"`
@@ -90,8 +90,8 @@ type linkBody struct {
 	RedirectURL     string `json:"redirect_url,omitempty"`
 }
 
-func (l LinkCreate) wire(now time.Time) (linkBody, error) {
-	body := linkBody{DataSourceID: l.DataSourceID, Description: l.Description, RequireUsername: l.RequireUsername, RedirectURL: l.RedirectURL}
+func (l LoginLinkCreate) wire(now time.Time) (loginLinkBody, error) {
+	body := loginLinkBody{DataSourceID: l.DataSourceID, Description: l.Description, RequireUsername: l.RequireUsername, RedirectURL: l.RedirectURL}
 	if err := Supermetrics.checkID("DataSourceID", l.DataSourceID); err != nil {
 		return body, err
 	}
@@ -113,7 +113,7 @@ func (l LinkCreate) wire(now time.Time) (linkBody, error) {
 	return body, err
 }
 
-func (l LinkCreate) expiry(now time.Time) (string, error) {
+func (l LoginLinkCreate) expiry(now time.Time) (string, error) {
 	at, in, relative := !l.ExpiresAt.IsZero(), l.ExpiresIn != 0, l.Expires != ""
 	switch {
 	case at && in || in && relative || relative && at:
@@ -134,37 +134,37 @@ func (l LinkCreate) expiry(now time.Time) (string, error) {
 // LoginLink is a URL that asks somebody to authenticate a data source, and what has become of it. Whoever has LoginURL
 // can log in until the link is closed: give it to that person alone.
 type LoginLink struct {
-	ID               string     `json:"link_id"`
-	Status           LinkStatus `json:"status_code"` // from the server, never from the clock
-	Description      string     `json:"description"`
-	DataSourceID     string     `json:"ds_id"`
-	DataSourceName   string     `json:"ds_name"`
-	RequireUsername  Sensitive  `json:"require_username"`
-	RedirectURL      string     `json:"redirect_url"`
-	RedirectVerifier Sensitive  `json:"redirect_verifier"`
-	UserID           string     `json:"user_id"` // who made the link
-	UserEmail        Sensitive  `json:"user_email"`
-	LoginURL         Sensitive  `json:"login_url"`
-	CreatedTime      Timestamp  `json:"created_time"`
-	ExpiryTime       Timestamp  `json:"expiry_time"`
-	LoginID          string     `json:"login_id"` // set once somebody has logged in, whatever the status
-	LoginTime        Timestamp  `json:"login_time"`
-	LoginUsername    Sensitive  `json:"login_username"`
+	ID               string          `json:"link_id"`
+	Status           LoginLinkStatus `json:"status_code"` // from the server, never from the clock
+	Description      string          `json:"description"`
+	DataSourceID     string          `json:"ds_id"`
+	DataSourceName   string          `json:"ds_name"`
+	RequireUsername  Sensitive       `json:"require_username"`
+	RedirectURL      string          `json:"redirect_url"`
+	RedirectVerifier Sensitive       `json:"redirect_verifier"`
+	UserID           string          `json:"user_id"` // who made the link
+	UserEmail        Sensitive       `json:"user_email"`
+	LoginURL         Sensitive       `json:"login_url"`
+	CreatedTime      Timestamp       `json:"created_time"`
+	ExpiryTime       Timestamp       `json:"expiry_time"`
+	LoginID          string          `json:"login_id"` // set once somebody has logged in, whatever the status
+	LoginTime        Timestamp       `json:"login_time"`
+	LoginUsername    Sensitive       `json:"login_username"`
 }
 
-// LinkStatus is the state of a login link; an open set.
-type LinkStatus string
+// LoginLinkStatus is the state of a login link; an open set.
+type LoginLinkStatus string
 
 // The states that the vendor documents.
 const (
-	LinkOpen    LinkStatus = "OPEN"
-	LinkClosed  LinkStatus = "CLOSED" // used, or closed by somebody: LoginID tells which
-	LinkExpired LinkStatus = "EXPIRED"
+	LoginLinkOpen    LoginLinkStatus = "OPEN"
+	LoginLinkClosed  LoginLinkStatus = "CLOSED" // used, or closed by somebody: LoginID tells which
+	LoginLinkExpired LoginLinkStatus = "EXPIRED"
 )
 
 // readClosed takes any 2xx for success: with the link, with {"result": true}, with something else,
 // or with nothing. An error in it is one, and what breaks off may have been one.
-func readClosed(s *wire.Scanner, linkID string) (*LoginLink, error) {
+func readClosed(s *wire.Scanner, loginLinkID string) (*LoginLink, error) {
 	var answer struct {
 		Link LoginLink `json:"data"`
 	}
@@ -173,6 +173,6 @@ func readClosed(s *wire.Scanner, linkID string) (*LoginLink, error) {
 		return nil, err
 	}
 	s.SkipRest() // whatever follows, the link is closed
-	answer.Link.ID = cmp.Or(answer.Link.ID, linkID)
+	answer.Link.ID = cmp.Or(answer.Link.ID, loginLinkID)
 	return &answer.Link, nil
 }

@@ -13,22 +13,22 @@ import (
 type LoginsService struct{ client *Client }
 
 var (
-	loginsListAccounts = operation{api: Supermetrics, name: "logins.list_accounts", method: "GET", route: "/query/accounts", idempotency: readOnly, limit: 64 << 20, slow: true}
-	loginsList         = operation{api: Supermetrics, name: "logins.list", method: "GET", route: "/ds/logins", idempotency: readOnly}
-	loginsGet          = operation{api: Supermetrics, name: "logins.get", method: "GET", route: "/ds/login/{login_id}", idempotency: readOnly}
-	loginsRevoke       = operation{api: Supermetrics, name: "logins.revoke", method: "DELETE", route: "/ds/login/{login_id}", idempotency: idempotent}
-	loginsAccounts     = operation{api: Supermetrics, name: "logins.accounts", method: "GET", route: "/ds/login/{login_id}/accounts", idempotency: readOnly}
+	loginsQueryAccounts = operation{api: Supermetrics, name: "logins.query_accounts", method: "GET", route: "/query/accounts", idempotency: readOnly, limit: 64 << 20, slow: true}
+	loginsList          = operation{api: Supermetrics, name: "logins.list", method: "GET", route: "/ds/logins", idempotency: readOnly}
+	loginsGet           = operation{api: Supermetrics, name: "logins.get", method: "GET", route: "/ds/login/{loginID}", idempotency: readOnly}
+	loginsRevoke        = operation{api: Supermetrics, name: "logins.revoke", method: "DELETE", route: "/ds/login/{loginID}", idempotency: idempotent}
+	loginsAccounts      = operation{api: Supermetrics, name: "logins.accounts", method: "GET", route: "/ds/login/{loginID}/accounts", idempotency: readOnly}
 )
 
-// ListAccounts returns the logins of one data source with the accounts that each can reach: at most 100 logins of 1,000
+// QueryAccounts returns the logins of one data source with the accounts that each can reach: at most 100 logins of 1,000
 // accounts each. The server may ask the ad platform while the caller waits. See supermetrics.com/docs/product-api-get-accounts.
-func (s *LoginsService) ListAccounts(ctx context.Context, query AccountsQuery, opts ...CallOption) (*AccountList, error) {
+func (s *LoginsService) QueryAccounts(ctx context.Context, query AccountsQuery, opts ...CallOption) (*AccountList, error) {
 	return call(ctx, s.client, query.operation(), readAccountList, opts)
 }
 
-// EachAccount is ListAccounts as a stream: it yields one account with its login at a time, decoded as it arrives, and
+// StreamAccounts is QueryAccounts as a stream: it yields one account with its login at a time, decoded as it arrives, and
 // keeps no more of the answer in memory. Leaving the loop closes the connection. An error is yielded once, last.
-func (s *LoginsService) EachAccount(ctx context.Context, query AccountsQuery, opts ...CallOption) iter.Seq2[LoginAccount, error] {
+func (s *LoginsService) StreamAccounts(ctx context.Context, query AccountsQuery, opts ...CallOption) iter.Seq2[LoginAccount, error] {
 	return stream(ctx, s.client, query.operation(), eachAccount, opts)
 }
 
@@ -74,7 +74,7 @@ type AccountsQuery struct {
 }
 
 func (q AccountsQuery) operation() operation {
-	op := loginsListAccounts
+	op := loginsQueryAccounts
 	op.invalid = q.check()
 	op.private = append([]string{q.DataSourceID}, q.Users...)
 	op.items = []string{q.DataSourceID}
@@ -112,8 +112,8 @@ func (q AccountsQuery) check() error {
 
 // PageOptions says where to start and how many items to ask for at a time.
 type PageOptions struct {
-	Offset int `url:"offset,omitempty"` // 0 to 1,000,000
-	Limit  int `url:"limit,omitempty"`  // 1 to 1,000; 0 leaves it to the server, which takes 100
+	Offset   int `url:"offset,omitempty"` // 0 to 1,000,000
+	PageSize int `url:"limit,omitempty"`  // 1 to 1,000; 0 leaves it to the server, which takes 100
 }
 
 const mostOffset = 1_000_000
@@ -122,13 +122,13 @@ func (p PageOptions) check() error {
 	switch {
 	case p.Offset < 0 || p.Offset > mostOffset:
 		return argumentError("Offset is not between 0 and %d", mostOffset)
-	case p.Limit < 0 || p.Limit > 1000:
-		return argumentError("Limit is neither 0 nor between 1 and 1000")
+	case p.PageSize < 0 || p.PageSize > 1000:
+		return argumentError("PageSize is neither 0 nor between 1 and 1000")
 	}
 	return nil
 }
 
-// AccountList is the answer of [LoginsService.ListAccounts].
+// AccountList is the answer of [LoginsService.QueryAccounts].
 type AccountList struct {
 	CacheMinutes int64           `json:"cache_minutes"` // the age that the server accepted, 0 for none
 	Logins       []LoginAccounts `json:"logins"`
@@ -142,7 +142,7 @@ type LoginAccounts struct {
 	Accounts    []Account `json:"accounts"`
 }
 
-// LoginAccount is one account with its login: a step of [LoginsService.EachAccount]. ID, Name and
+// LoginAccount is one account with its login: a step of [LoginsService.StreamAccounts]. ID, Name and
 // Group are the account's.
 type LoginAccount struct {
 	Account
@@ -178,8 +178,8 @@ type Login struct {
 // LoginType is how a login authenticates; an open set.
 type LoginType string
 
-// LoginOAuth is a login by OAuth, the one that the vendor documents.
-const LoginOAuth LoginType = "oauth"
+// LoginTypeOAuth is a login by OAuth, the one that the vendor documents.
+const LoginTypeOAuth LoginType = "oauth"
 
 // DataSource is an ad platform or another source of data.
 type DataSource struct {

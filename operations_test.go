@@ -76,7 +76,7 @@ func refused(t *testing.T, err error, kind error, operation, value string) {
 	require.ErrorIs(t, err, kind)
 	e := asError(t, err)
 	require.Equal(t, operation, e.Operation)
-	require.Equal(t, NotSent, e.Outcome)
+	require.Equal(t, OutcomeNotSent, e.Outcome)
 	require.Zero(t, e.StatusCode)
 	require.Zero(t, e.Attempts)
 	if len(value) < 3 { // "." and "a" stand in any text
@@ -191,12 +191,12 @@ func TestNotConfigured(t *testing.T) {
 	})
 }
 
-// The query of logins.list_accounts decodes to the JSON that was meant, whatever stands in a
+// The query of logins.query_accounts decodes to the JSON that was meant, whatever stands in a
 // username.
 func TestAccountsQueryRoundTrip(t *testing.T) {
 	users := []string{"a+b c", "%2B", `"quoted" \ back`, "ключ & 字", "tab\tnew\nline", "</script>", "\u2028"}
 	c, m := inMemory(t, func(*http.Request) *http.Response { return reply(200, `{"data":[]}`) })
-	_, err := c.Logins.ListAccounts(t.Context(), AccountsQuery{DataSourceID: "GAWA", Users: users})
+	_, err := c.Logins.QueryAccounts(t.Context(), AccountsQuery{DataSourceID: "GAWA", Users: users})
 	require.NoError(t, err)
 	raw := m.queries()[0]
 	require.NotContains(t, raw, "+")

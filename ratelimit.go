@@ -27,7 +27,7 @@ type Retry struct {
 	MaxWait time.Duration
 	// AttemptTimeout bounds each attempt, from the connection to the last byte of the answer, so
 	// that one which stalls is repeated while the caller's context lives. Default 30 s.
-	// Logins.ListAccounts and Logins.EachAccount have an hour: the server may be asking the ad
+	// Logins.QueryAccounts and Logins.StreamAccounts have an hour: the server may be asking the ad
 	// platform meanwhile. The time to make a connection has the same bound, and is not counted in.
 	// Nor is the time in the queue for a connection that others have: the context bounds it. A
 	// DialContext of yours that does not dial with a net.Dialer must bound itself if
@@ -92,7 +92,7 @@ func (i idempotency) allows(e *Error) bool {
 	case e.kind() == ErrRateLimited: // a 429 was refused for sure; of another status only the body says so
 		return e.StatusCode == http.StatusTooManyRequests || i == readOnly
 	case e.kind() == nil: // the connection failed, before, during or after the request
-		return e.Outcome == NotSent || i >= idempotent
+		return e.Outcome == OutcomeNotSent || i >= idempotent
 	case comesBack[e.StatusCode]: // nothing was processed, and another connection may do
 		return i == readOnly
 	case e.kind() != ErrServer || e.StatusCode < 500 || e.StatusCode == http.StatusNotImplemented:
@@ -137,7 +137,7 @@ func (a *attempts) again(ctx context.Context, at *attempt) bool {
 	}
 	if e.renewable && a.denied == nil { // refused, so nothing happened: also a create may go again
 		a.denied = at.header
-		a.wait, a.reason = e.RetryAfter, WaitRetryAfter
+		a.wait, a.reason = e.RetryAfter, WaitReasonRetryAfter
 		return a.inTime(ctx, e, a.wait)
 	}
 	if !a.op.idempotency.allows(e) {
@@ -146,9 +146,9 @@ func (a *attempts) again(ctx context.Context, at *attempt) bool {
 	if e.kind() == ErrRateLimited { // the limit group holds everybody up until the server's time, this call too
 		return a.inTime(ctx, e, e.RetryAfter)
 	}
-	a.wait, a.reason = a.retry.backoff(len(a.history)), WaitBackoff
+	a.wait, a.reason = a.retry.backoff(len(a.history)), WaitReasonBackoff
 	if e.RetryAfter > 0 {
-		a.wait, a.reason = e.RetryAfter, WaitRetryAfter
+		a.wait, a.reason = e.RetryAfter, WaitReasonRetryAfter
 	}
 	if !a.inTime(ctx, e, a.wait) {
 		return false
@@ -159,7 +159,7 @@ func (a *attempts) again(ctx context.Context, at *attempt) bool {
 	if !free && !a.client.budget.Take(a.budgetKey(), time.Now()) {
 		return false
 	}
-	if a.reason == WaitRetryAfter {
+	if a.reason == WaitReasonRetryAfter {
 		a.wait += a.spread(ctx)
 	}
 	return true

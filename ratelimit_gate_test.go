@@ -91,7 +91,7 @@ func TestProbeThatStalls(t *testing.T) {
 		s.Script(refusal("10", 1), sandbox.Fault{Delay: 50 * time.Minute})
 		began := time.Now()
 		_, _ = c.Logins.List(t.Context(), WithoutRetry())
-		go func() { _, _ = c.Logins.ListAccounts(t.Context(), AccountsQuery{DataSourceID: "GAWA"}) }()
+		go func() { _, _ = c.Logins.QueryAccounts(t.Context(), AccountsQuery{DataSourceID: "GAWA"}) }()
 		time.Sleep(time.Second)
 		_, err := c.Logins.List(t.Context())
 		require.NoError(t, err)

@@ -45,7 +45,7 @@ func TestGroupsOfCalls(t *testing.T) {
 
 	query := func(id string, opts ...CallOption) []string {
 		return askedGroups(t, func(ctx context.Context, c *Client) error {
-			_, err := c.Logins.ListAccounts(ctx, AccountsQuery{DataSourceID: id}, opts...)
+			_, err := c.Logins.QueryAccounts(ctx, AccountsQuery{DataSourceID: id}, opts...)
 			return err
 		})
 	}
@@ -101,7 +101,7 @@ func held(t *testing.T, err error) bool {
 	}
 	e := asError(t, err)
 	require.ErrorIs(t, e, ErrRateLimited)
-	return e.Outcome == NotSent
+	return e.Outcome == OutcomeNotSent
 }
 
 // The daily quota is a data source's: its queries alone are held until it is due again. Any other
@@ -127,7 +127,7 @@ func TestDailyQuota(t *testing.T) {
 				s.answering(refuse)
 				c := clientOf(t, "http://127.0.0.1", "", &http.Client{Transport: s})
 				query := func(id string, opts ...CallOption) error {
-					_, err := c.Logins.ListAccounts(t.Context(), AccountsQuery{DataSourceID: id}, opts...)
+					_, err := c.Logins.QueryAccounts(t.Context(), AccountsQuery{DataSourceID: id}, opts...)
 					return err
 				}
 				require.False(t, held(t, query("GAWA")))
@@ -135,7 +135,7 @@ func TestDailyQuota(t *testing.T) {
 					s.answering(func(*http.Request) *http.Response { return reply(200, answers[operation]) })
 					ours := ofSupermetrics(operation)
 					want := tc.all && ours
-					if strings.HasPrefix(operation, "logins.list_accounts") {
+					if strings.HasPrefix(operation, "logins.query_accounts") {
 						want = tc.queries
 					}
 					require.Equal(t, want, held(t, call(t.Context(), c)), operation)
@@ -143,7 +143,7 @@ func TestDailyQuota(t *testing.T) {
 						require.False(t, held(t, call(t.Context(), c, WithToken("another"))), operation)
 					}
 				}
-				s.answering(func(*http.Request) *http.Response { return reply(200, answers["logins.list_accounts"]) })
+				s.answering(func(*http.Request) *http.Response { return reply(200, answers["logins.query_accounts"]) })
 				require.Equal(t, tc.all, held(t, query("FA")))
 				time.Sleep(time.Hour)
 				require.False(t, held(t, query("GAWA")))

@@ -274,7 +274,7 @@ func (m *moody) call(ctx context.Context, c *Client) (err error) {
 	link := []string{"a", "b", "c"}[m.roll(3)]
 	switch m.roll(8) {
 	case 0:
-		_, err = c.Logins.ListAccounts(ctx, AccountsQuery{DataSourceID: link}, opts...)
+		_, err = c.Logins.QueryAccounts(ctx, AccountsQuery{DataSourceID: link}, opts...)
 	case 1:
 		_, err = c.Links.List(ctx, append(opts, WithToken("tenant"))...)
 	case 2:

@@ -130,8 +130,8 @@ func (l *recordingLimiter) Wait(_ context.Context, group string) error {
 
 // The reasons of the pace are those that a user is told.
 func TestReasonsAreOneSet(t *testing.T) {
-	require.Equal(t, WaitCooldown, WaitReason(pace.ReasonCooldown))
-	require.Equal(t, WaitPace, WaitReason(pace.ReasonRate))
+	require.Equal(t, WaitReasonCooldown, WaitReason(pace.ReasonCooldown))
+	require.Equal(t, WaitReasonPace, WaitReason(pace.ReasonRate))
 }
 
 // The client asks a caller's Limiter before each attempt, by a name that tells nothing.
@@ -149,7 +149,7 @@ func TestLimiter(t *testing.T) {
 		_, err = c.Links.Get(t.Context(), "dsll_1")
 		require.ErrorIs(t, err, l.err)
 		e, _ := errors.AsType[*Error](err)
-		require.Equal(t, NotSent, e.Outcome)
+		require.Equal(t, OutcomeNotSent, e.Outcome)
 		require.Equal(t, 2, s.Count(""))
 	})
 }

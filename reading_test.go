@@ -14,7 +14,7 @@ import (
 func TestDuplicateKeys(t *testing.T) {
 	link, err := replying(t, 200, `{"data":{"link_id":"first","description":"first","link_id":"dsll_2","description":null,"status_code":"OPEN","status_code":{}}}`).Links.Get(t.Context(), "dsll_1")
 	require.NoError(t, err)
-	require.Equal(t, &LoginLink{ID: "dsll_2", Description: "first", Status: LinkOpen}, link)
+	require.Equal(t, &LoginLink{ID: "dsll_2", Description: "first", Status: LoginLinkOpen}, link)
 
 	link, err = replying(t, 200, `{"data":{"link_id":"first","ds_id":"GAWA"},"data":{"link_id":"dsll_2"}}`).Links.Get(t.Context(), "dsll_1")
 	require.NoError(t, err)
@@ -30,7 +30,7 @@ func TestDuplicateKeys(t *testing.T) {
 
 	who, err := replying(t, 200, `{"accounts":[{"account_id":"1"}],"accounts":[{"account_id":"2","account_id":"3"}],"link":{"link_id":"mk_1"}}`).Identity.Get(t.Context(), bankLink, IdentityQuery{})
 	require.NoError(t, err)
-	require.Equal(t, []AccountIdentity{{BankAccount: BankAccount{ID: "3"}}}, who.Accounts)
+	require.Equal(t, []BankAccountWithOwners{{BankAccount: BankAccount{ID: "3"}}}, who.Accounts)
 }
 
 // Behind the JSON there is white space or nothing.
@@ -84,7 +84,7 @@ func TestInvalidUTF8AsInEncodingJSON(t *testing.T) {
 
 			for pad := 64<<10 - 60; pad < 64<<10+4; pad++ {
 				body := `{"data":[{"ds_user":"u","display_name":"d","cache_time":null,"accounts":[{"x":"` + strings.Repeat(" ", pad-70) + `","account_name":` + quoted + `}]}]}`
-				all, err := collect(t, replying(t, 200, body).Logins.EachAccount(t.Context(), AccountsQuery{DataSourceID: "GAWA"}))
+				all, err := collect(t, replying(t, 200, body).Logins.StreamAccounts(t.Context(), AccountsQuery{DataSourceID: "GAWA"}))
 				require.NoError(t, err)
 				require.Equal(t, want, all[0].Name, pad)
 			}

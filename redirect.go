@@ -42,7 +42,7 @@ func (s *LinksService) ConfirmRedirect(
 		return nil, err
 	}
 	mismatch := p.newError(ErrRedirectMismatch, "")
-	mismatch.Outcome = NotSent
+	mismatch.Outcome = OutcomeNotSent
 	switch {
 	case link.RedirectVerifier.IsZero():
 		mismatch.Message = "the stored link has no RedirectVerifier"

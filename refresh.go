@@ -60,21 +60,21 @@ const defaultRefreshTimeout = 10 * time.Minute
 // the first one's hold, and its headers are sent.
 //
 // It ends at once where waiting is of no use: ErrDeleted, ErrForbidden, ErrRateLimited (a second
-// refresh within a day), ErrLinkState with a LinkErrorCode that does not pass by itself,
-// ErrUnavailable where the bank cannot be asked now, and ErrRefreshFailed with the
+// refresh within a day), ErrBankLinkState with a BankLinkErrorCode that does not pass by itself,
+// ErrProductUnavailable where the bank cannot be asked now, and ErrRefreshFailed with the
 // ProductErrorCode; one that passes by itself has half a minute to do so. ErrRefreshPending is the
 // end of Timeout or of the context, or a server that asks for a longer pause than WithMaxWait
-// allows. Its Outcome is NotSent or Rejected if no refresh has begun and none will. Otherwise this
+// allows. Its Outcome is OutcomeNotSent or OutcomeRejected if no refresh has begun and none will. Otherwise this
 // client watches the refresh for ten minutes more: ask it again, with a MaxAge, and it is not paid
 // for twice. Another process knows nothing of it.
 func (s *IdentityService) RefreshAndGet(
-	ctx context.Context, linkID string, options RefreshOptions, opts ...CallOption,
+	ctx context.Context, bankLinkID string, options RefreshOptions, opts ...CallOption,
 ) (*Identity, error) {
-	op, query := identityGet.on(linkID), IdentityQuery{AccountIDs: options.AccountIDs}
+	op, query := identityGet.on(bankLinkID), IdentityQuery{AccountIDs: options.AccountIDs}
 	op.name, op.query = "identity.refresh_and_get", query
 	r := &fetching{client: s.client, op: op, product: ProductIdentity, options: options}
 	r.read = func(ctx context.Context, with CallOption) error {
-		_, err := s.Get(ctx, linkID, query, with)
+		_, err := s.Get(ctx, bankLinkID, query, with)
 		return err
 	}
 	return refreshAndRead(ctx, r, bare[Identity], opts)
@@ -87,18 +87,18 @@ func (s *IdentityService) RefreshAndGet(
 // With RefreshOptions.AccountIDs the answer has these accounts alone, and none of those that the
 // link does not have.
 func (s *AuthService) RefreshAndNumbers(
-	ctx context.Context, linkID string, options RefreshOptions, opts ...CallOption,
-) (*AccountNumbers, error) {
-	op := authNumbers.on(linkID)
+	ctx context.Context, bankLinkID string, options RefreshOptions, opts ...CallOption,
+) (*BankNumbers, error) {
+	op := authNumbers.on(bankLinkID)
 	op.name = "auth.refresh_and_numbers"
 	r := &fetching{client: s.client, op: op, product: ProductAccountNumbers, options: options}
 	r.read = func(ctx context.Context, with CallOption) error {
-		_, err := s.Numbers(ctx, linkID, with)
+		_, err := s.Numbers(ctx, bankLinkID, with)
 		return err
 	}
-	numbers, err := refreshAndRead(ctx, r, bare[AccountNumbers], opts)
+	numbers, err := refreshAndRead(ctx, r, bare[BankNumbers], opts)
 	if err == nil && len(options.AccountIDs) > 0 {
-		numbers.Accounts = having(numbers.Accounts, func(a AccountWithNumbers) bool {
+		numbers.Accounts = having(numbers.Accounts, func(a BankAccountWithNumbers) bool {
 			return slices.Contains(options.AccountIDs, a.ID)
 		})
 	}
@@ -263,7 +263,7 @@ func (r *fetching) run(ctx context.Context, f *refreshRun) error {
 // where the link is deleted, there is nothing to read.
 func (r *refreshing) age(link *BankLink) (age time.Duration, known bool) {
 	date, err := http.ParseTime(r.shared.Result.response.Header().Get("Date"))
-	if err != nil || r.now.RefreshedAt.IsZero() || link.State == LinkDeleted {
+	if err != nil || r.now.RefreshedAt.IsZero() || link.State == BankLinkDeleted {
 		return 0, false
 	}
 	return date.Sub(r.now.RefreshedAt.Time), true
@@ -288,7 +288,7 @@ func (r *refreshing) refresh(ctx context.Context) error {
 	_, err := r.client.Identity.Refresh(ctx, r.op.args[0], []Product{r.product}, r.with, sharedWrite(r.shared.Write()))
 	r.heed()
 	if err != nil {
-		if e, ok := errors.AsType[*Error](err); !ok || e.Outcome != Unknown || e.Operation != identityRefresh.name {
+		if e, ok := errors.AsType[*Error](err); !ok || e.Outcome != OutcomeUnknown || e.Operation != identityRefresh.name {
 			return err
 		}
 		r.unclear, r.failing = err, time.Now() // it may be under way all the same: the link will show it
@@ -312,7 +312,7 @@ func (r *refreshing) refresh(ctx context.Context) error {
 // classify says whether the refresh is done, or has failed.
 func (r *refreshing) classify(link *BankLink) pollResult {
 	r.now = link.Products[r.product]
-	if r.now.RefreshedAt.After(r.before.RefreshedAt.Time) && link.State != LinkDeleted {
+	if r.now.RefreshedAt.After(r.before.RefreshedAt.Time) && link.State != BankLinkDeleted {
 		return pollResult{over: true}
 	}
 	if err := r.hopeless(link); err != nil {
@@ -351,15 +351,15 @@ func (r *refreshing) patient(trouble error) pollResult {
 func (r *refreshing) hopeless(link *BankLink) error {
 	status := link.Products[r.product]
 	switch {
-	case link.State == LinkDeleted:
-		return r.asked.newError(ErrDeleted, "the link is deleted")
-	case link.State == LinkInError && link.ErrorCode != "" && !link.ErrorCode.passes():
-		e := r.asked.newError(ErrLinkState, "the link is in error: "+string(link.ErrorCode))
-		e.LinkErrorCode = link.ErrorCode
+	case link.State == BankLinkDeleted:
+		return r.asked.newError(ErrDeleted, "the bank link is deleted")
+	case link.State == BankLinkInError && link.ErrorCode != "" && !link.ErrorCode.passes():
+		e := r.asked.newError(ErrBankLinkState, "the bank link is in error: "+string(link.ErrorCode))
+		e.BankLinkErrorCode = link.ErrorCode
 		e.scrub(r.asked.confidential(nil))
 		return e
 	case status.Unavailable != "":
-		e := r.asked.newError(ErrUnavailable, "the bank cannot be asked for "+string(r.product)+" now")
+		e := r.asked.newError(ErrProductUnavailable, "the bank cannot be asked for "+string(r.product)+" now")
 		e.Description = status.Unavailable
 		e.scrub(r.asked.confidential(nil))
 		return e
@@ -370,17 +370,17 @@ func (r *refreshing) hopeless(link *BankLink) error {
 // refreshPending is a wait that ended before the refresh did.
 func (p *prepared) refreshPending(ended error, more string) *Error {
 	e := p.newError(ErrRefreshPending, "the refresh was not seen to end"+more)
-	e.Outcome = Unknown
+	e.Outcome = OutcomeUnknown
 	e.because(ended)
 	return e
 }
 
 // passes reports that a link error goes by itself.
-func (c LinkErrorCode) passes() bool {
-	return c == LinkSystemError || c == LinkProviderError || c == LinkInstitutionError
+func (c BankLinkErrorCode) passes() bool {
+	return c == BankLinkErrorSystem || c == BankLinkErrorProvider || c == BankLinkErrorInstitution
 }
 
 // passes reports that the cause of a failed refresh goes by itself.
 func (c ProductErrorCode) passes() bool {
-	return c == ProductRateLimit || c == ProductTimeout || c == ProductInstitutionError || c == ProductUnknownError
+	return c == ProductErrorRateLimit || c == ProductErrorTimeout || c == ProductErrorInstitution || c == ProductErrorUnknown
 }

@@ -68,9 +68,9 @@ func TestRefreshIsShared(t *testing.T) {
 func TestRefreshIsNotShared(t *testing.T) {
 	type tenant struct{}
 	get := func(
-		ctx context.Context, c *Client, linkID string, o RefreshOptions, opts ...CallOption,
+		ctx context.Context, c *Client, bankLinkID string, o RefreshOptions, opts ...CallOption,
 	) error {
-		_, err := c.Identity.RefreshAndGet(ctx, linkID, o, opts...)
+		_, err := c.Identity.RefreshAndGet(ctx, bankLinkID, o, opts...)
 		return err
 	}
 	for name, tc := range map[string]struct {
@@ -211,7 +211,7 @@ func TestRefreshIsGivenUp(t *testing.T) {
 			require.Equal(t, 10*time.Second, time.Since(began))
 			kindIs(t, err, ErrRefreshPending)
 			require.ErrorIs(t, err, context.DeadlineExceeded)
-			require.Equal(t, Unknown, asError(t, err).Outcome)
+			require.Equal(t, OutcomeUnknown, asError(t, err).Outcome)
 			require.Equal(t, "duolink: identity.refresh_and_get: refresh pending: the refresh was not seen to end", err.Error())
 			response.Status = 1 // it is the caller's again
 		})
@@ -279,7 +279,7 @@ func TestRefreshIsLeftAlone(t *testing.T) {
 		cancel()
 		err = refreshIdentity(ctx, c, RefreshOptions{})
 		require.ErrorIs(t, err, context.Canceled)
-		require.Equal(t, NotSent, asError(t, err).Outcome)
+		require.Equal(t, OutcomeNotSent, asError(t, err).Outcome)
 		require.Equal(t, 1, s.Count("identity.link"), "who has given up before asks for nothing")
 	})
 }
@@ -329,7 +329,7 @@ func TestPanicInASharedRun(t *testing.T) {
 				err := refreshIdentity(t.Context(), c, RefreshOptions{})
 				require.Equal(t, "duolink: identity.refresh_and_get: no answer: "+
 					"the run that the call shared did not end well", err.Error())
-				require.Equal(t, Unknown, asError(t, err).Outcome)
+				require.Equal(t, OutcomeUnknown, asError(t, err).Outcome)
 				failures.Add(1)
 			})
 		}

@@ -15,7 +15,7 @@ import (
 
 // refreshCall calls one of the flows, and returns how many accounts it has read.
 type refreshCall func(
-	ctx context.Context, c *Client, linkID string, o RefreshOptions, opts ...CallOption,
+	ctx context.Context, c *Client, bankLinkID string, o RefreshOptions, opts ...CallOption,
 ) (accounts int, err error)
 
 // readings are the two flows, which behave alike.
@@ -25,18 +25,18 @@ var readings = map[string]struct {
 	call    refreshCall
 }{
 	"identity": {"identity.get", ProductIdentity, func(
-		ctx context.Context, c *Client, linkID string, o RefreshOptions, opts ...CallOption,
+		ctx context.Context, c *Client, bankLinkID string, o RefreshOptions, opts ...CallOption,
 	) (int, error) {
-		who, err := c.Identity.RefreshAndGet(ctx, linkID, o, opts...)
+		who, err := c.Identity.RefreshAndGet(ctx, bankLinkID, o, opts...)
 		if err != nil {
 			return 0, err
 		}
 		return len(who.Accounts), nil
 	}},
 	"numbers": {"auth.numbers", ProductAccountNumbers, func(
-		ctx context.Context, c *Client, linkID string, o RefreshOptions, opts ...CallOption,
+		ctx context.Context, c *Client, bankLinkID string, o RefreshOptions, opts ...CallOption,
 	) (int, error) {
-		numbers, err := c.Auth.RefreshAndNumbers(ctx, linkID, o, opts...)
+		numbers, err := c.Auth.RefreshAndNumbers(ctx, bankLinkID, o, opts...)
 		if err != nil {
 			return 0, err
 		}
@@ -67,7 +67,7 @@ func TestRefreshEndings(t *testing.T) {
 		script    func(*sandbox.Sandbox, Product)
 		kind      error // nil for success
 		also      error
-		link      LinkErrorCode
+		link      BankLinkErrorCode
 		product   ProductErrorCode
 		outcome   Outcome
 		after     time.Duration // at least
@@ -107,7 +107,7 @@ func TestRefreshEndings(t *testing.T) {
 		},
 		"fresh, and the bank refuses": {
 			options: RefreshOptions{MaxAge: 49 * time.Hour}, script: state("error", "user_error"),
-			kind: ErrLinkState, link: LinkUserError, reads: 1, looks: [2]int{1, 1},
+			kind: ErrBankLinkState, link: BankLinkErrorUser, reads: 1, looks: [2]int{1, 1},
 		},
 		"too old": {
 			options: RefreshOptions{MaxAge: 47 * time.Hour}, takes: time.Second,
@@ -128,34 +128,34 @@ func TestRefreshEndings(t *testing.T) {
 		"no such link":    {id: "mk_none", kind: ErrNotFound, looks: [2]int{1, 1}},
 		"somebody else's": {id: sandbox.ForeignLinkID, kind: ErrUnauthorized, looks: [2]int{1, 1}},
 		"re-link first": {
-			id: sandbox.AuthExpiredLinkID, kind: ErrLinkState, link: LinkAuthExpired,
+			id: sandbox.AuthExpiredLinkID, kind: ErrBankLinkState, link: BankLinkErrorAuthExpired,
 			looks: [2]int{1, 1},
 		},
 		"unavailable": {
 			script: func(s *sandbox.Sandbox, p Product) { s.SetUnavailable(id, string(p), "between 22:00 and 6:00") },
-			kind:   ErrUnavailable, looks: [2]int{1, 1},
+			kind:   ErrProductUnavailable, looks: [2]int{1, 1},
 		},
 		"an error that is new": {
-			script: state("error", "brand_new"), kind: ErrLinkState, link: "brand_new",
+			script: state("error", "brand_new"), kind: ErrBankLinkState, link: "brand_new",
 			looks: [2]int{1, 1},
 		},
 		"refused as too soon": {
 			script: fault(sandbox.Fault{
 				Operation: "identity.refresh", Status: 429, Header: http.Header{"Retry-After": {"86400"}},
 			}),
-			kind: ErrRateLimited, outcome: Rejected, looks: [2]int{1, 1},
+			kind: ErrRateLimited, outcome: OutcomeRejected, looks: [2]int{1, 1},
 		},
 		"deleted meanwhile": {
 			script: soon(state("deleted", "")), kind: ErrDeleted, after: 20 * time.Second,
 			within: 30 * time.Second, refreshes: 1, looks: [2]int{7, 9},
 		},
 		"expired meanwhile": {
-			script: soon(state("error", "auth_expired")), kind: ErrLinkState, link: LinkAuthExpired,
+			script: soon(state("error", "auth_expired")), kind: ErrBankLinkState, link: BankLinkErrorAuthExpired,
 			after: 20 * time.Second, within: 30 * time.Second, refreshes: 1, looks: [2]int{7, 9},
 		},
 		"unavailable meanwhile": {
 			script: soon(func(s *sandbox.Sandbox, p Product) { s.SetUnavailable(id, string(p), "night") }),
-			kind:   ErrUnavailable, after: 20 * time.Second, within: 30 * time.Second, refreshes: 1,
+			kind:   ErrProductUnavailable, after: 20 * time.Second, within: 30 * time.Second, refreshes: 1,
 			looks: [2]int{7, 9},
 		},
 		"forbidden meanwhile": {
@@ -166,7 +166,7 @@ func TestRefreshEndings(t *testing.T) {
 			looks: [2]int{7, 9},
 		},
 		"not permitted": {
-			script: fails("no_permission"), kind: ErrRefreshFailed, product: ProductNoPermission,
+			script: fails("no_permission"), kind: ErrRefreshFailed, product: ProductErrorNoPermission,
 			after: 90 * time.Second, within: 107 * time.Second, refreshes: 1, looks: [2]int{12, 14},
 		},
 		"a failure that is new": {
@@ -174,13 +174,13 @@ func TestRefreshEndings(t *testing.T) {
 			after: 90 * time.Second, within: 107 * time.Second, refreshes: 1, looks: [2]int{12, 14},
 		},
 		"failed, but may pass": {
-			script: fails("timeout"), kind: ErrRefreshFailed, product: ProductTimeout,
+			script: fails("timeout"), kind: ErrRefreshFailed, product: ProductErrorTimeout,
 			after: 120 * time.Second, within: 137 * time.Second, refreshes: 1,
 			looks: [2]int{14, 18},
 		},
 		"a transient link error": {
 			script: soon(state("error", "provider_error")), kind: ErrRefreshFailed,
-			product: ProductUnknownError, after: 120 * time.Second, within: 137 * time.Second,
+			product: ProductErrorUnknown, after: 120 * time.Second, within: 137 * time.Second,
 			refreshes: 1, looks: [2]int{14, 18},
 		},
 		"and it has passed": {
@@ -190,12 +190,12 @@ func TestRefreshEndings(t *testing.T) {
 			}), after: 90 * time.Second, within: 107 * time.Second, refreshes: 1, reads: 1, looks: [2]int{12, 14},
 		},
 		"never": {
-			takes: time.Hour, kind: ErrRefreshPending, also: context.DeadlineExceeded, outcome: Unknown,
+			takes: time.Hour, kind: ErrRefreshPending, also: context.DeadlineExceeded, outcome: OutcomeUnknown,
 			after: 10*time.Minute - 2*time.Second, within: 10 * time.Minute, refreshes: 1, looks: [2]int{40, 50},
 		},
 		"not in time": {
 			options: RefreshOptions{Timeout: time.Minute}, kind: ErrRefreshPending,
-			also: context.DeadlineExceeded, outcome: Unknown,
+			also: context.DeadlineExceeded, outcome: OutcomeUnknown,
 			after: time.Minute - 2*time.Second, within: time.Minute, refreshes: 1, looks: [2]int{10, 12},
 		},
 
@@ -204,7 +204,7 @@ func TestRefreshEndings(t *testing.T) {
 			after:  90 * time.Second, within: 107 * time.Second, refreshes: 1, reads: 1, looks: [2]int{12, 14},
 		},
 		"a refresh that was lost on the way there": {
-			script: fault(sandbox.Fault{Operation: "identity.refresh", Drop: sandbox.DropBefore}), outcome: Unknown,
+			script: fault(sandbox.Fault{Operation: "identity.refresh", Drop: sandbox.DropBefore}), outcome: OutcomeUnknown,
 			after: defaultGrace, within: defaultGrace + time.Second, looks: [2]int{9, 11},
 		},
 		"a refresh whose answer was lost": {
@@ -216,7 +216,7 @@ func TestRefreshEndings(t *testing.T) {
 			after:  90 * time.Second, within: 107 * time.Second, refreshes: 1, reads: 1, looks: [2]int{12, 14},
 		},
 		"a 500, and it was not": {
-			script: fault(sandbox.Fault{Operation: "identity.refresh", Status: 500}), kind: ErrServer, outcome: Unknown,
+			script: fault(sandbox.Fault{Operation: "identity.refresh", Status: 500}), kind: ErrServer, outcome: OutcomeUnknown,
 			after: defaultGrace, within: defaultGrace + time.Second, looks: [2]int{9, 11},
 		},
 		"the token runs out meanwhile": {
@@ -245,13 +245,13 @@ func TestRefreshEndings(t *testing.T) {
 				expired := nativeBody("api_error.auth.expired_access_token")
 				s.Script(sandbox.Fault{Operation: "identity.refresh", Status: 401, Body: expired},
 					sandbox.Fault{Operation: "auth.token", Status: 401, Body: nativeBody("api_error.auth.unauthorized")})
-			}, kind: ErrUnauthorized, outcome: Rejected, looks: [2]int{1, 1},
+			}, kind: ErrUnauthorized, outcome: OutcomeRejected, looks: [2]int{1, 1},
 		},
-		"an id that is none": {id: "../x", kind: ErrArgument, outcome: NotSent},
-		"a negative age":     {options: RefreshOptions{MaxAge: -1}, kind: ErrArgument, outcome: NotSent},
-		"a negative timeout": {options: RefreshOptions{Timeout: -1}, kind: ErrArgument, outcome: NotSent},
+		"an id that is none": {id: "../x", kind: ErrArgument, outcome: OutcomeNotSent},
+		"a negative age":     {options: RefreshOptions{MaxAge: -1}, kind: ErrArgument, outcome: OutcomeNotSent},
+		"a negative timeout": {options: RefreshOptions{Timeout: -1}, kind: ErrArgument, outcome: OutcomeNotSent},
 		"an empty account": {
-			options: RefreshOptions{AccountIDs: []string{"acc_1", ""}}, kind: ErrArgument, outcome: NotSent,
+			options: RefreshOptions{AccountIDs: []string{"acc_1", ""}}, kind: ErrArgument, outcome: OutcomeNotSent,
 		},
 	} {
 		for flow, reading := range readings {
@@ -296,7 +296,7 @@ func TestRefreshEndings(t *testing.T) {
 					if tc.also == context.DeadlineExceeded {
 						require.ErrorIs(t, err, tc.also)
 					}
-					require.Equal(t, tc.link, e.LinkErrorCode)
+					require.Equal(t, tc.link, e.BankLinkErrorCode)
 					require.Equal(t, tc.product, e.ProductErrorCode)
 					if tc.outcome != "" {
 						require.Equal(t, tc.outcome, e.Outcome)
@@ -371,7 +371,7 @@ func TestRefreshGivenUpWhileItIsRead(t *testing.T) {
 	for name, tc := range map[string]struct {
 		age     time.Duration
 		outcome Outcome
-	}{"refreshed": {0, Unknown}, "fresh enough": {72 * time.Hour, NotSent}} {
+	}{"refreshed": {0, OutcomeUnknown}, "fresh enough": {72 * time.Hour, OutcomeNotSent}} {
 		for flow, reading := range readings {
 			t.Run(name+"/"+flow, func(t *testing.T) {
 				server := []sandbox.Option{sandbox.WithRefreshTime(time.Second)}

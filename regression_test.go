@@ -35,9 +35,9 @@ func TestCreateOverASilentTransport(t *testing.T) {
 		created++
 		return nil, errors.New("stream reset")
 	})
-	_, err := c.Links.Create(t.Context(), LinkCreate{DataSourceID: "GAWA"})
+	_, err := c.Links.Create(t.Context(), LoginLinkCreate{DataSourceID: "GAWA"})
 	require.Equal(t, 1, created)
-	require.Equal(t, Unknown, asError(t, err).Outcome)
+	require.Equal(t, OutcomeUnknown, asError(t, err).Outcome)
 }
 
 // A group that closes while a limiter or a provider of tokens takes its time lets nothing out early.
@@ -173,7 +173,7 @@ func TestScrubFoldsCase(t *testing.T) {
 	c := overAll(t, func(*http.Request) (*http.Response, error) {
 		return reply(422, `{"error":{"code":"VALIDATION_FAILED","message":"unknown ds_user jordan.smith@example.com, jordan.smith%40example.com"}}`), nil
 	})
-	_, err := c.Logins.ListAccounts(t.Context(), AccountsQuery{DataSourceID: "GAWA", Users: []string{"Jordan.Smith@Example.com"}})
+	_, err := c.Logins.QueryAccounts(t.Context(), AccountsQuery{DataSourceID: "GAWA", Users: []string{"Jordan.Smith@Example.com"}})
 	require.NotContains(t, strings.ToLower(err.Error()), "jordan")
 }
 
@@ -181,12 +181,12 @@ func TestScrubFoldsCase(t *testing.T) {
 func TestErrorsOfTheCallers(t *testing.T) {
 	mine := errors.New("vault sealed")
 	c, err := New(WithSupermetrics(BearerTokenFunc(func(context.Context) (string, error) {
-		return "", fmt.Errorf("%w: %w", mine, &Error{Operation: "links.create", Outcome: Unknown, Kind: ErrServer})
+		return "", fmt.Errorf("%w: %w", mine, &Error{Operation: "links.create", Outcome: OutcomeUnknown, Kind: ErrServer})
 	})))
 	require.NoError(t, err)
-	_, err = c.Links.Create(t.Context(), LinkCreate{DataSourceID: "GAWA"})
+	_, err = c.Links.Create(t.Context(), LoginLinkCreate{DataSourceID: "GAWA"})
 	require.ErrorIs(t, err, mine)
-	require.Equal(t, NotSent, asError(t, err).Outcome)
+	require.Equal(t, OutcomeNotSent, asError(t, err).Outcome)
 
 	synctest.Test(t, func(t *testing.T) {
 		asked := 0
@@ -242,7 +242,7 @@ func TestWritesAreNotRepeatedOnTheWordOfABody(t *testing.T) {
 		for _, status := range []int{200, 400, 500, 502, 503} {
 			for operation, write := range map[string]func(context.Context, *Client) error{
 				"links.create": func(ctx context.Context, c *Client) error {
-					_, err := c.Links.Create(ctx, LinkCreate{DataSourceID: "GAWA"})
+					_, err := c.Links.Create(ctx, LoginLinkCreate{DataSourceID: "GAWA"})
 					return err
 				},
 				"identity.refresh": func(ctx context.Context, c *Client) error {
@@ -274,7 +274,7 @@ func TestEndedContextSendsNothing(t *testing.T) {
 		for name, call := range calls {
 			err := call(ctx, c)
 			require.ErrorIs(t, err, context.Canceled, name)
-			require.Equal(t, NotSent, asError(t, err).Outcome, name)
+			require.Equal(t, OutcomeNotSent, asError(t, err).Outcome, name)
 		}
 		require.Equal(t, before, s.Count(""))
 	})

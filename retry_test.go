@@ -150,14 +150,14 @@ func TestRetryAfterTooLong(t *testing.T) {
 				e, _ := errors.AsType[*Error](err)
 				require.Equal(t, tc.want, e.RetryAfter)
 				require.Equal(t, tc.deadline > 0, errors.Is(err, context.DeadlineExceeded))
-				require.Equal(t, Rejected, e.Outcome)
+				require.Equal(t, OutcomeRejected, e.Outcome)
 
 				// The next call is not sent at all.
 				_, err = c.Links.List(ctx)
 				require.ErrorIs(t, err, ErrRateLimited)
 				e, _ = errors.AsType[*Error](err)
 				require.Equal(t, tc.want, e.RetryAfter)
-				require.Equal(t, NotSent, e.Outcome)
+				require.Equal(t, OutcomeNotSent, e.Outcome)
 				require.Zero(t, e.StatusCode)
 				require.Zero(t, time.Since(began))
 				require.Len(t, s.Requests(), 1)
@@ -274,7 +274,7 @@ func TestAttemptTimeout(t *testing.T) {
 	})
 	inBubble(t, nil, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
 		s.Script(sandbox.Fault{Delay: 59 * time.Minute})
-		_, err := c.Logins.ListAccounts(t.Context(), AccountsQuery{DataSourceID: "GAWA"})
+		_, err := c.Logins.QueryAccounts(t.Context(), AccountsQuery{DataSourceID: "GAWA"})
 		require.NoError(t, err)
 		require.Equal(t, 1, s.Count(""))
 	})
@@ -430,7 +430,7 @@ func TestAnswersThatAreFinal(t *testing.T) {
 			"auth.get", 500, plaidBody("API_ERROR", "PLANNED_MAINTENANCE"), ErrServer, true,
 		},
 		"a login that is over, in a 500": {
-			"auth.get", 500, plaidBody("ITEM_ERROR", "ITEM_LOGIN_REQUIRED"), ErrLinkState, false,
+			"auth.get", 500, plaidBody("ITEM_ERROR", "ITEM_LOGIN_REQUIRED"), ErrBankLinkState, false,
 		},
 		"a wrong secret, in a 503": {
 			"auth.get", 503, plaidBody("INVALID_INPUT", "INVALID_API_KEYS"), ErrUnauthorized, false,

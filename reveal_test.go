@@ -60,7 +60,7 @@ func TestRevealJSONRoundTrip(t *testing.T) {
 		}
 	}
 	require.Greater(t, written, 80)
-	text, err := json.Marshal(Identity{Accounts: []AccountIdentity{
+	text, err := json.Marshal(Identity{Accounts: []BankAccountWithOwners{
 		{Owners: []Owner{{Names: []Sensitive{NewSensitive("Avery Sample")}}}},
 	}})
 	require.Error(t, err)

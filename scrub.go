@@ -7,7 +7,7 @@ import "github.com/duolink/duolink/internal/redact"
 func (e *Error) scrub(confidential *redact.Redactor) {
 	words := []*string{
 		&e.Message, &e.Description, &e.DisplayMessage, &e.SuggestedAction, &e.DocumentationURL, &e.RequestID,
-		(*string)(&e.LinkErrorCode), (*string)(&e.ProductErrorCode), (*string)(&e.PlaidType),
+		(*string)(&e.BankLinkErrorCode), (*string)(&e.ProductErrorCode), (*string)(&e.PlaidType),
 	}
 	if e.Code.Meaning() == "" { // a documented code gives nothing away, whatever the id that it contains
 		words = append(words, (*string)(&e.Code))

@@ -18,7 +18,7 @@ import (
 
 // Every text that the caller sent is his, except for the words of the vendor's own.
 func TestQuotedArguments(t *testing.T) {
-	createOf := func(l LinkCreate) func(context.Context, *Client) error {
+	createOf := func(l LoginLinkCreate) func(context.Context, *Client) error {
 		return dropped(func(ctx context.Context, c *Client) (*LoginLink, error) { return c.Links.Create(ctx, l) })
 	}
 	for name, tc := range map[string]struct {
@@ -26,11 +26,11 @@ func TestQuotedArguments(t *testing.T) {
 		quoted string
 		want   string
 	}{
-		"data source of a link": {createOf(LinkCreate{DataSourceID: "ACME_SOURCE"}), "ACME_SOURCE", "[redacted]"},
+		"data source of a link": {createOf(LoginLinkCreate{DataSourceID: "ACME_SOURCE"}), "ACME_SOURCE", "[redacted]"},
 		"expiry of a link": {
-			createOf(LinkCreate{DataSourceID: "GAWA", Expires: "ten o'clock"}), "ten o'clock", "[redacted]",
+			createOf(LoginLinkCreate{DataSourceID: "GAWA", Expires: "ten o'clock"}), "ten o'clock", "[redacted]",
 		},
-		"data source of accounts": {listAccounts(AccountsQuery{DataSourceID: "ACME_SOURCE"}), "ACME_SOURCE", "[redacted]"},
+		"data source of accounts": {queryAccounts(AccountsQuery{DataSourceID: "ACME_SOURCE"}), "ACME_SOURCE", "[redacted]"},
 		"a product of nobody":     {refresh("acme_product"), "acme_product", "[redacted]"},
 		"a documented product":    {refresh(ProductIdentity), "identity", "identity"},
 		"the base's path":         {getLink, "/gateway-key-0001/v2/ds/login", "/[redacted]/ds/login"},
@@ -142,7 +142,7 @@ func TestQuotedRequestIDs(t *testing.T) {
 			var r Response
 			c := replying(t, status, `{"data":[],"meta":{"request_id":`+mustJSON(id)+`}}`, "X-Request-Id", id)
 			query := AccountsQuery{DataSourceID: "GAWA", Users: []string{user}}
-			_, err := c.Logins.ListAccounts(t.Context(), query, WithResponse(&r))
+			_, err := c.Logins.QueryAccounts(t.Context(), query, WithResponse(&r))
 			require.Equal(t, status == 200, err == nil)
 			require.Empty(t, r.RequestID, id)
 			require.Empty(t, r.Attempts[0].RequestID, id)

@@ -131,7 +131,7 @@ func pages(page PageOptions, fetch func(PageOptions) (*accountPage, error)) iter
 
 // pageError is about the pages together, each of which was a good answer.
 func pageError(kind error, message string) error {
-	return &Error{API: Supermetrics, Operation: loginsAccounts.name, StatusCode: 200, Outcome: Unknown, Kind: kind, Message: message}
+	return &Error{API: Supermetrics, Operation: loginsAccounts.name, StatusCode: 200, Outcome: OutcomeUnknown, Kind: kind, Message: message}
 }
 
 // last reports whether nothing is left behind this page; next is where the following one would start.
@@ -139,7 +139,7 @@ func (p *accountPage) last(next PageOptions) bool {
 	const serverLimit = 100
 	limit := int(p.limit)
 	if limit <= 0 {
-		if limit = next.Limit; limit == 0 {
+		if limit = next.PageSize; limit == 0 {
 			limit = serverLimit
 		}
 	}

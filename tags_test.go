@@ -16,11 +16,11 @@ import (
 var answerTypes = map[string]any{
 	"AccountList": AccountList{}, "LoginAccounts": LoginAccounts{}, "Account": Account{}, "Login": Login{}, "DataSource": DataSource{},
 	"User": User{}, "LoginLink": LoginLink{},
-	"Identity": Identity{}, "AccountIdentity": AccountIdentity{}, "BankAccount": BankAccount{}, "Balances": Balances{}, "Owner": Owner{},
+	"Identity": Identity{}, "BankAccountWithOwners": BankAccountWithOwners{}, "BankAccount": BankAccount{}, "Balances": Balances{}, "Owner": Owner{},
 	"Address": Address{}, "PhoneNumber": PhoneNumber{}, "Email": Email{}, "BankLink": BankLink{}, "ProductStatus": ProductStatus{},
-	"AuthNumbers": AuthNumbers{}, "AuthAccount": AuthAccount{}, "Numbers": Numbers{}, "ACHNumber": ACHNumber{}, "EFTNumber": EFTNumber{},
+	"PlaidNumbers": PlaidNumbers{}, "PlaidAccount": PlaidAccount{}, "NumbersByScheme": NumbersByScheme{}, "ACHNumber": ACHNumber{}, "EFTNumber": EFTNumber{},
 	"BACSNumber": BACSNumber{}, "InternationalNumber": InternationalNumber{}, "Item": Item{}, "ItemError": ItemError{},
-	"AccountNumbers": AccountNumbers{}, "AccountWithNumbers": AccountWithNumbers{}, "accessToken": accessToken{},
+	"BankNumbers": BankNumbers{}, "BankAccountWithNumbers": BankAccountWithNumbers{}, "accessToken": accessToken{},
 }
 
 // field is a member of a type: its tag and where it is.

@@ -28,7 +28,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A write is NotSent only where that is proved. A transport of the caller's that tries another way after a failed dial, and
+// A write is OutcomeNotSent only where that is proved. A transport of the caller's that tries another way after a failed dial, and
 // tells nothing of it, may have sent it.
 func TestNotSentIsProved(t *testing.T) {
 	dead := errors.New("this way is closed")
@@ -62,7 +62,7 @@ func TestNotSentIsProved(t *testing.T) {
 		"a transport that tells nothing":             {roundTrip(func(*http.Request) (*http.Response, error) { return nil, dead }), false},
 	} {
 		for operation, call := range map[string]func(context.Context, *Client) error{
-			"links.create":     create(LinkCreate{DataSourceID: "GAWA"}),
+			"links.create":     create(LoginLinkCreate{DataSourceID: "GAWA"}),
 			"identity.refresh": refresh(ProductIdentity),
 		} {
 			t.Run(name+"/"+operation, func(t *testing.T) {
@@ -72,11 +72,11 @@ func TestNotSentIsProved(t *testing.T) {
 						WithHooks(Hooks{AttemptStart: func(context.Context, Attempt) { tries.Add(1) }}))
 					e := asError(t, call(t.Context(), c))
 					if tc.proved {
-						require.Equal(t, NotSent, e.Outcome)
+						require.Equal(t, OutcomeNotSent, e.Outcome)
 						require.EqualValues(t, 4, tries.Load(), "what was not sent goes again")
 						return
 					}
-					require.Equal(t, Unknown, e.Outcome)
+					require.Equal(t, OutcomeUnknown, e.Outcome)
 					require.EqualValues(t, 1, tries.Load(), "what may have been sent does not go again")
 				})
 			})
@@ -122,7 +122,7 @@ func TestTransportsThatAnswerOddly(t *testing.T) {
 							return answer(&closed)
 						})})
 					e := asError(t, call(t.Context(), c))
-					require.NotEqual(t, NotSent, e.Outcome)
+					require.NotEqual(t, OutcomeNotSent, e.Outcome)
 					if strings.HasPrefix(name, "neither") {
 						require.Contains(t, e.Error(), "neither an answer nor an error")
 					}
@@ -200,7 +200,7 @@ func TestGateAtTheConnection(t *testing.T) {
 							e := asError(t, call(t.Context(), c, WithoutRetry()))
 							require.ErrorIs(t, e, ErrRateLimited)
 							if e.StatusCode == 0 {
-								require.Equal(t, NotSent, e.Outcome)
+								require.Equal(t, OutcomeNotSent, e.Outcome)
 							}
 						})
 					}
@@ -233,7 +233,7 @@ func TestGateAtTheConnectionOpens(t *testing.T) {
 		require.Len(t, r.Attempts, 1)
 		require.Equal(t, []time.Time{began.Add(12500 * time.Millisecond)}, s.arrivals, "10.5 s, and a second dial of 2 s")
 		require.Len(t, waits, 1)
-		require.Equal(t, WaitCooldown, waits[0].Reason)
+		require.Equal(t, WaitReasonCooldown, waits[0].Reason)
 		require.Equal(t, 1, waits[0].Attempt)
 		require.Equal(t, 9500*time.Millisecond, waits[0].Duration)
 	})
@@ -295,7 +295,7 @@ func TestGateOverRealSockets(t *testing.T) {
 				close(release)
 				e := asError(t, <-result)
 				require.ErrorIs(t, e, ErrRateLimited)
-				require.Equal(t, NotSent, e.Outcome)
+				require.Equal(t, OutcomeNotSent, e.Outcome)
 				require.Zero(t, arrived.Load())
 			})
 		}
@@ -337,7 +337,7 @@ func TestGateAtTheFirstByte(t *testing.T) {
 					})
 					e := asError(t, call(ctx, c, WithoutRetry()))
 					require.ErrorIs(t, e, ErrRateLimited)
-					require.Equal(t, NotSent, e.Outcome)
+					require.Equal(t, OutcomeNotSent, e.Outcome)
 					require.EqualValues(t, 1, looked.Load())
 					require.Equal(t, before, arrived.Load())
 				})
@@ -424,10 +424,10 @@ func TestGateWithoutAConnectionToClose(t *testing.T) {
 					e := asError(t, call(t.Context(), c, WithoutRetry()))
 					if !writes {
 						require.ErrorIs(t, e, ErrRateLimited)
-						require.Equal(t, NotSent, e.Outcome)
+						require.Equal(t, OutcomeNotSent, e.Outcome)
 						return
 					}
-					require.NotEqual(t, NotSent, e.Outcome)
+					require.NotEqual(t, OutcomeNotSent, e.Outcome)
 				})
 			}
 		}
@@ -479,7 +479,7 @@ func TestGateLeavesOthersAlone(t *testing.T) {
 			}
 			_, err = c.Identity.Link(ctx, "mk_1")
 			require.ErrorIs(t, err, ErrRateLimited)
-			require.Equal(t, NotSent, asError(t, err).Outcome)
+			require.Equal(t, OutcomeNotSent, asError(t, err).Outcome)
 			close(leave)
 			require.NoError(t, <-result, "the request that shares the connection")
 			require.EqualValues(t, 2, arrived.Load())
@@ -542,9 +542,9 @@ func TestContextBoundsTheQueue(t *testing.T) {
 		began := time.Now()
 		waiting, giveUp := context.WithTimeout(t.Context(), 10*time.Minute)
 		defer giveUp()
-		_, err := c.Links.Create(waiting, LinkCreate{DataSourceID: "GAWA"})
+		_, err := c.Links.Create(waiting, LoginLinkCreate{DataSourceID: "GAWA"})
 		require.ErrorIs(t, err, context.DeadlineExceeded)
-		require.Equal(t, NotSent, asError(t, err).Outcome)
+		require.Equal(t, OutcomeNotSent, asError(t, err).Outcome)
 		require.Equal(t, 10*time.Minute, time.Since(began))
 		cancel()
 		wg.Wait()
@@ -588,7 +588,7 @@ func TestAttemptTimeBeginsWithTheConnection(t *testing.T) {
 					case nil:
 						require.Equal(t, tc.dial+tc.answer, time.Since(began))
 					default:
-						require.Equal(t, tc.dial > defaultRetry.AttemptTimeout, asError(t, err).Outcome == NotSent)
+						require.Equal(t, tc.dial > defaultRetry.AttemptTimeout, asError(t, err).Outcome == OutcomeNotSent)
 					}
 					time.Sleep(time.Minute)
 				})
@@ -682,7 +682,7 @@ func TestWhatNoRepetitionCures(t *testing.T) {
 				require.NotContains(t, e.Error(), testSecret)
 				require.Equal(t, ActionFixRequest, e.Action())
 				require.True(t, tc.cause(e), "%v", e.Unwrap())
-				require.Equal(t, tc.sent, e.Outcome == Unknown, e.Outcome)
+				require.Equal(t, tc.sent, e.Outcome == OutcomeUnknown, e.Outcome)
 			})
 		}
 	}
@@ -748,10 +748,10 @@ func TestProxyThatFailsIsAskedAgain(t *testing.T) {
 	for _, own := range []bool{false, true} {
 		base, transport := tunnel(http.StatusBadGateway, own).setUp(t)
 		c := clientOf(t, base, "", &http.Client{Transport: transport}, WithRetry(Retry{MinBackoff: time.Millisecond, MaxBackoff: time.Millisecond}))
-		_, err := c.Links.Create(t.Context(), LinkCreate{DataSourceID: "GAWA"})
+		_, err := c.Links.Create(t.Context(), LoginLinkCreate{DataSourceID: "GAWA"})
 		e := asError(t, err)
 		require.Equal(t, 4, e.Attempts)
-		require.Equal(t, NotSent, e.Outcome)
+		require.Equal(t, OutcomeNotSent, e.Outcome)
 		require.Equal(t, ActionRetry, e.Action())
 	}
 }
@@ -892,7 +892,7 @@ func TestRequestOfTheTransportsOwn(t *testing.T) {
 			c := clientOf(t, api.URL, "", &http.Client{Transport: transport})
 			_, err := c.Links.List(t.Context(), WithoutRetry())
 			require.NoError(t, err)
-			_, err = c.Links.Create(t.Context(), LinkCreate{DataSourceID: "GAWA"}, WithoutRetry())
+			_, err = c.Links.Create(t.Context(), LoginLinkCreate{DataSourceID: "GAWA"}, WithoutRetry())
 			require.NoError(t, err)
 			require.EqualValues(t, 1, creations.Load())
 		})
@@ -941,7 +941,7 @@ func TestProtocolsOfTwoHosts(t *testing.T) {
 		require.NoError(t, err)
 		result := make(chan error, 1)
 		go func() {
-			_, err := c.Links.Create(t.Context(), LinkCreate{DataSourceID: "GAWA"})
+			_, err := c.Links.Create(t.Context(), LoginLinkCreate{DataSourceID: "GAWA"})
 			result <- err
 		}()
 		<-asked
@@ -1015,8 +1015,8 @@ func TestTransportThatGoesOn(t *testing.T) {
 		return nil, &net.OpError{Op: "dial", Err: errors.New("it takes too long")}
 	})
 	c := clientOf(t, api.URL, "", &http.Client{Transport: through}, WithRetry(Retry{MinBackoff: 1, MaxBackoff: 1}))
-	_, err := c.Links.Create(t.Context(), LinkCreate{DataSourceID: "GAWA"})
-	require.Equal(t, NotSent, asError(t, err).Outcome)
+	_, err := c.Links.Create(t.Context(), LoginLinkCreate{DataSourceID: "GAWA"})
+	require.Equal(t, OutcomeNotSent, asError(t, err).Outcome)
 	close(release)
 	under.Wait()
 	require.Zero(t, arrived.Load())

@@ -62,7 +62,7 @@ func (a *app) create(w http.ResponseWriter, r *http.Request) {
 		toConnection(w, r, id)
 		return
 	}
-	link, err := a.client.Links.CreateOnce(ctx, duolink.LinkCreate{
+	link, err := a.client.Links.CreateOnce(ctx, duolink.LoginLinkCreate{
 		DataSourceID: chosen.ID, ExpiresIn: linkLife, RequireUsername: user,
 		RedirectURL: a.base.JoinPath("connected", id).String(),
 	}, id)

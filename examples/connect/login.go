@@ -80,7 +80,7 @@ func (a *app) showAccounts(w http.ResponseWriter, r *http.Request, c connection)
 
 // readAccounts keeps as many accounts as a page shows, and counts on for a while.
 func (v *loginView) readAccounts(ctx context.Context, logins *duolink.LoginsService) error {
-	for account, err := range logins.Accounts(ctx, v.LoginID, duolink.PageOptions{Limit: accountsCounted}) {
+	for account, err := range logins.Accounts(ctx, v.LoginID, duolink.PageOptions{PageSize: accountsCounted}) {
 		if err != nil {
 			return err
 		}

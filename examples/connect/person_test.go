@@ -149,7 +149,7 @@ func (p *person) signIn(waiting page, username string) string {
 }
 
 // newest is the login link that was made last, as the sandbox has it.
-func (f *fixture) newest() sandbox.LinkState {
+func (f *fixture) newest() sandbox.LoginLinkState {
 	links := f.vendor.Links()
 	return links[len(links)-1]
 }

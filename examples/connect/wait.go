@@ -18,7 +18,7 @@ const (
 
 // awaiter is what of the Links service a wait needs.
 type awaiter interface {
-	Await(ctx context.Context, linkID string, options duolink.AwaitOptions, opts ...duolink.CallOption) (*duolink.LoginLink, error)
+	Await(ctx context.Context, loginLinkID string, options duolink.AwaitOptions, opts ...duolink.CallOption) (*duolink.LoginLink, error)
 }
 
 // waits are the waits for logins that are under way. Everybody who looks at a connection shares its wait.
@@ -64,10 +64,10 @@ func (w *waits) watch(c connection) wait {
 	return *current
 }
 
-func (w *waits) run(id, linkID string, current *wait) {
+func (w *waits) run(id, loginLinkID string, current *wait) {
 	ctx, cancel := context.WithTimeout(w.ctx, waitTime)
 	defer cancel()
-	link, err := w.links.Await(ctx, linkID, duolink.AwaitOptions{Progress: func(p duolink.AwaitProgress) {
+	link, err := w.links.Await(ctx, loginLinkID, duolink.AwaitOptions{Progress: func(p duolink.AwaitProgress) {
 		w.note(current, p.Requests, p.Err)
 		if p.Err == nil {
 			// Said at once; the wait goes on for a login that had begun and is late.
@@ -77,9 +77,9 @@ func (w *waits) run(id, linkID string, current *wait) {
 	switch {
 	case err == nil:
 		w.arrived(id, stateConnected, link.LoginID)
-	case errors.Is(err, duolink.ErrLinkExpired):
+	case errors.Is(err, duolink.ErrLoginLinkExpired):
 		w.arrived(id, stateExpired, "")
-	case errors.Is(err, duolink.ErrLinkClosed), errors.Is(err, duolink.ErrNotFound):
+	case errors.Is(err, duolink.ErrLoginLinkClosed), errors.Is(err, duolink.ErrNotFound):
 		w.arrived(id, stateClosed, "")
 	case ctx.Err() == nil:
 		w.end(current, err)
@@ -90,9 +90,9 @@ func (w *waits) run(id, linkID string, current *wait) {
 
 func (w *waits) settle(id string, link *duolink.LoginLink) {
 	switch link.Status {
-	case duolink.LinkExpired:
+	case duolink.LoginLinkExpired:
 		w.arrived(id, stateExpired, "")
-	case duolink.LinkClosed:
+	case duolink.LoginLinkClosed:
 		w.arrived(id, stateClosed, "")
 	}
 }

@@ -54,15 +54,15 @@ type decision struct {
 // accountDecision is the answer for one account. Numbers has what money can be sent to, and of matching accounts alone: no
 // program pays to the wrong one by a slip.
 type accountDecision struct {
-	ID         string              `json:"account_id"`
-	Name       string              `json:"name"`
-	Mask       string              `json:"mask"`
-	Owners     []duolink.Sensitive `json:"owners"`
-	Joint      bool                `json:"joint"`
-	Comparison comparison          `json:"comparison"`
-	Verdict    verdict             `json:"decision"`
-	Reason     string              `json:"reason"`
-	Numbers    duolink.Numbers     `json:"numbers"`
+	ID         string                  `json:"account_id"`
+	Name       string                  `json:"name"`
+	Mask       string                  `json:"mask"`
+	Owners     []duolink.Sensitive     `json:"owners"`
+	Joint      bool                    `json:"joint"`
+	Comparison comparison              `json:"comparison"`
+	Verdict    verdict                 `json:"decision"`
+	Reason     string                  `json:"reason"`
+	Numbers    duolink.NumbersByScheme `json:"numbers"`
 }
 
 // decide asks for the owners, and for the numbers only where one of them matches: nobody else's are fetched.
@@ -75,7 +75,7 @@ func decide(ctx context.Context, client *duolink.Client, q question) decision {
 		return failed(decision{}, err)
 	}
 	d := decision{RefreshedAt: who.Link.Products[duolink.ProductIdentity].RefreshedAt, Accounts: judgeOwners(who, q)}
-	if state := who.Link.State; state != duolink.LinkConnected {
+	if state := who.Link.State; state != duolink.BankLinkConnected {
 		return d.unclear("the link is not connected: " + string(state) + " " + string(who.Link.ErrorCode))
 	}
 	if !slices.ContainsFunc(d.Accounts, accountDecision.matches) {
@@ -107,7 +107,7 @@ func judgeOwners(who *duolink.Identity, q question) []accountDecision {
 	return all
 }
 
-func judgeAccount(a duolink.AccountIdentity, expected string) accountDecision {
+func judgeAccount(a duolink.BankAccountWithOwners, expected string) accountDecision {
 	d := accountDecision{ID: a.ID, Name: a.Name, Mask: a.Mask, Joint: len(a.Owners) > 1}
 	for _, owner := range a.Owners {
 		d.Owners = append(d.Owners, owner.Names...)
@@ -158,7 +158,7 @@ func compareOwner(owner duolink.Owner, expected string) comparison {
 }
 
 // addNumbers gives the accounts that match their numbers, and takes the match from those that have none.
-func (d *decision) addNumbers(numbers *duolink.AuthNumbers) {
+func (d *decision) addNumbers(numbers *duolink.PlaidNumbers) {
 	for i := range d.Accounts {
 		a := &d.Accounts[i]
 		if !a.matches() {
@@ -172,8 +172,8 @@ func (d *decision) addNumbers(numbers *duolink.AuthNumbers) {
 }
 
 // payable keeps the numbers that are complete.
-func payable(n duolink.Numbers) duolink.Numbers {
-	return duolink.Numbers{
+func payable(n duolink.NumbersByScheme) duolink.NumbersByScheme {
+	return duolink.NumbersByScheme{
 		ACH: keep(n.ACH, func(a duolink.ACHNumber) bool { return !a.AccountNumber.IsZero() && a.RoutingNumber != "" }),
 		EFT: keep(n.EFT, func(e duolink.EFTNumber) bool {
 			return !e.AccountNumber.IsZero() && e.InstitutionNumber != "" && e.BranchNumber != ""
@@ -187,7 +187,7 @@ func keep[T any](all []T, good func(T) bool) []T {
 	return slices.DeleteFunc(slices.Clone(all), func(n T) bool { return !good(n) })
 }
 
-func count(n duolink.Numbers) int {
+func count(n duolink.NumbersByScheme) int {
 	return len(n.ACH) + len(n.EFT) + len(n.BACS) + len(n.International)
 }
 
@@ -227,7 +227,7 @@ func (d decision) unclear(reason string) decision {
 	d.Verdict, d.Reason = cannotTell, reason
 	for i := range d.Accounts {
 		if a := &d.Accounts[i]; a.matches() {
-			a.Verdict, a.Reason, a.Numbers = cannotTell, a.Reason+", and its numbers are not known", duolink.Numbers{}
+			a.Verdict, a.Reason, a.Numbers = cannotTell, a.Reason+", and its numbers are not known", duolink.NumbersByScheme{}
 		}
 	}
 	return d

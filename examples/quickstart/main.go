@@ -56,7 +56,7 @@ type tour struct {
 	client      *duolink.Client
 	sandbox     *sandbox.Sandbox // nil against the real APIs
 	dataSource  string
-	linkID      string
+	bankLinkID  string
 	accessToken duolink.Secret
 	stages      func() []func(context.Context) error
 }
@@ -69,7 +69,7 @@ func newTour(getenv func(string) string) (*tour, func(), error) {
 	if key == "" && id == "" {
 		return sandboxTour()
 	}
-	t := &tour{dataSource: "GAWA", linkID: getenv("MONEYKIT_LINK_ID"), accessToken: duolink.NewSecret(getenv("MONEYKIT_ACCESS_TOKEN"))}
+	t := &tour{dataSource: "GAWA", bankLinkID: getenv("MONEYKIT_LINK_ID"), accessToken: duolink.NewSecret(getenv("MONEYKIT_ACCESS_TOKEN"))}
 	if s := getenv("SUPERMETRICS_DATA_SOURCE"); s != "" {
 		t.dataSource = s
 	}
@@ -123,7 +123,7 @@ func sandboxTour() (*tour, func(), error) {
 	}
 	t := &tour{
 		client: client, sandbox: servers, dataSource: "GAWA",
-		linkID: sandbox.LinkID, accessToken: duolink.NewSecret(sandbox.AccessToken),
+		bankLinkID: sandbox.LinkID, accessToken: duolink.NewSecret(sandbox.AccessToken),
 	}
 	t.stages = func() []func(context.Context) error {
 		return []func(context.Context) error{

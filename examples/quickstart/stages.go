@@ -32,7 +32,7 @@ func (t *tour) logins(ctx context.Context) error {
 
 	w = t.table("Accounts of "+t.dataSource, "USER", "ACCOUNT", "NAME", "GROUP")
 	n := 0
-	for account, err := range t.client.Logins.EachAccount(ctx, duolink.AccountsQuery{DataSourceID: t.dataSource}) {
+	for account, err := range t.client.Logins.StreamAccounts(ctx, duolink.AccountsQuery{DataSourceID: t.dataSource}) {
 		if err != nil {
 			return err
 		}
@@ -51,12 +51,12 @@ func (t *tour) linkLife(ctx context.Context) error {
 	w := t.table("A login link's life", "STEP", "STATUS", "LOGIN", "DESCRIPTION")
 	step := func(name string, l *duolink.LoginLink) { row(w, name, string(l.Status), l.LoginID, l.Description) }
 
-	link, err := t.client.Links.Create(ctx, duolink.LinkCreate{DataSourceID: t.dataSource, ExpiresIn: 10 * time.Hour, Description: "Q3 report"})
+	link, err := t.client.Links.Create(ctx, duolink.LoginLinkCreate{DataSourceID: t.dataSource, ExpiresIn: 10 * time.Hour, Description: "Q3 report"})
 	if err != nil {
 		return err
 	}
 	step("created", link)
-	if link, err = t.client.Links.Update(ctx, link.ID, duolink.LinkUpdate{Description: "Q4 report"}); err != nil {
+	if link, err = t.client.Links.Update(ctx, link.ID, duolink.LoginLinkUpdate{Description: "Q4 report"}); err != nil {
 		return err
 	}
 	step("updated", link)
@@ -71,7 +71,7 @@ func (t *tour) linkLife(ctx context.Context) error {
 		return err
 	}
 
-	second, err := t.client.Links.Create(ctx, duolink.LinkCreate{DataSourceID: t.dataSource, Description: "never used"})
+	second, err := t.client.Links.Create(ctx, duolink.LoginLinkCreate{DataSourceID: t.dataSource, Description: "never used"})
 	if err != nil {
 		return err
 	}
@@ -119,14 +119,14 @@ func (t *tour) links(ctx context.Context) error {
 
 // identity shows who owns the accounts of a bank link. Names and addresses print as masks.
 func (t *tour) identity(ctx context.Context) error {
-	if t.linkID == "" {
+	if t.bankLinkID == "" {
 		return t.say("\nIdentity: set MONEYKIT_LINK_ID to see one.")(ctx)
 	}
-	link, err := t.client.Identity.Link(ctx, t.linkID)
+	link, err := t.client.Identity.Link(ctx, t.bankLinkID)
 	if err != nil {
 		return err
 	}
-	who, err := t.client.Identity.Get(ctx, t.linkID, duolink.IdentityQuery{})
+	who, err := t.client.Identity.Get(ctx, t.bankLinkID, duolink.IdentityQuery{})
 	if err != nil {
 		return err
 	}
@@ -158,8 +158,8 @@ func (t *tour) numbers(ctx context.Context) error {
 		}
 		schemes(w, "Plaid-compatible", auth.Numbers)
 	}
-	if t.linkID != "" {
-		native, err := t.client.Auth.Numbers(ctx, t.linkID)
+	if t.bankLinkID != "" {
+		native, err := t.client.Auth.Numbers(ctx, t.bankLinkID)
 		if err != nil {
 			return err
 		}
@@ -170,7 +170,7 @@ func (t *tour) numbers(ctx context.Context) error {
 	return w.Flush()
 }
 
-func schemes(w *tabwriter.Writer, api string, n duolink.Numbers) {
+func schemes(w *tabwriter.Writer, api string, n duolink.NumbersByScheme) {
 	for _, a := range n.ACH {
 		row(w, api, "ACH", "routing "+a.RoutingNumber, a.AccountNumber)
 	}

@@ -231,7 +231,7 @@ func TestMaxResponseBytesOfAStream(t *testing.T) {
 			t, func(*http.Request) *http.Response { return reply(200, body) },
 			duolink.WithSupermetrics(duolink.BearerToken(testKey)), duolink.WithMaxResponseBytes(limit),
 		)
-		all, err := collect(t, c.Logins.EachAccount(t.Context(), duolink.AccountsQuery{DataSourceID: "GAWA"}))
+		all, err := collect(t, c.Logins.StreamAccounts(t.Context(), duolink.AccountsQuery{DataSourceID: "GAWA"}))
 		return len(all), err
 	}
 	login := func(accounts string) string {

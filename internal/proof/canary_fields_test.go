@@ -16,20 +16,20 @@ import (
 // decide what it is, and write it down here if it tells nothing of a person and opens nothing.
 var canaryPlain = map[string]string{
 	// What the caller hands in, and prints himself if he will; nothing of the client's prints it.
-	"AccountsQuery":  "DataSourceID Users",
-	"AuthQuery":      "AccountIDs",
-	"IdentityQuery":  "AccountIDs",
-	"LinkCreate":     "DataSourceID Description Expires RedirectURL RequireUsername",
-	"LinkUpdate":     "Description",
-	"RefreshOptions": "AccountIDs",
+	"AccountsQuery":   "DataSourceID Users",
+	"AuthQuery":       "AccountIDs",
+	"IdentityQuery":   "AccountIDs",
+	"LoginLinkCreate": "DataSourceID Description Expires RedirectURL RequireUsername",
+	"LoginLinkUpdate": "Description",
+	"RefreshOptions":  "AccountIDs",
 
 	// Ids, names of companies and of their products, states, and what a number says without its
 	// account.
 	"Account":             "Group ID Name",
 	"Address":             "City Country Region",
-	"AuthAccount":         "ID Mask Name OfficialName PersistentAccountID Subtype Type VerificationStatus",
+	"PlaidAccount":        "ID Mask Name OfficialName PersistentAccountID Subtype Type VerificationStatus",
 	"AccountOwner":        "AccountIDs",
-	"AuthNumbers":         "RequestID",
+	"PlaidNumbers":        "RequestID",
 	"RefreshProgress":     "Product",
 	"BACSNumber":          "AccountID SortCode",
 	"ACHNumber":           "AccountID RoutingNumber WireRoutingNumber",
@@ -52,7 +52,7 @@ var canaryPlain = map[string]string{
 	"Abandoned": "API Operation",
 	"Attempt":   "API Code Failure Operation RequestID Route",
 	"Cooldown":  "API Operation Route",
-	"Error": "API Code Description DisplayMessage DocumentationURL LinkErrorCode Message Operation " +
+	"Error": "API BankLinkErrorCode Code Description DisplayMessage DocumentationURL Message Operation " +
 		"Outcome PlaidType ProductErrorCode RequestID SuggestedAction",
 	"FieldError":   "Location Message Type",
 	"Response":     "RequestID",
@@ -77,7 +77,7 @@ func TestCanaryKnowsEveryField(t *testing.T) {
 	require.Equal(t, canaryPlain, found)
 
 	// The check notices a text that is not written down, and none that is hidden.
-	for _, v := range []any{"", duolink.LinkOpen, [1]string{}} {
+	for _, v := range []any{"", duolink.LoginLinkOpen, [1]string{}} {
 		require.True(t, holdsText(reflect.TypeOf(v)), "%T", v)
 	}
 	for _, v := range []any{duolink.Sensitive{}, duolink.Secret{}, duolink.Timestamp{}, duolink.Attempt{}, true} {

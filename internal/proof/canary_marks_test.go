@@ -39,7 +39,7 @@ func (w *canaryWorld) mark(place string) {
 }
 
 // canaryIDs are the text fields of arguments that take the characters of an id and no others.
-var canaryIDs = []string{"LinkCreate.DataSourceID", "AccountsQuery.DataSourceID", "LoginLink.ID"}
+var canaryIDs = []string{"LoginLinkCreate.DataSourceID", "AccountsQuery.DataSourceID", "LoginLink.ID"}
 
 // isCanaryID reports whether a text at a place is an id: a parameter of its own, or such a field.
 func isCanaryID(place string) bool {

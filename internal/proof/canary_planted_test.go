@@ -18,7 +18,7 @@ import (
 // it.
 type plantedLeak struct {
 	way    string
-	method any // a method expression; (*duolink.LoginsService).ListAccounts if it does not matter
+	method any // a method expression; (*duolink.LoginsService).QueryAccounts if it does not matter
 	answer func(asked) (*http.Response, error)
 	plant  func(*canaryWorld, asked)
 	after  func(*canaryWorld, error) error
@@ -145,7 +145,7 @@ var plantedLeaks = map[string]plantedLeak{
 	},
 	"a print to stderr": {
 		way:    "stdout, stderr and log",
-		method: (*duolink.LoginsService).ListAccounts,
+		method: (*duolink.LoginsService).QueryAccounts,
 		plant:  func(_ *canaryWorld, a asked) { _, _ = fmt.Fprintln(os.Stderr, a.URL.RawQuery) },
 	},
 	"a line for the standard logger": {

@@ -272,7 +272,7 @@ func TestCanaryFindsPlantedLeaks(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newCanaryWorld()
 			s := situation{name: name, answer: leak.answer, plant: leak.plant, after: leak.after, value: leak.value}
-			method := canaryMethodOf(t, cmp.Or[any](leak.method, (*duolink.LoginsService).ListAccounts))
+			method := canaryMethodOf(t, cmp.Or[any](leak.method, (*duolink.LoginsService).QueryAccounts))
 			w.add("stdout, stderr and log", captured(t, func() { w.run(t, method, canaryVariants[0], s) }))
 			found := w.findings()
 			require.True(t, slices.ContainsFunc(found, func(f finding) bool { return f.way == leak.way }), "%s", found)

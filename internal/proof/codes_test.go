@@ -106,7 +106,7 @@ var moneyKitCodes = []codeRow{
 	{403, duolink.ErrForbidden, map[string]duolink.Code{"link_error.forbidden_action": duolink.CodeForbiddenAction}},
 	{404, duolink.ErrNotFound, map[string]duolink.Code{"link_error.not_found": duolink.CodeBankLinkNotFound}},
 	{410, duolink.ErrDeleted, map[string]duolink.Code{"link_error.deleted": duolink.CodeBankLinkDeleted}},
-	{422, duolink.ErrLinkState, map[string]duolink.Code{"link_error.bad_state": duolink.CodeBadLinkState}},
+	{422, duolink.ErrBankLinkState, map[string]duolink.Code{"link_error.bad_state": duolink.CodeBadLinkState}},
 	{
 		422, duolink.ErrValidation,
 		map[string]duolink.Code{"api_error.request.validation_failed": duolink.CodeRequestValidationFailed},
@@ -144,8 +144,8 @@ func TestCodes(t *testing.T) {
 					require.Equal(t, row.status, e.StatusCode)
 					require.Equal(t, table.operation, e.Operation)
 					require.Equal(t, 1, e.Attempts)
-					require.Equal(t, row.status >= 500, e.Outcome == duolink.Unknown)
-					require.Equal(t, row.status < 500, e.Outcome == duolink.Rejected)
+					require.Equal(t, row.status >= 500, e.Outcome == duolink.OutcomeUnknown)
+					require.Equal(t, row.status < 500, e.Outcome == duolink.OutcomeRejected)
 					want := fmt.Sprintf(
 						"duolink: %s: %d %s: It went wrong (request %s)", table.operation, row.status, text, table.requestID,
 					)
@@ -166,7 +166,7 @@ var plaidFamilies = []struct {
 	codes  map[string]error
 }{
 	{
-		duolink.PlaidInvalidInput, "INVALID_INPUT", 400, duolink.ErrBadRequest,
+		duolink.PlaidErrorTypeInvalidInput, "INVALID_INPUT", 400, duolink.ErrBadRequest,
 		map[string]error{
 			"INVALID_ACCESS_TOKEN":     duolink.ErrUnauthorized,
 			"INVALID_ACCOUNT_ID":       duolink.ErrBadRequest,
@@ -175,7 +175,7 @@ var plaidFamilies = []struct {
 		},
 	},
 	{
-		duolink.PlaidInvalidRequest, "INVALID_REQUEST", 400, duolink.ErrBadRequest,
+		duolink.PlaidErrorTypeInvalidRequest, "INVALID_REQUEST", 400, duolink.ErrBadRequest,
 		map[string]error{
 			"INVALID_BODY":             duolink.ErrBadRequest,
 			"MISSING_FIELDS":           duolink.ErrBadRequest,
@@ -184,28 +184,28 @@ var plaidFamilies = []struct {
 		},
 	},
 	{
-		duolink.PlaidItemError, "ITEM_ERROR", 400, duolink.ErrLinkState,
+		duolink.PlaidErrorTypeItemError, "ITEM_ERROR", 400, duolink.ErrBankLinkState,
 		map[string]error{
-			"ITEM_LOGIN_REQUIRED":    duolink.ErrLinkState,
-			"PRODUCT_NOT_READY":      duolink.ErrLinkState,
-			"PRODUCTS_NOT_SUPPORTED": duolink.ErrLinkState,
-			"NO_AUTH_ACCOUNTS":       duolink.ErrLinkState,
+			"ITEM_LOGIN_REQUIRED":    duolink.ErrBankLinkState,
+			"PRODUCT_NOT_READY":      duolink.ErrBankLinkState,
+			"PRODUCTS_NOT_SUPPORTED": duolink.ErrBankLinkState,
+			"NO_AUTH_ACCOUNTS":       duolink.ErrBankLinkState,
 			"ACCESS_NOT_GRANTED":     duolink.ErrForbidden,
-			"NO_ACCOUNTS":            duolink.ErrLinkState,
+			"NO_ACCOUNTS":            duolink.ErrBankLinkState,
 		},
 	},
-	{duolink.PlaidRateLimitExceeded, "RATE_LIMIT_EXCEEDED", 429, duolink.ErrRateLimited, map[string]error{
+	{duolink.PlaidErrorTypeRateLimitExceeded, "RATE_LIMIT_EXCEEDED", 429, duolink.ErrRateLimited, map[string]error{
 		"AUTH_LIMIT": duolink.ErrRateLimited, "ACCOUNTS_LIMIT": duolink.ErrRateLimited,
 	}},
-	{duolink.PlaidAPIError, "API_ERROR", 500, duolink.ErrServer, map[string]error{
+	{duolink.PlaidErrorTypeAPIError, "API_ERROR", 500, duolink.ErrServer, map[string]error{
 		"INTERNAL_SERVER_ERROR": duolink.ErrServer, "PLANNED_MAINTENANCE": duolink.ErrServer,
 	}},
 	{
-		duolink.PlaidInstitutionError, "INSTITUTION_ERROR", 400, duolink.ErrServer,
+		duolink.PlaidErrorTypeInstitutionError, "INSTITUTION_ERROR", 400, duolink.ErrServer,
 		map[string]error{"INSTITUTION_DOWN": duolink.ErrServer},
 	},
 	{
-		duolink.PlaidOAuthError, "OAUTH_ERROR", 400, duolink.ErrBadRequest,
+		duolink.PlaidErrorTypeOAuthError, "OAUTH_ERROR", 400, duolink.ErrBadRequest,
 		map[string]error{"INCORRECT_OAUTH_NONCE": duolink.ErrBadRequest},
 	},
 	{"NEW_ERROR", "NEW_ERROR", 400, duolink.ErrBadRequest, map[string]error{"NEW_CODE": duolink.ErrBadRequest}},
@@ -307,7 +307,7 @@ func TestStatusDecides(t *testing.T) {
 					case code == duolink.CodeAuthUnauthorized && status == 400:
 						kind = duolink.ErrUnauthorized // a bad grant in the token exchange
 					case code == duolink.CodeBadLinkState && status == 422:
-						kind = duolink.ErrLinkState
+						kind = duolink.ErrBankLinkState
 					}
 					t.Run(fmt.Sprintf("%s/%s/%d", table.operation, text, status), func(t *testing.T) {
 						err := operations.Named(table.operation).Call(t.Context(), replying(t, status, table.body(text)))
@@ -381,7 +381,7 @@ func TestBodiesTypedByStatus(t *testing.T) {
 	}
 	for file, contentType := range files {
 		for status, kind := range byStatus {
-			for _, operation := range []string{"links.get", "logins.list_accounts, streamed", "identity.get", "auth.get"} {
+			for _, operation := range []string{"links.get", "logins.query_accounts, streamed", "identity.get", "auth.get"} {
 				t.Run(fmt.Sprintf("%s/%d/%s", file, status, operation), func(t *testing.T) {
 					err := operations.Named(operation).Call(
 						t.Context(), replying(t, status, golden(t, "errors/"+file), "Content-Type", contentType),

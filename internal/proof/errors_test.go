@@ -23,10 +23,10 @@ func asError(t *testing.T, err error) *duolink.Error {
 
 var kinds = []error{
 	duolink.ErrBadRequest, duolink.ErrUnauthorized, duolink.ErrForbidden, duolink.ErrNotFound, duolink.ErrDeleted,
-	duolink.ErrConflict, duolink.ErrValidation, duolink.ErrLinkState, duolink.ErrRateLimited, duolink.ErrServer,
+	duolink.ErrConflict, duolink.ErrValidation, duolink.ErrBankLinkState, duolink.ErrRateLimited, duolink.ErrServer,
 	duolink.ErrArgument, duolink.ErrNotConfigured, duolink.ErrMalformedResponse, duolink.ErrResponseTooLarge,
-	duolink.ErrLinkClosed, duolink.ErrLinkExpired, duolink.ErrLoginPending, duolink.ErrRedirectMismatch,
-	duolink.ErrRefreshPending, duolink.ErrRefreshFailed, duolink.ErrUnavailable,
+	duolink.ErrLoginLinkClosed, duolink.ErrLoginLinkExpired, duolink.ErrLoginPending, duolink.ErrRedirectMismatch,
+	duolink.ErrRefreshPending, duolink.ErrRefreshFailed, duolink.ErrProductUnavailable,
 }
 
 // wrapper is somebody else's error.

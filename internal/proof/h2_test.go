@@ -252,7 +252,7 @@ func (c wireCell) check(t *testing.T, s *sandbox.Sandbox, err error, told *attem
 	t.Helper()
 	require.Equal(t, c.sent(), told.started[c.op.Operation()], "attempts")
 	if c.fails() {
-		require.Equal(t, duolink.Unknown, asError(t, err).Outcome, "%v", err)
+		require.Equal(t, duolink.OutcomeUnknown, asError(t, err).Outcome, "%v", err)
 	} else {
 		require.NoError(t, err)
 	}

@@ -42,7 +42,7 @@ func TestDeepNesting(t *testing.T) {
 				"products":        `{"link_id":"1","products":{"identity":` + deep + `}}`,
 				"in a stream":     `{"data":[{"accounts":[` + deep + `]}]}`, "meta": `{"meta":` + deep + `,"data":[]}`,
 			} {
-				for _, operation := range []string{"logins.list_accounts, streamed", "identity.get", "auth.get"} {
+				for _, operation := range []string{"logins.query_accounts, streamed", "identity.get", "auth.get"} {
 					err := operations.Named(operation).Call(t.Context(), replying(t, 200, body))
 					require.ErrorIs(t, err, duolink.ErrMalformedResponse, "%s, %s", operation, place)
 				}
@@ -58,7 +58,7 @@ func TestDeepNesting(t *testing.T) {
 }
 
 // However long a stream is, it takes no more memory than its largest item.
-func TestEachAccountInBoundedMemory(t *testing.T) {
+func TestStreamAccountsInBoundedMemory(t *testing.T) {
 	millions := 10
 	if inShort() {
 		millions = 1
@@ -84,7 +84,7 @@ func TestEachAccountInBoundedMemory(t *testing.T) {
 			runtime.GC()
 			runtime.ReadMemStats(&stats)
 			before, n := stats.HeapAlloc, 0
-			for account, err := range c.Logins.EachAccount(t.Context(), duolink.AccountsQuery{DataSourceID: "GAWA"}) {
+			for account, err := range c.Logins.StreamAccounts(t.Context(), duolink.AccountsQuery{DataSourceID: "GAWA"}) {
 				if err != nil || account.Account != (duolink.Account{}) {
 					t.Fatalf("%d: %v, %v", n, account, err)
 				}
@@ -170,14 +170,14 @@ func TestHugeValues(t *testing.T) {
 		"timestamp":      {"logins.get", `{"data":{"login_id":"dsl_1","auth_time":`, `}}`},
 		"text":           {"logins.get", `{"data":{"login_id":`, `}}`},
 		"flag":           {"logins.get", `{"data":{"login_id":"dsl_1","is_shared":`, `}}`},
-		"integer":        {"logins.list_accounts", `{"data":[],"meta":{"query":{"cache_minutes":`, `}}}`},
+		"integer":        {"logins.query_accounts", `{"data":[],"meta":{"query":{"cache_minutes":`, `}}}`},
 		"unknown member": {"links.get", `{"data":{"link_id":"dsll_1"},"x":`, `}`},
 		"decimal":        {"auth.get", `{"numbers":{},"accounts":[{"account_id":"1","balances":{"current":`, `}}]}`},
 		"timestamp, streamed": {
-			"logins.list_accounts, streamed",
+			"logins.query_accounts, streamed",
 			`{"data":[{"ds_user":"","display_name":"","cache_time":`, `,"accounts":[{}]}]}`,
 		},
-		"account id, streamed": {"logins.list_accounts, streamed", `{"data":[{"accounts":[{"account_id":`, `}]}]}`},
+		"account id, streamed": {"logins.query_accounts, streamed", `{"data":[{"accounts":[{"account_id":`, `}]}]}`},
 		"an expiry":            {"auth.token", `{"access_token":"otok_1","expires_in":`, `}`},
 	} {
 		for _, quote := range []string{"", `"`} {

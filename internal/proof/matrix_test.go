@@ -68,7 +68,7 @@ var matrixFaults = map[string]sandbox.Fault{
 // matrixState is all that a call could change. Tokens are not in it, for they are issued on the
 // way, and links that have expired count as open: that is the clock's doing.
 type matrixState struct {
-	links     []sandbox.LinkState
+	links     []sandbox.LoginLinkState
 	logins    []sandbox.LoginState
 	refreshes int
 }
@@ -92,7 +92,7 @@ type matrixCell struct {
 
 func readMatrixCell(t *testing.T, text string) matrixCell {
 	t.Helper()
-	marks := map[byte]duolink.Outcome{'+': "", '-': duolink.NotSent, 'r': duolink.Rejected, '?': duolink.Unknown}
+	marks := map[byte]duolink.Outcome{'+': "", '-': duolink.OutcomeNotSent, 'r': duolink.OutcomeRejected, '?': duolink.OutcomeUnknown}
 	require.GreaterOrEqual(t, len(text), 2, text)
 	sent, err := strconv.Atoi(text[:1])
 	require.NoError(t, err, text)
@@ -155,7 +155,7 @@ func checkMatrixCell(t *testing.T, op operations.Operation, fault string, always
 	if op.Done == nil {
 		want.done = 0
 	}
-	if want.outcome == duolink.NotSent || want.outcome == duolink.Rejected {
+	if want.outcome == duolink.OutcomeNotSent || want.outcome == duolink.OutcomeRejected {
 		require.Zero(t, want.done, "the table contradicts itself")
 	}
 	if op.Repeat == operations.OnlyRefused {
@@ -264,18 +264,18 @@ func TestOutcomeOfAllAttempts(t *testing.T) {
 		notFound = sandbox.Fault{Status: 404, Body: `{"error":"LINK_NOT_FOUND","message":"Link not found"}`}
 	)
 	for name, tc := range map[string]laterAttempts{
-		"dropped, then limited":       {script: []sandbox.Fault{dropped, limited}, want: duolink.Unknown},
-		"dropped, then denied":        {script: []sandbox.Fault{dropped, denied}, want: duolink.Unknown},
-		"dropped, then not found":     {script: []sandbox.Fault{dropped, notFound}, want: duolink.Unknown},
-		"dropped, then no connection": {script: []sandbox.Fault{dropped}, refuse: true, want: duolink.Unknown},
-		"dropped, then no credential": {script: []sandbox.Fault{dropped}, vault: true, want: duolink.Unknown},
-		"dropped, then no leave":      {script: []sandbox.Fault{dropped}, closed: true, want: duolink.Unknown},
-		"503, then denied":            {script: []sandbox.Fault{gateway, denied}, want: duolink.Unknown},
-		"stalled, then limited":       {script: []sandbox.Fault{slowly, limited}, want: duolink.Unknown},
-		"limited, then denied":        {script: []sandbox.Fault{{Status: 429}, denied}, want: duolink.Rejected},
-		"limited, dropped, denied":    {script: []sandbox.Fault{{Status: 429}, dropped, denied}, want: duolink.Unknown},
+		"dropped, then limited":       {script: []sandbox.Fault{dropped, limited}, want: duolink.OutcomeUnknown},
+		"dropped, then denied":        {script: []sandbox.Fault{dropped, denied}, want: duolink.OutcomeUnknown},
+		"dropped, then not found":     {script: []sandbox.Fault{dropped, notFound}, want: duolink.OutcomeUnknown},
+		"dropped, then no connection": {script: []sandbox.Fault{dropped}, refuse: true, want: duolink.OutcomeUnknown},
+		"dropped, then no credential": {script: []sandbox.Fault{dropped}, vault: true, want: duolink.OutcomeUnknown},
+		"dropped, then no leave":      {script: []sandbox.Fault{dropped}, closed: true, want: duolink.OutcomeUnknown},
+		"503, then denied":            {script: []sandbox.Fault{gateway, denied}, want: duolink.OutcomeUnknown},
+		"stalled, then limited":       {script: []sandbox.Fault{slowly, limited}, want: duolink.OutcomeUnknown},
+		"limited, then denied":        {script: []sandbox.Fault{{Status: 429}, denied}, want: duolink.OutcomeRejected},
+		"limited, dropped, denied":    {script: []sandbox.Fault{{Status: 429}, dropped, denied}, want: duolink.OutcomeUnknown},
 		"dropped, limited, not served": {
-			script: []sandbox.Fault{dropped, {Status: 429}, {Status: 501}}, want: duolink.Unknown,
+			script: []sandbox.Fault{dropped, {Status: 429}, {Status: 501}}, want: duolink.OutcomeUnknown,
 		},
 	} {
 		for _, op := range operations.All {
@@ -312,7 +312,7 @@ func (l laterAttempts) check(t *testing.T, op operations.Operation) {
 	if l.vault || l.closed {
 		require.ErrorIs(t, err, later)
 	}
-	if l.want == duolink.Unknown {
+	if l.want == duolink.OutcomeUnknown {
 		require.NotEqual(t, before, matrixStateOf(s), "it was carried out")
 	} else {
 		require.Equal(t, before, matrixStateOf(s), "it was not carried out")

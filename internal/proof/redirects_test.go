@@ -93,13 +93,13 @@ func isRedirect(t *testing.T, err error, op operations.Operation, status int, le
 	e := asError(t, err)
 	require.Equal(t, op.Operation(), e.Operation)
 	require.Equal(t, status, e.StatusCode)
-	require.Equal(t, duolink.Unknown, e.Outcome)
+	require.Equal(t, duolink.OutcomeUnknown, e.Outcome)
 	require.Equal(t, 1, e.Attempts)
 	require.Regexp(t, "^req-(body-)?0001$", e.RequestID)
 	require.Equal(t, "redirects are never followed; this one leads to "+leadsTo, e.Message)
 	bare := duolink.Error{
 		API: e.API, Operation: e.Operation, StatusCode: status, Message: e.Message, RequestID: e.RequestID,
-		Attempts: 1, Outcome: duolink.Unknown, Kind: e.Kind,
+		Attempts: 1, Outcome: duolink.OutcomeUnknown, Kind: e.Kind,
 	}
 	if op.Name == operations.Exchange {
 		bare.RetryAfter = e.RetryAfter // ours: a failed exchange is not tried again at once
@@ -135,7 +135,7 @@ func TestOddRedirects(t *testing.T) {
 		"https://" + strings.Repeat("x", 1000) + ".test": strings.Repeat("x", 200) + "...",
 	} {
 		for _, status := range []int{300, 301, 302, 303, 304, 307, 308} {
-			for _, name := range []string{"links.create", "links.get", "auth.get", "logins.list_accounts, streamed"} {
+			for _, name := range []string{"links.create", "links.get", "auth.get", "logins.query_accounts, streamed"} {
 				op := operations.Named(name)
 				server := &redirecting{status: status, location: location}
 				var r duolink.Response

@@ -235,11 +235,11 @@ func slowError(t *testing.T, server slowServer, err error) *duolink.Error {
 	}
 	switch {
 	case server.gets == toNothing:
-		require.Equal(t, duolink.NotSent, e.Outcome)
+		require.Equal(t, duolink.OutcomeNotSent, e.Outcome)
 	case server.status == 403:
-		require.Equal(t, duolink.Rejected, e.Outcome)
+		require.Equal(t, duolink.OutcomeRejected, e.Outcome)
 	default:
-		require.Equal(t, duolink.Unknown, e.Outcome)
+		require.Equal(t, duolink.OutcomeUnknown, e.Outcome)
 	}
 	oneLine(t, err)
 	return e

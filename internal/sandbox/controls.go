@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// LinkState is what a login link really is, whatever the client believes.
-type LinkState struct {
+// LoginLinkState is what a login link really is, whatever the client believes.
+type LoginLinkState struct {
 	ID, Status, Description, DataSourceID, LoginID string
 }
 
@@ -20,13 +20,13 @@ type LoginState struct {
 }
 
 // Links returns the login links, the oldest first.
-func (s *Sandbox) Links() []LinkState {
+func (s *Sandbox) Links() []LoginLinkState {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.clock()
-	var out []LinkState
+	var out []LoginLinkState
 	for _, l := range s.links {
-		state := LinkState{ID: l.id, Status: l.status(now), Description: l.description, DataSourceID: l.dataSource}
+		state := LoginLinkState{ID: l.id, Status: l.status(now), Description: l.description, DataSourceID: l.dataSource}
 		if l.login != nil {
 			state.LoginID = l.login.id
 		}

@@ -42,7 +42,7 @@ func signIn(username string) url.Values {
 	return url.Values{"action": {"sign-in"}, "username": {username}}
 }
 
-func (s *Sandbox) linkState(t *testing.T, id string) LinkState {
+func (s *Sandbox) linkState(t *testing.T, id string) LoginLinkState {
 	t.Helper()
 	for _, l := range s.Links() {
 		if l.ID == id {
@@ -50,7 +50,7 @@ func (s *Sandbox) linkState(t *testing.T, id string) LinkState {
 		}
 	}
 	require.FailNow(t, "no link", id)
-	return LinkState{}
+	return LoginLinkState{}
 }
 
 func TestLoginURL(t *testing.T) {

@@ -22,7 +22,7 @@ type Request struct {
 	Time time.Time
 	// Status is what was answered; 0 while nothing has been, and when the connection was dropped.
 	Status int
-	// KeyInQuery tells that the JSON parameter of logins.list_accounts had an api_key in it: accepted, but it puts a secret
+	// KeyInQuery tells that the JSON parameter of logins.query_accounts had an api_key in it: accepted, but it puts a secret
 	// into a URL.
 	KeyInQuery bool
 }

@@ -13,7 +13,7 @@ var supermetrics = vendor{
 	fail:            failSupermetrics,
 	admit:           admitSupermetrics,
 	routes: []route{
-		{"logins.list_accounts", "GET", "/query/accounts", "", (*Sandbox).queryAccounts},
+		{"logins.query_accounts", "GET", "/query/accounts", "", (*Sandbox).queryAccounts},
 		{"logins.list", "GET", "/ds/logins", "", (*Sandbox).listLogins},
 		{"links.list", "GET", "/ds/login/links", "", (*Sandbox).listLinks},
 		{"links.create", "POST", "/ds/login/link", mediaJSON, (*Sandbox).createLink},

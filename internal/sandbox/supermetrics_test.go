@@ -206,7 +206,7 @@ func TestLinkLife(t *testing.T) {
 		got = get("dsll_5")
 		require.Equal(t, "CLOSED", got.at("data", "status_code"))
 		require.Equal(t, "dsl_7", got.at("data", "login_id"))
-		require.Equal(t, LinkState{"dsll_5", "CLOSED", "", "AW", "dsl_7"}, s.Links()[4])
+		require.Equal(t, LoginLinkState{"dsll_5", "CLOSED", "", "AW", "dsl_7"}, s.Links()[4])
 		require.Equal(t, LoginState{"dsl_7", "AW", "A@example.com", false, 3}, s.Logins()[6])
 
 		time.Sleep(13*time.Hour + time.Nanosecond)

@@ -20,7 +20,7 @@ import (
 // members is a JSON object before its members are looked at.
 type members map[string]json.RawMessage
 
-// accountsQuery is the JSON parameter of logins.list_accounts.
+// accountsQuery is the JSON parameter of logins.query_accounts.
 type accountsQuery struct {
 	dataSource   string
 	users        []string

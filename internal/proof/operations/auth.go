@@ -17,7 +17,7 @@ func authQuery(token string, accountIDs ...string) duolink.AuthQuery {
 var auth = []Operation{
 	{
 		Name: "auth.get", API: duolink.PlaidCompatible, Method: (*duolink.AuthService).Get,
-		Ask: returns(func(ctx context.Context, c client, opts options) (*duolink.AuthNumbers, error) {
+		Ask: returns(func(ctx context.Context, c client, opts options) (*duolink.PlaidNumbers, error) {
 			return c.Auth.Get(ctx, authQuery(sandbox.AccessToken), opts...)
 		}),
 		On: func(ctx context.Context, c client, token string, opts ...duolink.CallOption) error {
@@ -25,7 +25,7 @@ var auth = []Operation{
 		},
 		Private: []string{sandbox.AccessToken},
 		Verb:    "POST", Route: "/auth/get", URI: "/auth/get", Body: `{"access_token":"` + sandbox.AccessToken + `"}`,
-		Least: `{"accounts":[],"numbers":{}}`, Data: duolink.AuthNumbers{}, Groups: []string{"auth.get", "auth.get/all"},
+		Least: `{"accounts":[],"numbers":{}}`, Data: duolink.PlaidNumbers{}, Groups: []string{"auth.get", "auth.get/all"},
 		Examples: []Example{
 			{
 				Name: "of some accounts",
@@ -44,15 +44,15 @@ var auth = []Operation{
 	},
 	{
 		Name: "auth.numbers", API: duolink.MoneyKit, Method: (*duolink.AuthService).Numbers,
-		Ask: returns(func(ctx context.Context, c client, opts options) (*duolink.AccountNumbers, error) {
+		Ask: returns(func(ctx context.Context, c client, opts options) (*duolink.BankNumbers, error) {
 			return c.Auth.Numbers(ctx, sandbox.LinkID, opts...)
 		}),
 		On: func(ctx context.Context, c client, id string, opts ...duolink.CallOption) error {
 			return failure(c.Auth.Numbers(ctx, id, opts...))
 		},
 		Private: []string{sandbox.LinkID},
-		Verb:    "GET", Route: "/links/{link_id}/accounts/numbers", URI: "/links/" + sandbox.LinkID + "/accounts/numbers",
-		Least: `{"accounts":[]}`, Data: duolink.AccountNumbers{}, Groups: []string{"auth.numbers", "auth.numbers/all"},
+		Verb:    "GET", Route: "/links/{bankLinkID}/accounts/numbers", URI: "/links/" + sandbox.LinkID + "/accounts/numbers",
+		Least: `{"accounts":[]}`, Data: duolink.BankNumbers{}, Groups: []string{"auth.numbers", "auth.numbers/all"},
 	},
 	{
 		Name: Exchange, API: duolink.MoneyKit, Ask: returns(getLink),

@@ -18,7 +18,7 @@ var identity = []Operation{
 			return failure(c.Identity.Get(ctx, id, duolink.IdentityQuery{}, opts...))
 		},
 		Private: []string{sandbox.LinkID, sandbox.JointAccountID},
-		Verb:    "GET", Route: "/links/{link_id}/identity",
+		Verb:    "GET", Route: "/links/{bankLinkID}/identity",
 		URI:   "/links/" + sandbox.LinkID + "/identity?account_ids=" + sandbox.JointAccountID,
 		Least: `{"accounts":[]}`, Data: duolink.Identity{}, Groups: []string{"identity.get", "identity.get/all"},
 		Examples: []Example{
@@ -45,7 +45,7 @@ var identity = []Operation{
 			return failure(c.Identity.Link(ctx, id, opts...))
 		},
 		Private: []string{sandbox.LinkID},
-		Verb:    "GET", Route: "/links/{link_id}", URI: "/links/" + sandbox.LinkID,
+		Verb:    "GET", Route: "/links/{bankLinkID}", URI: "/links/" + sandbox.LinkID,
 		Least: `{"link_id":"mk_1"}`, Data: duolink.BankLink{},
 		Groups: []string{"identity.link", "identity.link/all"},
 		Examples: []Example{{
@@ -64,7 +64,7 @@ var identity = []Operation{
 			return failure(c.Identity.Refresh(ctx, id, []duolink.Product{duolink.ProductIdentity}, opts...))
 		},
 		Private: []string{sandbox.LinkID},
-		Verb:    "POST", Route: "/links/{link_id}/products", URI: "/links/" + sandbox.LinkID + "/products",
+		Verb:    "POST", Route: "/links/{bankLinkID}/products", URI: "/links/" + sandbox.LinkID + "/products",
 		Body:     `{"products":["identity"]}`,
 		Statuses: []int{202, 200}, Least: `{"link_id":"mk_1"}`, Wordless: true, Data: duolink.BankLink{},
 		Repeat: OnlyRefused, Groups: []string{"identity.refresh"},

@@ -8,7 +8,7 @@ import (
 )
 
 // openLink is the state of the link that the calls update and close.
-func openLink(s *sandbox.Sandbox) sandbox.LinkState {
+func openLink(s *sandbox.Sandbox) sandbox.LoginLinkState {
 	for _, l := range s.Links() {
 		if l.ID == sandbox.OpenLoginLinkID {
 			return l
@@ -29,10 +29,10 @@ var links = []Operation{
 	{
 		Name: "links.create", API: duolink.Supermetrics, Method: (*duolink.LinksService).Create,
 		Ask: returns(func(ctx context.Context, c client, opts options) (*duolink.LoginLink, error) {
-			return c.Links.Create(ctx, duolink.LinkCreate{DataSourceID: "GAWA", Description: Text}, opts...)
+			return c.Links.Create(ctx, duolink.LoginLinkCreate{DataSourceID: "GAWA", Description: Text}, opts...)
 		}),
 		On: func(ctx context.Context, c client, id string, opts ...duolink.CallOption) error {
-			return failure(c.Links.Create(ctx, duolink.LinkCreate{DataSourceID: id}, opts...))
+			return failure(c.Links.Create(ctx, duolink.LoginLinkCreate{DataSourceID: id}, opts...))
 		},
 		Private: []string{Text},
 		Verb:    "POST", Route: "/ds/login/link", URI: "/ds/login/link",
@@ -49,13 +49,13 @@ var links = []Operation{
 			{
 				Name: "with nothing", Body: `{"ds_id":"GAWA"}`,
 				Call: func(ctx context.Context, c client) error {
-					return failure(c.Links.Create(ctx, duolink.LinkCreate{DataSourceID: "GAWA"}))
+					return failure(c.Links.Create(ctx, duolink.LoginLinkCreate{DataSourceID: "GAWA"}))
 				},
 			},
 			{
 				Name: "with everything",
 				Call: func(ctx context.Context, c client) error {
-					return failure(c.Links.Create(ctx, duolink.LinkCreate{
+					return failure(c.Links.Create(ctx, duolink.LoginLinkCreate{
 						DataSourceID: "GAWA", Expires: "10 hours", Description: `Onboarding of "Söhne" & <Co>`,
 						RequireUsername: "avery+ads@example.com",
 						RedirectURL:     "https://app.example.com/connected?tenant=7&x=1",
@@ -76,19 +76,19 @@ var links = []Operation{
 			return failure(c.Links.Get(ctx, id, opts...))
 		},
 		Private: []string{sandbox.OpenLoginLinkID},
-		Verb:    "GET", Route: "/ds/login/link/{link_id}", URI: "/ds/login/link/dsll_1",
+		Verb:    "GET", Route: "/ds/login/link/{loginLinkID}", URI: "/ds/login/link/dsll_1",
 		Least: `{"data":{"link_id":"dsll_1"}}`, Data: duolink.LoginLink{}, Groups: supermetricsGroups,
 	},
 	{
 		Name: "links.update", API: duolink.Supermetrics, Method: (*duolink.LinksService).Update,
 		Ask: returns(func(ctx context.Context, c client, opts options) (*duolink.LoginLink, error) {
-			return c.Links.Update(ctx, sandbox.OpenLoginLinkID, duolink.LinkUpdate{Description: Text}, opts...)
+			return c.Links.Update(ctx, sandbox.OpenLoginLinkID, duolink.LoginLinkUpdate{Description: Text}, opts...)
 		}),
 		On: func(ctx context.Context, c client, id string, opts ...duolink.CallOption) error {
-			return failure(c.Links.Update(ctx, id, duolink.LinkUpdate{Description: Text}, opts...))
+			return failure(c.Links.Update(ctx, id, duolink.LoginLinkUpdate{Description: Text}, opts...))
 		},
 		Private: []string{sandbox.OpenLoginLinkID, Text},
-		Verb:    "PATCH", Route: "/ds/login/link/{link_id}", URI: "/ds/login/link/dsll_1",
+		Verb:    "PATCH", Route: "/ds/login/link/{loginLinkID}", URI: "/ds/login/link/dsll_1",
 		Body:  `{"description":"` + Text + `"}`,
 		Least: `{"data":{"link_id":"dsll_1"}}`, Data: duolink.LoginLink{},
 		Repeat: Settling, Groups: supermetricsGroups,
@@ -96,7 +96,7 @@ var links = []Operation{
 		Examples: []Example{{
 			Name: "to nothing", Body: `{"description":""}`, Answer: "links.update/cleared.json",
 			Call: func(ctx context.Context, c client) error {
-				return failure(c.Links.Update(ctx, sandbox.OpenLoginLinkID, duolink.LinkUpdate{}))
+				return failure(c.Links.Update(ctx, sandbox.OpenLoginLinkID, duolink.LoginLinkUpdate{}))
 			},
 		}},
 	},
@@ -109,7 +109,7 @@ var links = []Operation{
 			return failure(c.Links.Close(ctx, id, opts...))
 		},
 		Private: []string{sandbox.OpenLoginLinkID},
-		Verb:    "PUT", Route: "/ds/login/link/{link_id}/close", URI: "/ds/login/link/dsll_1/close",
+		Verb:    "PUT", Route: "/ds/login/link/{loginLinkID}/close", URI: "/ds/login/link/dsll_1/close",
 		Statuses: []int{200, 201, 202, 299}, Least: `{"data":{"link_id":"dsll_1"}}`, Wordless: true,
 		Data: duolink.LoginLink{}, Repeat: Settling, Groups: supermetricsGroups,
 		Done: func(s *sandbox.Sandbox) int { return asBit(openLink(s).Status == "CLOSED") },

@@ -21,18 +21,18 @@ const (
 	queryTimeout = time.Hour
 )
 
-var queryGroups = []string{"logins.list_accounts", "supermetrics"}
+var queryGroups = []string{"logins.query_accounts", "supermetrics"}
 
 var supermetricsGroups = []string{"supermetrics"}
 
 var logins = []Operation{
 	{
-		Name: "logins.list_accounts", API: duolink.Supermetrics, Method: (*duolink.LoginsService).ListAccounts,
+		Name: "logins.query_accounts", API: duolink.Supermetrics, Method: (*duolink.LoginsService).QueryAccounts,
 		Ask: returns(func(ctx context.Context, c client, opts options) (*duolink.AccountList, error) {
-			return c.Logins.ListAccounts(ctx, someAccounts, opts...)
+			return c.Logins.QueryAccounts(ctx, someAccounts, opts...)
 		}),
 		On: func(ctx context.Context, c client, id string, opts ...duolink.CallOption) error {
-			return failure(c.Logins.ListAccounts(ctx, duolink.AccountsQuery{DataSourceID: id}, opts...))
+			return failure(c.Logins.QueryAccounts(ctx, duolink.AccountsQuery{DataSourceID: id}, opts...))
 		},
 		Private: []string{sandbox.RequiredUsername},
 		Verb:    "GET", Route: "/query/accounts", URI: someAccountsURI,
@@ -42,13 +42,13 @@ var logins = []Operation{
 			{
 				Name: "of all users", URI: "/query/accounts?json=%7B%22ds_id%22%3A%22GAWA%22%7D",
 				Call: func(ctx context.Context, c client) error {
-					return failure(c.Logins.ListAccounts(ctx, duolink.AccountsQuery{DataSourceID: "GAWA"}))
+					return failure(c.Logins.QueryAccounts(ctx, duolink.AccountsQuery{DataSourceID: "GAWA"}))
 				},
 			},
 			{
 				Name: "with everything",
 				Call: func(ctx context.Context, c client) error {
-					return failure(c.Logins.ListAccounts(ctx, duolink.AccountsQuery{
+					return failure(c.Logins.QueryAccounts(ctx, duolink.AccountsQuery{
 						DataSourceID: "GAWA", Users: []string{"avery+ads@example.com", "Blake & <Example>"}, CacheMinutes: 60,
 					}))
 				},
@@ -58,12 +58,12 @@ var logins = []Operation{
 		},
 	},
 	{
-		Name: "logins.list_accounts, streamed", API: duolink.Supermetrics, Method: (*duolink.LoginsService).EachAccount,
+		Name: "logins.query_accounts, streamed", API: duolink.Supermetrics, Method: (*duolink.LoginsService).StreamAccounts,
 		Ask: yields(func(ctx context.Context, c client, opts options) iter.Seq2[duolink.LoginAccount, error] {
-			return c.Logins.EachAccount(ctx, someAccounts, opts...)
+			return c.Logins.StreamAccounts(ctx, someAccounts, opts...)
 		}),
 		On: func(ctx context.Context, c client, id string, opts ...duolink.CallOption) error {
-			return drained(c.Logins.EachAccount(ctx, duolink.AccountsQuery{DataSourceID: id}, opts...))
+			return drained(c.Logins.StreamAccounts(ctx, duolink.AccountsQuery{DataSourceID: id}, opts...))
 		},
 		Private: []string{sandbox.RequiredUsername},
 		Verb:    "GET", Route: "/query/accounts", URI: someAccountsURI,
@@ -73,7 +73,7 @@ var logins = []Operation{
 			{
 				Name: "with everything",
 				Call: func(ctx context.Context, c client) error {
-					return drained(c.Logins.EachAccount(ctx, duolink.AccountsQuery{
+					return drained(c.Logins.StreamAccounts(ctx, duolink.AccountsQuery{
 						DataSourceID: "GAWA", Users: []string{"Düsseldorf"}, CacheMinutes: 1440,
 					}))
 				},
@@ -99,7 +99,7 @@ var logins = []Operation{
 			return failure(c.Logins.Get(ctx, id, opts...))
 		},
 		Private: []string{sandbox.LoginID},
-		Verb:    "GET", Route: "/ds/login/{login_id}", URI: "/ds/login/dsl_1",
+		Verb:    "GET", Route: "/ds/login/{loginID}", URI: "/ds/login/dsl_1",
 		Least: `{"data":{"login_id":"dsl_1"}}`, Data: duolink.Login{}, Groups: supermetricsGroups,
 		Examples: []Example{{
 			Name: "of an id with all sorts of characters", URI: "/ds/login/dsl_1-A",
@@ -115,7 +115,7 @@ var logins = []Operation{
 			return failure(c.Logins.Revoke(ctx, id, opts...))
 		},
 		Private: []string{sandbox.LoginID},
-		Verb:    "DELETE", Route: "/ds/login/{login_id}", URI: "/ds/login/dsl_1",
+		Verb:    "DELETE", Route: "/ds/login/{loginID}", URI: "/ds/login/dsl_1",
 		Statuses: []int{200, 202}, Least: `{"data":{"result":true}}`, Wordless: true,
 		Repeat: Settling, Groups: supermetricsGroups,
 		Done: func(s *sandbox.Sandbox) int { return asBit(s.Logins()[0].Revoked) },
@@ -135,13 +135,13 @@ var logins = []Operation{
 			return drained(c.Logins.Accounts(ctx, id, duolink.PageOptions{}, opts...))
 		},
 		Private: []string{sandbox.LoginID},
-		Verb:    "GET", Route: "/ds/login/{login_id}/accounts", URI: "/ds/login/dsl_1/accounts",
+		Verb:    "GET", Route: "/ds/login/{loginID}/accounts", URI: "/ds/login/dsl_1/accounts",
 		Least: `{"data":[]}`, Data: []duolink.Account{}, Groups: supermetricsGroups,
 		Examples: []Example{{
 			Name: "with a page", URI: "/ds/login/dsl_1/accounts?limit=1000&offset=1000000",
 			Answer: "logins.accounts/page_empty.json",
 			Call: func(ctx context.Context, c client) error {
-				page := duolink.PageOptions{Offset: 1_000_000, Limit: 1000}
+				page := duolink.PageOptions{Offset: 1_000_000, PageSize: 1000}
 				return drained(c.Logins.Accounts(ctx, sandbox.LoginID, page))
 			},
 		}},
