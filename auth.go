@@ -9,6 +9,11 @@ import (
 )
 
 // AuthService reads the account numbers of a bank link: ACH, EFT, BACS and IBAN.
+//
+// Its types say where they come from: Plaid... from the Plaid-compatible layer, Bank... from
+// MoneyKit's native API, those without either from both. [PlaidNumbers] and [BankNumbers] are whole
+// answers, [PlaidAccountWithNumbers] and [BankAccountWithNumbers] one account, and [ACHNumber],
+// [EFTNumber], [BACSNumber] and [InternationalNumber] one number, listed by [NumbersByScheme].
 type AuthService struct{ client *Client }
 
 var (
@@ -59,7 +64,7 @@ func (q AuthQuery) wire() (authBody, error) {
 	return body, checkAccountIDs(q.AccountIDs)
 }
 
-// PlaidNumbers is the answer of [AuthService.Get].
+// PlaidNumbers is the answer of [AuthService.Get]: all accounts, and beside them all numbers.
 type PlaidNumbers struct {
 	Accounts  []PlaidAccount  `json:"accounts"`
 	Numbers   NumbersByScheme `json:"numbers"`
@@ -80,7 +85,7 @@ type PlaidAccount struct {
 	VerificationStatus  string      `json:"verification_status"`
 }
 
-// NumbersByScheme are account numbers by scheme, at most one of each for an account.
+// NumbersByScheme are account numbers by scheme: at most one of each for an account.
 type NumbersByScheme struct {
 	ACH           []ACHNumber           `json:"ach"`           // United States
 	EFT           []EFTNumber           `json:"eft"`           // Canada
@@ -154,13 +159,13 @@ const (
 	PlaidProductIdentity     PlaidProduct = "identity"
 )
 
-// BankNumbers is the answer of [AuthService.Numbers].
+// BankNumbers is the answer of [AuthService.Numbers]: the accounts, each with its numbers.
 type BankNumbers struct {
 	Accounts []BankAccountWithNumbers `json:"accounts"`
 	Link     BankLink                 `json:"link"`
 }
 
-// BankAccountWithNumbers is an account with its numbers.
+// BankAccountWithNumbers is an account with its numbers, as MoneyKit's native API has it.
 type BankAccountWithNumbers struct {
 	BankAccount
 	Numbers NumbersByScheme `json:"numbers"`
@@ -176,7 +181,7 @@ func (n *BankNumbers) ForAccount(accountID string) (BankAccountWithNumbers, bool
 	return BankAccountWithNumbers{}, false
 }
 
-// PlaidAccountWithNumbers is an account with its balances and its numbers.
+// PlaidAccountWithNumbers is an account with its numbers, joined from two parts of [PlaidNumbers].
 type PlaidAccountWithNumbers struct {
 	PlaidAccount
 	Numbers NumbersByScheme `json:"numbers"` // this account's alone

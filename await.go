@@ -27,9 +27,9 @@ type AwaitProgress struct {
 
 // Await waits until somebody has logged in through the link, and returns it then, with its LoginID,
 // whatever its status. Give the context a deadline: a link can stay open after its ExpiryTime,
-// which is the server's to judge. One that is closed or expired without a login is ErrLoginLinkClosed or
-// ErrLoginLinkExpired, after a grace period; an unknown one ErrNotFound at once. When the context ends
-// before, the error is ErrLoginPending and matches the context's.
+// which is the server's to judge. One that is closed or expired without a login is
+// ErrLoginLinkClosed or ErrLoginLinkExpired, after a grace period; an unknown one ErrNotFound at
+// once. When the context ends before, the error is ErrLoginPending and matches the context's.
 //
 // It looks at once, again after about 2 s, then less and less often, to every 15 s: at most 300
 // requests for a link that lives for an hour, and 6,500 for one that lives for a day. A failure

@@ -4,6 +4,9 @@
 // A [Client] has four services: Logins, Links, Identity and Auth. Every method takes a context first and call options last,
 // and returns a result and an error, or an iterator over both. What is not found is an error, never a nil result without one.
 //
+// Names say whose thing it is: a [LoginLink] is a URL of Supermetrics that asks somebody to log in,
+// a [BankLink] a connection to somebody's bank at MoneyKit.
+//
 // # Credentials
 //
 // [WithSupermetrics] takes a [BearerToken] (an API key or OAuth token) or a [BearerTokenFunc].
@@ -13,9 +16,13 @@
 //
 // # Errors
 //
-// Every error of [New] and of a call is an [*Error]. Ask for its kind with errors.Is ([ErrNotFound], [ErrRateLimited],
-// [ErrBankLinkState] and their siblings), for its details with errors.AsType, and for what to do next with [Error.Action]. Network
-// and context errors are kept as its cause. Arguments that cannot be right are [ErrArgument], and nothing is sent.
+// Every error of [New] and of a call is an [*Error]. Ask for its kind with errors.Is ([ErrNotFound],
+// [ErrRateLimited], [ErrBankLinkState] and their siblings), for its details with errors.AsType, and
+// for what to do next with [Error.Action]. Network and context errors are kept as its cause.
+// Arguments that cannot be right are [ErrArgument], and nothing is sent.
+//
+// A fake of yours makes an error with the [Error.Kind], the status or the code that the test is
+// about: errors.Is and Action understand each of them.
 //
 // # Retries and waits
 //

@@ -90,7 +90,7 @@ type Error struct {
 	// for a wait.
 	RetryAfter       time.Duration
 	DocumentationURL string
-	// BankLinkErrorCode is what is wrong with the link, with ErrBankLinkState from MoneyKit.
+	// BankLinkErrorCode is what is wrong with the bank link, with ErrBankLinkState from MoneyKit.
 	BankLinkErrorCode BankLinkErrorCode
 	// ProductErrorCode is why a product could not be refreshed, with ErrRefreshFailed.
 	ProductErrorCode ProductErrorCode

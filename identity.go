@@ -25,8 +25,8 @@ func (s *IdentityService) Get(ctx context.Context, bankLinkID string, query Iden
 }
 
 // Link returns the state of a link and of its products, without anybody's data. A link in error is a good answer, with
-// BankLink.ErrorCode; a deleted one is ErrDeleted or a BankLink in the state [BankLinkDeleted]. 15 requests per minute per link
-// are allowed.
+// BankLink.ErrorCode; a deleted one is ErrDeleted or a BankLink in the state [BankLinkDeleted]. 15
+// requests per minute per link are allowed.
 func (s *IdentityService) Link(ctx context.Context, bankLinkID string, opts ...CallOption) (*BankLink, error) {
 	return call(ctx, s.client, identityLink.on(bankLinkID), readLink, opts)
 }
@@ -87,7 +87,7 @@ type Identity struct {
 	Link     BankLink                `json:"link"`
 }
 
-// BankAccountWithOwners is an account with its owners.
+// BankAccountWithOwners is an account with its owners, as MoneyKit's native API has it.
 type BankAccountWithOwners struct {
 	BankAccount
 	Owners []Owner `json:"owners"`
@@ -122,7 +122,7 @@ func (i *Identity) Owners() []AccountOwner {
 	return owners
 }
 
-// BankAccount is an account of a link.
+// BankAccount is an account of a bank link, as MoneyKit's native API has it.
 type BankAccount struct {
 	ID         string      `json:"account_id"`
 	Type       AccountType `json:"account_type"`
@@ -203,7 +203,7 @@ type ProductStatus struct {
 	HasHistory      bool             `json:"has_history"` // of transactions alone
 }
 
-// BankLinkState is the state of a link; an open set.
+// BankLinkState is the state of a bank link; an open set.
 type BankLinkState string
 
 // The states that the vendor documents.
@@ -216,7 +216,7 @@ const (
 	BankLinkDisconnected          BankLinkState = "disconnected" // named only in the vendor's text
 )
 
-// BankLinkErrorCode is what is wrong with a link; an open set.
+// BankLinkErrorCode is what is wrong with a bank link; an open set.
 type BankLinkErrorCode string
 
 // The link errors that the vendor documents. The first three pass by themselves.

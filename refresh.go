@@ -64,9 +64,9 @@ const defaultRefreshTimeout = 10 * time.Minute
 // ErrProductUnavailable where the bank cannot be asked now, and ErrRefreshFailed with the
 // ProductErrorCode; one that passes by itself has half a minute to do so. ErrRefreshPending is the
 // end of Timeout or of the context, or a server that asks for a longer pause than WithMaxWait
-// allows. Its Outcome is OutcomeNotSent or OutcomeRejected if no refresh has begun and none will. Otherwise this
-// client watches the refresh for ten minutes more: ask it again, with a MaxAge, and it is not paid
-// for twice. Another process knows nothing of it.
+// allows. Its Outcome is OutcomeNotSent or OutcomeRejected if no refresh has begun and none will.
+// Otherwise this client watches the refresh for ten minutes more: ask it again, with a MaxAge, and
+// it is not paid for twice. Another process knows nothing of it.
 func (s *IdentityService) RefreshAndGet(
 	ctx context.Context, bankLinkID string, options RefreshOptions, opts ...CallOption,
 ) (*Identity, error) {
