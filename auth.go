@@ -21,8 +21,9 @@ var (
 	authNumbers = operation{api: MoneyKit, name: "auth.numbers", method: "GET", route: "/links/{bankLinkID}/accounts/numbers", idempotency: readOnly, perApp: true}
 )
 
-// Get returns account numbers through MoneyKit's Plaid-compatible layer. It needs a client id and secret. An item in error
-// is a good answer, with Item.Error. See moneykit.mintlify.app/plaid-compatibility-layer/authget.
+// Get returns account numbers through MoneyKit's Plaid-compatible layer. It needs a client id and
+// secret. An item in error is a good answer, with Item.Error. See
+// moneykit.mintlify.app/plaid-compatibility-layer/authget.
 func (s *AuthService) Get(ctx context.Context, query AuthQuery, opts ...CallOption) (*PlaidNumbers, error) {
 	op := authGet
 	op.body, op.invalid = query.wire()
@@ -31,9 +32,10 @@ func (s *AuthService) Get(ctx context.Context, query AuthQuery, opts ...CallOpti
 	return call(ctx, s.client, op, readPlaidNumbers, opts)
 }
 
-// Numbers returns the account numbers of a link as MoneyKit's native API has them, only of open accounts and in an order
-// of their own: join them with an Identity by account id. They are what was fetched last; 3 requests per minute per link
-// are allowed. See docs.moneykit.com/api, "Account Numbers".
+// Numbers returns the account numbers of a link as MoneyKit's native API has them, only of open
+// accounts and in an order of their own: join them with an Identity by account id. They are what
+// was fetched last; 3 requests per minute per link are allowed. See docs.moneykit.com/api, "Account
+// Numbers".
 func (s *AuthService) Numbers(ctx context.Context, bankLinkID string, opts ...CallOption) (*BankNumbers, error) {
 	return call(ctx, s.client, authNumbers.on(bankLinkID), bare[BankNumbers], opts)
 }
@@ -93,8 +95,8 @@ type NumbersByScheme struct {
 	International []InternationalNumber `json:"international"` // IBAN
 }
 
-// ACHNumber is an account number in the United States. Routing numbers keep their leading zeros and are not checked: the
-// vendor's sandbox has some that no checksum would pass.
+// ACHNumber is an account number in the United States. Routing numbers keep their leading zeros and
+// are not checked: the vendor's sandbox has some that no checksum would pass.
 type ACHNumber struct {
 	AccountID         string    `json:"account_id"` // set only by AuthService.Get
 	AccountNumber     Sensitive `json:"account_number" also:"account"`
@@ -171,7 +173,8 @@ type BankAccountWithNumbers struct {
 	Numbers NumbersByScheme `json:"numbers"`
 }
 
-// ForAccount returns an account with its numbers; false where the answer has no such account, and for an empty id.
+// ForAccount returns an account with its numbers; false where the answer has no such account, and
+// for an empty id.
 func (n *BankNumbers) ForAccount(accountID string) (BankAccountWithNumbers, bool) {
 	for _, a := range n.Accounts {
 		if a.ID == accountID && accountID != "" {
@@ -187,8 +190,8 @@ type PlaidAccountWithNumbers struct {
 	Numbers NumbersByScheme `json:"numbers"` // this account's alone
 }
 
-// ForAccount joins an account, with its balances, and its numbers; false where the answer has no such account, as a
-// closed one, and for an empty id. An account without numbers is one too.
+// ForAccount joins an account, with its balances, and its numbers; false where the answer has no
+// such account, as a closed one, and for an empty id. An account without numbers is one too.
 func (n *PlaidNumbers) ForAccount(accountID string) (PlaidAccountWithNumbers, bool) {
 	at := slices.IndexFunc(n.Accounts, func(a PlaidAccount) bool { return a.ID == accountID })
 	if at < 0 || accountID == "" {
@@ -212,8 +215,8 @@ func having[T any](all []T, fits func(T) bool) (found []T) {
 	return found
 }
 
-// readPlaidNumbers reads the answer of /auth/get, or the Plaid error that may come in its place with
-// a 200.
+// readPlaidNumbers reads the answer of /auth/get, or the Plaid error that may come in its place
+// with a 200.
 func readPlaidNumbers(s *wire.Scanner) (*PlaidNumbers, error) {
 	if s.Next() != wire.Object {
 		return nil, wire.ErrNoObject

@@ -21,12 +21,12 @@ import (
 // How a call happens, in reading order.
 //
 // A service method says what it wants: an operation. It is checked and encoded once, into prepared,
-// which never changes. Then go-retryablehttp runs the attempts. It is made for this one call, and its
-// slots are methods of attempts: PrepareRetry (ready) has the pace and a credential let an attempt
-// out, RoundTrip sends it once, the response handler (receive) reads the answer and classifies it,
-// CheckRetry says whether there is another attempt, and Backoff how long to wait before. Each attempt
-// is a fresh value, and settle draws its conclusions: for the pace, the budget of repetitions and the
-// hooks. What comes out in the end is the answer, or one *Error (result).
+// which never changes. Then go-retryablehttp runs the attempts. It is made for this one call, and
+// its slots are methods of attempts: PrepareRetry (ready) has the pace and a credential let an
+// attempt out, RoundTrip sends it once, the response handler (receive) reads the answer and
+// classifies it, CheckRetry says whether there is another attempt, and Backoff how long to wait
+// before. Each attempt is a fresh value, and settle draws its conclusions: for the pace, the budget
+// of repetitions and the hooks. What comes out in the end is the answer, or one *Error (result).
 
 // operation is what one call wants. The rows of a service file are operations without arguments.
 type operation struct {
@@ -318,8 +318,8 @@ func (at *attempt) takeLocation(resp *http.Response) {
 	}
 }
 
-// receive reads an answer, classifies it and draws the conclusions, inside the loop: one that breaks
-// off is a failed attempt like any other. It leaves the body closed, except for a stream.
+// receive reads an answer, classifies it and draws the conclusions, inside the loop: one that
+// breaks off is a failed attempt like any other. It leaves the body closed, except for a stream.
 func (a *attempts) receive(ctx context.Context, resp *http.Response) error {
 	at, kept := a.latest, false
 	defer func() {
@@ -373,8 +373,8 @@ func (a *attempts) classify(at *attempt, resp *http.Response) *Error {
 	return nil
 }
 
-// settle draws the conclusions of an attempt, once: for the limit groups, the budget of repetitions,
-// the state, a run that callers share, and the hooks.
+// settle draws the conclusions of an attempt, once: for the limit groups, the budget of
+// repetitions, the state, a run that callers share, and the hooks.
 func (a *attempts) settle(ctx context.Context) {
 	defer a.release()
 	c, at, now := a.client, a.latest, time.Now()

@@ -1,7 +1,7 @@
 package duolink
 
-// Code is a machine-readable error code. The set is open: a code without a constant comes through as
-// it is. [Code.Meaning] says what it means, and [Error.Action] what to do about it.
+// Code is a machine-readable error code. The set is open: a code without a constant comes through
+// as it is. [Code.Meaning] says what it means, and [Error.Action] what to do about it.
 type Code string
 
 // Meaning says in a few words what a code means: "there is no such login link" of CodeLinkNotFound.
@@ -139,8 +139,8 @@ type documentedCode struct {
 // byKind is the action of a code that asks for no other than its kind does.
 const byKind Action = ""
 
-// documentedCodes says all that is known of each code. Whoever adds a constant adds a line here. There
-// are more codes that begin with LICENSE_: whatever their status, all of them ask for
+// documentedCodes says all that is known of each code. Whoever adds a constant adds a line here.
+// There are more codes that begin with LICENSE_: whatever their status, all of them ask for
 // ActionContactSupport, but for a limit, and none is retried.
 var documentedCodes = map[Code]documentedCode{
 	// Codes of Supermetrics.

@@ -12,7 +12,8 @@ import (
 	"github.com/duolink/duolink/internal/wire"
 )
 
-// Credentials prove who calls: [BearerToken], [BearerTokenFunc], [ClientCredentials] or [ClientHeaders]. They never print.
+// Credentials prove who calls: [BearerToken], [BearerTokenFunc], [ClientCredentials] or
+// [ClientHeaders]. They never print.
 type Credentials interface {
 	// check refuses what can never work for an API.
 	check(API) error
@@ -37,8 +38,8 @@ var credentialHeaders = []string{
 	"Authorization", "Cookie", "Plaid-Client-Id", "Plaid-Secret", "Proxy-Authorization", "X-Client-Id", "X-Client-Secret",
 }
 
-// BearerToken is an API key or OAuth token, with or without "Bearer " in front. Supermetrics takes it, and so does
-// MoneyKit's native API.
+// BearerToken is an API key or OAuth token, with or without "Bearer " in front. Supermetrics takes
+// it, and so does MoneyKit's native API.
 func BearerToken(token string) Credentials {
 	clean, err := cleanToken(token)
 	return &bearer{token: NewSecret(clean), err: err}
@@ -89,7 +90,8 @@ func (b *bearer) authorize(ctx context.Context, api API, h http.Header) error {
 	return nil
 }
 
-// ClientHeaders is MoneyKit's client id and secret, sent with each request as X-Client-Id and X-Client-Secret.
+// ClientHeaders is MoneyKit's client id and secret, sent with each request as X-Client-Id and
+// X-Client-Secret.
 func ClientHeaders(id, secret string) Credentials { return newPair(id, secret) }
 
 // ClientCredentials is MoneyKit's client id and secret, exchanged for a bearer token. It is kept
@@ -238,8 +240,8 @@ func readToken(s *wire.Scanner) (*accessToken, error) {
 	return t, err
 }
 
-// life is how long the token is good. One that the server does not state is taken for five minutes; a
-// token that is refused earlier is renewed then.
+// life is how long the token is good. One that the server does not state is taken for five minutes;
+// a token that is refused earlier is renewed then.
 func (t *accessToken) life() time.Duration {
 	const unstated, longest = 300, 366 * 24 * 3600
 	seconds := t.ExpiresIn
@@ -249,8 +251,8 @@ func (t *accessToken) life() time.Duration {
 	return time.Duration(min(seconds, longest)) * time.Second
 }
 
-// cleanToken applies the rules for bearer credentials: trimmed, "Bearer " taken off, and nothing that could not stand in
-// a header. Errors do not quote it.
+// cleanToken applies the rules for bearer credentials: trimmed, "Bearer " taken off, and nothing
+// that could not stand in a header. Errors do not quote it.
 func cleanToken(token string) (string, error) {
 	const scheme = "bearer"
 	token = strings.TrimSpace(token)

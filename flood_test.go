@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/duolink/duolink/internal/send"
 	"github.com/stretchr/testify/require"
 )
 
@@ -35,7 +36,7 @@ type flood struct {
 }
 
 func floods() map[string]flood {
-	headers := defaultTransport().MaxResponseHeaderBytes
+	headers := send.DefaultTransport().MaxResponseHeaderBytes
 	all := map[string]flood{
 		"status line":         {serve: pouring("HTTP/1.1 200 ", "x"), takes: headers},
 		"a header's bytes":    {serve: pouring(ok200+"X-Long: ", "x"), takes: headers},
@@ -74,7 +75,7 @@ func TestFloods(t *testing.T) {
 				t.Run(fmt.Sprintf("%d/%s/%s", limit, name, operation), func(t *testing.T) {
 					synctest.Test(t, func(t *testing.T) {
 						p := newPipes(server.serve)
-						p.MaxResponseHeaderBytes = defaultTransport().MaxResponseHeaderBytes
+						p.MaxResponseHeaderBytes = send.DefaultTransport().MaxResponseHeaderBytes
 						defer p.CloseIdleConnections()
 						c := clientOf(t, "http://127.0.0.1", operation, &http.Client{Transport: p}, append(limited(limit), WithRetry(Retry{MaxAttempts: 2}))...)
 						most := cmp.Or(server.takes, limit, limitOf(operation))

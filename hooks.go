@@ -147,10 +147,7 @@ func (a *attempts) end(ctx context.Context, at *attempt) {
 
 // waits tells of a wait before an attempt, or at its connection.
 func (p *prepared) waits(ctx context.Context, attempt int, reason WaitReason, d time.Duration) {
-	if l := p.client.config.logger; l != nil {
-		l.LogAttrs(ctx, slog.LevelWarn, "duolink: wait", append(p.attrs(), slog.Int("attempt", attempt),
-			slog.String("reason", string(reason)), slog.Duration("wait", d))...)
-	}
+	p.warn(ctx, "wait", slog.Int("attempt", attempt), slog.String("reason", string(reason)), slog.Duration("wait", d))
 	if h := p.client.config.hooks.Wait; h != nil {
 		h(ctx, Wait{
 			API: p.op.api, Operation: p.op.name, Route: p.op.route, Attempt: attempt, Reason: reason, Duration: d,
@@ -159,9 +156,7 @@ func (p *prepared) waits(ctx context.Context, attempt int, reason WaitReason, d 
 }
 
 func (p *prepared) coolsDown(ctx context.Context, d time.Duration) {
-	if l := p.client.config.logger; l != nil {
-		l.LogAttrs(ctx, slog.LevelWarn, "duolink: cooldown", append(p.attrs(), slog.Duration("wait", d))...)
-	}
+	p.warn(ctx, "cooldown", slog.Duration("wait", d))
 	if h := p.client.config.hooks.Cooldown; h != nil {
 		h(ctx, Cooldown{API: p.op.api, Operation: p.op.name, Route: p.op.route, Duration: d})
 	}
@@ -175,6 +170,13 @@ func (p *prepared) abandoned(ctx context.Context, after time.Duration) {
 	}
 	if h := p.client.config.hooks.Abandoned; h != nil {
 		h(ctx, Abandoned{API: p.op.api, Operation: p.op.name, After: after})
+	}
+}
+
+// warn logs what somebody who reads a log should know.
+func (p *prepared) warn(ctx context.Context, what string, attrs ...slog.Attr) {
+	if l := p.client.config.logger; l != nil {
+		l.LogAttrs(ctx, slog.LevelWarn, "duolink: "+what, append(p.attrs(), attrs...)...)
 	}
 }
 

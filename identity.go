@@ -7,7 +7,8 @@ import (
 	"github.com/duolink/duolink/internal/wire"
 )
 
-// IdentityService reads who owns the accounts of a bank link at MoneyKit. See docs.moneykit.com/api, "Identity" and "Links".
+// IdentityService reads who owns the accounts of a bank link at MoneyKit. See
+// docs.moneykit.com/api, "Identity" and "Links".
 type IdentityService struct{ client *Client }
 
 var (
@@ -16,25 +17,27 @@ var (
 	identityRefresh = operation{api: MoneyKit, name: "identity.refresh", method: "POST", route: "/links/{bankLinkID}/products", idempotency: notIdempotent}
 )
 
-// Get returns the owners of the link's accounts as they were fetched last. Asking again gives no newer data, only Refresh
-// does, and exposes personal data once more: 3 requests per minute per link are allowed.
+// Get returns the owners of the link's accounts as they were fetched last. Asking again gives no
+// newer data, only Refresh does, and exposes personal data once more: 3 requests per minute per
+// link are allowed.
 func (s *IdentityService) Get(ctx context.Context, bankLinkID string, query IdentityQuery, opts ...CallOption) (*Identity, error) {
 	op := identityGet.on(bankLinkID)
 	op.query, op.invalid, op.private = query, checkAccountIDs(query.AccountIDs), query.AccountIDs
 	return call(ctx, s.client, op, bare[Identity], opts)
 }
 
-// Link returns the state of a link and of its products, without anybody's data. A link in error is a good answer, with
-// BankLink.ErrorCode; a deleted one is ErrDeleted or a BankLink in the state [BankLinkDeleted]. 15
-// requests per minute per link are allowed.
+// Link returns the state of a link and of its products, without anybody's data. A link in error is
+// a good answer, with BankLink.ErrorCode; a deleted one is ErrDeleted or a BankLink in the state
+// [BankLinkDeleted]. 15 requests per minute per link are allowed.
 func (s *IdentityService) Link(ctx context.Context, bankLinkID string, opts ...CallOption) (*BankLink, error) {
 	return call(ctx, s.client, identityLink.on(bankLinkID), readLink, opts)
 }
 
-// Refresh asks MoneyKit to fetch products anew. It returns before that is done: BankLink.Products tells when. A refresh may be
-// billed, so it is sent again only where it was refused with 429 or provably not sent. Identity and account numbers may be
-// refreshed once per day per link. Where the server says nothing of the link, only the ID of the returned one is set.
-// See docs.moneykit.com/api/operation/refresh_products.
+// Refresh asks MoneyKit to fetch products anew. It returns before that is done: BankLink.Products
+// tells when. A refresh may be billed, so it is sent again only where it was refused with 429 or
+// provably not sent. Identity and account numbers may be refreshed once per day per link. Where the
+// server says nothing of the link, only the ID of the returned one is set. See
+// docs.moneykit.com/api/operation/refresh_products.
 func (s *IdentityService) Refresh(ctx context.Context, bankLinkID string, products []Product, opts ...CallOption) (*BankLink, error) {
 	op := identityRefresh.on(bankLinkID)
 	op.invalid = checkProducts(products)
@@ -99,8 +102,9 @@ type AccountOwner struct {
 	AccountIDs []string `json:"account_ids"`
 }
 
-// Owners returns the owners of all accounts in the order of their first account. One that several accounts list alike, to the
-// letter, is one; the same person written differently is two: compare all of them with a payee. An account without an id is not among their AccountIDs.
+// Owners returns the owners of all accounts in the order of their first account. One that several
+// accounts list alike, to the letter, is one; the same person written differently is two: compare
+// all of them with a payee. An account without an id is not among their AccountIDs.
 func (i *Identity) Owners() []AccountOwner {
 	var owners []AccountOwner
 	seen := map[string]int{}
@@ -134,7 +138,8 @@ type BankAccount struct {
 	Closed     bool        `json:"closed"`
 }
 
-// Balances are amounts in Currency, each absent where the bank does not say. Those of liabilities are positive when owed.
+// Balances are amounts in Currency, each absent where the bank does not say. Those of liabilities
+// are positive when owed.
 type Balances struct {
 	Currency    string    `json:"currency" also:"iso_currency_code"` // ISO 4217
 	Available   Decimal   `json:"available"`
@@ -192,8 +197,8 @@ type BankLink struct {
 	AvailableProducts []Product                 `json:"available_products"`
 }
 
-// ProductStatus is how fresh the data of a product is. A refresh is done when RefreshedAt is a later instant than before,
-// and has failed when LastAttemptedAt moved and ErrorCode is set.
+// ProductStatus is how fresh the data of a product is. A refresh is done when RefreshedAt is a
+// later instant than before, and has failed when LastAttemptedAt moved and ErrorCode is set.
 type ProductStatus struct {
 	RefreshedAt     Timestamp        `json:"refreshed_at"` // absent: never
 	LastAttemptedAt Timestamp        `json:"last_attempted_at"`
@@ -290,8 +295,9 @@ const (
 	PhoneTypeOther  PhoneType = "other"
 )
 
-// AccountType is the type of an account; an open set. MoneyKit's native types have a dot, such as "depository.checking",
-// or are one of the older "checking" and "credit_card"; Plaid's are those below.
+// AccountType is the type of an account; an open set. MoneyKit's native types have a dot, such as
+// "depository.checking", or are one of the older "checking" and "credit_card"; Plaid's are those
+// below.
 type AccountType string
 
 // The types of the Plaid-compatible layer, and the native one without a dot.

@@ -9,8 +9,8 @@ import (
 	"github.com/duolink/duolink/internal/wire"
 )
 
-// LinksService makes and keeps login links at Supermetrics: URLs that ask somebody to authenticate a data source for you.
-// See docs.supermetrics.com/apidocs, "Data source login links".
+// LinksService makes and keeps login links at Supermetrics: URLs that ask somebody to authenticate
+// a data source for you. See docs.supermetrics.com/apidocs, "Data source login links".
 type LinksService struct{ client *Client }
 
 var (
@@ -26,9 +26,10 @@ func (s *LinksService) List(ctx context.Context, opts ...CallOption) ([]LoginLin
 	return call(ctx, s.client, linksList, many[LoginLink], opts)
 }
 
-// Create makes a login link. It is sent again only where the server refused it with 429, or where provably nothing was
-// sent: after any other failure Error.Outcome tells whether there may be a link now. A full quota of open links is
-// ErrForbidden with CodeLinkLimitExceeded. See docs.supermetrics.com/apidocs/create-login-link-1.
+// Create makes a login link. It is sent again only where the server refused it with 429, or where
+// provably nothing was sent: after any other failure Error.Outcome tells whether there may be a
+// link now. A full quota of open links is ErrForbidden with CodeLinkLimitExceeded. See
+// docs.supermetrics.com/apidocs/create-login-link-1.
 func (s *LinksService) Create(ctx context.Context, link LoginLinkCreate, opts ...CallOption) (*LoginLink, error) {
 	op := linksCreate
 	op.body, op.invalid = link.wire(time.Now())
@@ -49,16 +50,16 @@ func (s *LinksService) Update(ctx context.Context, loginLinkID string, update Lo
 	return call(ctx, s.client, op, one[LoginLink], opts)
 }
 
-// Close ends a login link, so that nobody can use it any more. Where the server confirms without showing the link, only
-// the ID of the returned one is set.
+// Close ends a login link, so that nobody can use it any more. Where the server confirms without
+// showing the link, only the ID of the returned one is set.
 func (s *LinksService) Close(ctx context.Context, loginLinkID string, opts ...CallOption) (*LoginLink, error) {
 	return call(ctx, s.client, linksClose.on(loginLinkID), func(s *wire.Scanner) (*LoginLink, error) {
 		return readClosed(s, loginLinkID)
 	}, opts)
 }
 
-// LoginLinkCreate is what a new login link should be. At most one of ExpiresAt, ExpiresIn and Expires is set; with none the
-// link expires 24 hours after its creation.
+// LoginLinkCreate is what a new login link should be. At most one of ExpiresAt, ExpiresIn and
+// Expires is set; with none the link expires 24 hours after its creation.
 type LoginLinkCreate struct {
 	DataSourceID    string        // required, such as "GAWA"
 	ExpiresAt       time.Time     // sent in UTC, to the second
@@ -131,8 +132,8 @@ func (l LoginLinkCreate) expiry(now time.Time) (string, error) {
 	return l.ExpiresAt.UTC().Format(time.RFC3339), nil
 }
 
-// LoginLink is a URL that asks somebody to authenticate a data source, and what has become of it. Whoever has LoginURL
-// can log in until the link is closed: give it to that person alone.
+// LoginLink is a URL that asks somebody to authenticate a data source, and what has become of it.
+// Whoever has LoginURL can log in until the link is closed: give it to that person alone.
 type LoginLink struct {
 	ID               string          `json:"link_id"`
 	Status           LoginLinkStatus `json:"status_code"` // from the server, never from the clock

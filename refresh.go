@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/duolink/duolink/internal/flight"
+	"github.com/duolink/duolink/internal/pace"
 	"github.com/duolink/duolink/internal/wire"
 )
 
@@ -293,30 +294,30 @@ func (r *refreshing) refresh(ctx context.Context) error {
 		}
 		r.unclear, r.failing = err, time.Now() // it may be under way all the same: the link will show it
 	}
-	w := watching{patience: r.asked.patience(), pause: time.Until(r.next), lapsed: r.asked.refreshPending}
-	w.poll = func() (pollResult, error) {
+	w := pace.Poll{Pause: time.Until(r.next)}
+	w.Look = func() (pace.Look, error) {
 		link, err := r.poll(ctx, WithoutRetry())
 		if err != nil {
-			return pollResult{}, err
+			return pace.Look{}, err
 		}
 		seen := r.classify(link)
-		seen.promised = time.Until(r.next)
+		seen.Promised = time.Until(r.next)
 		return seen, nil
 	}
-	w.tell = func(err error, next time.Duration) {
+	w.Tell = func(err error, next time.Duration) {
 		r.shared.Tell(RefreshProgress{r.product, r.now, err, r.requests, time.Since(r.began), next})
 	}
-	return w.watch(ctx)
+	return r.asked.poll(ctx, w, r.asked.refreshPending)
 }
 
 // classify says whether the refresh is done, or has failed.
-func (r *refreshing) classify(link *BankLink) pollResult {
+func (r *refreshing) classify(link *BankLink) pace.Look {
 	r.now = link.Products[r.product]
 	if r.now.RefreshedAt.After(r.before.RefreshedAt.Time) && link.State != BankLinkDeleted {
-		return pollResult{over: true}
+		return pace.Look{Over: true}
 	}
 	if err := r.hopeless(link); err != nil {
-		return pollResult{over: true, end: err}
+		return pace.Look{Over: true, End: err}
 	}
 	attempted := r.now.LastAttemptedAt.After(r.before.LastAttemptedAt.Time)
 	switch {
@@ -325,26 +326,26 @@ func (r *refreshing) classify(link *BankLink) pollResult {
 		e.ProductErrorCode, e.Description = r.now.ErrorCode, r.now.ErrorMessage
 		e.scrub(r.asked.confidential(nil))
 		if !r.now.ErrorCode.passes() {
-			return pollResult{over: true, end: e}
+			return pace.Look{Over: true, End: e}
 		}
 		return r.patient(e)
 	case r.unclear != nil && !attempted:
 		return r.patient(r.unclear)
 	}
 	r.failing = time.Time{}
-	return pollResult{}
+	return pace.Look{}
 }
 
 // patient gives a trouble that may pass a while to do so.
-func (r *refreshing) patient(trouble error) pollResult {
+func (r *refreshing) patient(trouble error) pace.Look {
 	if r.failing.IsZero() {
 		r.failing = time.Now()
 	}
 	left := defaultGrace - time.Since(r.failing)
 	if left <= 0 {
-		return pollResult{over: true, end: trouble}
+		return pace.Look{Over: true, End: trouble}
 	}
-	return pollResult{most: left}
+	return pace.Look{Most: left}
 }
 
 // hopeless is what a link says of itself that no waiting changes.
