@@ -75,14 +75,16 @@ func actionOfKind(kind error) Action {
 // answer: it may next time.
 var kindActions = map[error]Action{
 	ErrBadRequest: ActionFixRequest, ErrUnauthorized: ActionReauthenticate, ErrForbidden: ActionAskPermission,
-	ErrNotFound: ActionFixRequest, ErrDeleted: ActionRecreate, ErrConflict: ActionFixRequest, ErrValidation: ActionFixRequest,
+	ErrNotFound: ActionFixRequest, ErrDeleted: ActionRecreate, ErrConflict: ActionFixRequest,
+	ErrValidation:    ActionFixRequest,
 	ErrBankLinkState: ActionReauthenticate, ErrServer: ActionRetry,
 
 	ErrArgument: ActionFixRequest, ErrNotConfigured: ActionFixRequest, ErrMalformedResponse: ActionContactSupport,
 	ErrResponseTooLarge: ActionFixRequest,
 
-	ErrLoginLinkClosed: ActionRecreate, ErrLoginLinkExpired: ActionRecreate, ErrLoginPending: ActionRetry, ErrRedirectMismatch: ActionFixRequest,
-	ErrRefreshPending: ActionRetry, ErrRefreshFailed: ActionReauthenticate, ErrProductUnavailable: ActionRetry,
+	ErrLoginLinkClosed: ActionRecreate, ErrLoginLinkExpired: ActionRecreate, ErrLoginPending: ActionRetry,
+	ErrRedirectMismatch: ActionFixRequest,
+	ErrRefreshPending:   ActionRetry, ErrRefreshFailed: ActionReauthenticate, ErrProductUnavailable: ActionRetry,
 }
 
 var bankLinkActions = map[BankLinkErrorCode]Action{
@@ -91,6 +93,7 @@ var bankLinkActions = map[BankLinkErrorCode]Action{
 }
 
 var productActions = map[ProductErrorCode]Action{
-	ProductErrorRateLimit: ActionRetry, ProductErrorTimeout: ActionRetry, ProductErrorInstitution: ActionRetry, ProductErrorUnknown: ActionRetry,
-	ProductErrorNotSupported: ActionRecreate, ProductErrorNoAccounts: ActionRecreate, ProductErrorNoPermission: ActionAskPermission,
+	ProductErrorRateLimit: ActionRetry, ProductErrorTimeout: ActionRetry, ProductErrorInstitution: ActionRetry,
+	ProductErrorUnknown: ActionRetry, ProductErrorNotSupported: ActionRecreate, ProductErrorNoAccounts: ActionRecreate,
+	ProductErrorNoPermission: ActionAskPermission,
 }

@@ -17,8 +17,8 @@ import (
 type AuthService struct{ client *Client }
 
 var (
-	authGet     = operation{api: PlaidCompatible, name: "auth.get", method: "POST", route: "/auth/get", idempotency: readOnly, perApp: true}
-	authNumbers = operation{api: MoneyKit, name: "auth.numbers", method: "GET", route: "/links/{bankLinkID}/accounts/numbers", idempotency: readOnly, perApp: true}
+	authGet     = countedPerApp(endpoint(PlaidCompatible, "auth.get", "POST /auth/get", readOnly))
+	authNumbers = countedPerApp(endpoint(MoneyKit, "auth.numbers", "GET /links/{bankLinkID}/accounts/numbers", readOnly))
 )
 
 // Get returns account numbers through MoneyKit's Plaid-compatible layer. It needs a client id and
@@ -198,10 +198,12 @@ func (n *PlaidNumbers) ForAccount(accountID string) (PlaidAccountWithNumbers, bo
 		return PlaidAccountWithNumbers{}, false
 	}
 	return PlaidAccountWithNumbers{n.Accounts[at], NumbersByScheme{
-		ACH:           having(n.Numbers.ACH, func(x ACHNumber) bool { return x.AccountID == accountID }),
-		EFT:           having(n.Numbers.EFT, func(x EFTNumber) bool { return x.AccountID == accountID }),
-		BACS:          having(n.Numbers.BACS, func(x BACSNumber) bool { return x.AccountID == accountID }),
-		International: having(n.Numbers.International, func(x InternationalNumber) bool { return x.AccountID == accountID }),
+		ACH:  having(n.Numbers.ACH, func(x ACHNumber) bool { return x.AccountID == accountID }),
+		EFT:  having(n.Numbers.EFT, func(x EFTNumber) bool { return x.AccountID == accountID }),
+		BACS: having(n.Numbers.BACS, func(x BACSNumber) bool { return x.AccountID == accountID }),
+		International: having(n.Numbers.International, func(x InternationalNumber) bool {
+			return x.AccountID == accountID
+		}),
 	}}, true
 }
 

@@ -35,7 +35,8 @@ type authorizer interface {
 
 // credentialHeaders carry credentials, in their canonical spelling.
 var credentialHeaders = []string{
-	"Authorization", "Cookie", "Plaid-Client-Id", "Plaid-Secret", "Proxy-Authorization", "X-Client-Id", "X-Client-Secret",
+	"Authorization", "Cookie", "Plaid-Client-Id", "Plaid-Secret", "Proxy-Authorization", "X-Client-Id",
+	"X-Client-Secret",
 }
 
 // BearerToken is an API key or OAuth token, with or without "Bearer " in front. Supermetrics takes
@@ -74,7 +75,10 @@ func (b *bearer) identity() string { return "bearer " + b.token.Reveal() }
 
 func (b *bearer) authorize(ctx context.Context, api API, h http.Header) error {
 	if api == PlaidCompatible {
-		return &Error{Kind: ErrNotConfigured, Outcome: OutcomeNotSent, Message: "the Plaid-compatible layer takes a client id and secret, not a bearer token"}
+		return &Error{
+			Kind: ErrNotConfigured, Outcome: OutcomeNotSent,
+			Message: "the Plaid-compatible layer takes a client id and secret, not a bearer token",
+		}
 	}
 	token := b.token.Reveal()
 	if b.provide != nil {
@@ -158,6 +162,8 @@ type tokenCache struct {
 // exchangeLimit ends an exchange, with its repetitions, that nobody may be waiting for any more.
 const exchangeLimit = 2 * time.Minute
 
+const exchangeLost = "the token exchange did not end well"
+
 func newTokenCache(p *pair, client *Client) *tokenCache {
 	c := &tokenCache{pair: p, client: client}
 	c.tokens.Renew, c.tokens.Tell, c.tokens.Limit = c.exchange, client.renewed, exchangeLimit
@@ -170,9 +176,7 @@ func (c *tokenCache) authorize(ctx context.Context, api API, h http.Header) erro
 	}
 	token, until, err := c.tokens.Get(ctx)
 	if err == flight.ErrUnfinished { // another call has the panic of a hook
-		err = &Error{
-			API: MoneyKit, Operation: tokenExchange.name, Outcome: OutcomeUnknown, Message: "the token exchange did not end well",
-		}
+		err = &Error{API: MoneyKit, Operation: tokenExchange.name, Outcome: OutcomeUnknown, Message: exchangeLost}
 	}
 	if e, ok := errors.AsType[*Error](err); ok { // each caller has its own: it is filled in on the way out
 		own := *e
@@ -195,9 +199,7 @@ func (c *tokenCache) secrets() []string {
 	return append(c.pair.secrets(), c.tokens.Latest().Reveal())
 }
 
-var tokenExchange = operation{
-	api: MoneyKit, name: "auth.token", method: http.MethodPost, route: "/auth/token", idempotency: readOnly,
-}
+var tokenExchange = endpoint(MoneyKit, "auth.token", "POST /auth/token", readOnly)
 
 // exchange trades id and secret for a token. What failed before it was attempted was not tried.
 func (c *tokenCache) exchange(ctx context.Context) (token Secret, life time.Duration, tried bool, err error) {

@@ -64,7 +64,9 @@ func (p *prepared) nothingHappened(outcome Outcome) {
 
 // writeOutcome is what a caller who has given up can know of a run's writes.
 func writeOutcome(o flight.Outcome) Outcome {
-	return [...]Outcome{flight.NotSent: OutcomeNotSent, flight.Rejected: OutcomeRejected, flight.Unknown: OutcomeUnknown}[o]
+	return [...]Outcome{
+		flight.NotSent: OutcomeNotSent, flight.Rejected: OutcomeRejected, flight.Unknown: OutcomeUnknown,
+	}[o]
 }
 
 // inherit is the call options of a flow for the calls that it is made of, with a response that is

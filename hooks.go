@@ -193,8 +193,8 @@ func (c *Client) renewed(ctx context.Context, d time.Duration, err error) {
 		r.Status, r.Code, r.Failure = e.StatusCode, e.Code, e.class()
 	}
 	if l := c.config.logger; l != nil {
-		l.LogAttrs(ctx, slog.LevelDebug, "duolink: token renewal", slog.String("api", string(r.API)), slog.Duration("duration", d),
-			slog.Int("status", r.Status), slog.String("code", string(r.Code)), slog.String("failure", r.Failure))
+		l.LogAttrs(ctx, slog.LevelDebug, "duolink: token renewal", slog.String("api", string(r.API)),
+			slog.Duration("duration", d), slog.Int("status", r.Status), slog.String("code", string(r.Code)), slog.String("failure", r.Failure))
 	}
 	if h := c.config.hooks.TokenRenewal; h != nil {
 		h(ctx, r)

@@ -12,15 +12,17 @@ import (
 type IdentityService struct{ client *Client }
 
 var (
-	identityGet     = operation{api: MoneyKit, name: "identity.get", method: "GET", route: "/links/{bankLinkID}/identity", idempotency: readOnly, perApp: true}
-	identityLink    = operation{api: MoneyKit, name: "identity.link", method: "GET", route: "/links/{bankLinkID}", idempotency: readOnly, perApp: true}
-	identityRefresh = operation{api: MoneyKit, name: "identity.refresh", method: "POST", route: "/links/{bankLinkID}/products", idempotency: notIdempotent}
+	identityGet     = countedPerApp(endpoint(MoneyKit, "identity.get", "GET /links/{bankLinkID}/identity", readOnly))
+	identityLink    = countedPerApp(endpoint(MoneyKit, "identity.link", "GET /links/{bankLinkID}", readOnly))
+	identityRefresh = endpoint(MoneyKit, "identity.refresh", "POST /links/{bankLinkID}/products", notIdempotent)
 )
 
 // Get returns the owners of the link's accounts as they were fetched last. Asking again gives no
 // newer data, only Refresh does, and exposes personal data once more: 3 requests per minute per
 // link are allowed.
-func (s *IdentityService) Get(ctx context.Context, bankLinkID string, query IdentityQuery, opts ...CallOption) (*Identity, error) {
+func (s *IdentityService) Get(
+	ctx context.Context, bankLinkID string, query IdentityQuery, opts ...CallOption,
+) (*Identity, error) {
 	op := identityGet.on(bankLinkID)
 	op.query, op.invalid, op.private = query, checkAccountIDs(query.AccountIDs), query.AccountIDs
 	return call(ctx, s.client, op, bare[Identity], opts)
@@ -38,7 +40,9 @@ func (s *IdentityService) Link(ctx context.Context, bankLinkID string, opts ...C
 // provably not sent. Identity and account numbers may be refreshed once per day per link. Where the
 // server says nothing of the link, only the ID of the returned one is set. See
 // docs.moneykit.com/api/operation/refresh_products.
-func (s *IdentityService) Refresh(ctx context.Context, bankLinkID string, products []Product, opts ...CallOption) (*BankLink, error) {
+func (s *IdentityService) Refresh(
+	ctx context.Context, bankLinkID string, products []Product, opts ...CallOption,
+) (*BankLink, error) {
 	op := identityRefresh.on(bankLinkID)
 	op.invalid = checkProducts(products)
 	for _, p := range products {
@@ -118,7 +122,8 @@ func (i *Identity) Owners() []AccountOwner {
 				owners = append(owners, AccountOwner{Owner: o})
 			}
 			ids := &owners[at].AccountIDs
-			if n := len(*ids); a.ID != "" && (n == 0 || (*ids)[n-1] != a.ID) { // not twice for an owner who is there twice
+			// An account that lists an owner twice is named once.
+			if n := len(*ids); a.ID != "" && (n == 0 || (*ids)[n-1] != a.ID) {
 				*ids = append(*ids, a.ID)
 			}
 		}

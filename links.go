@@ -14,11 +14,11 @@ import (
 type LinksService struct{ client *Client }
 
 var (
-	linksList   = operation{api: Supermetrics, name: "links.list", method: "GET", route: "/ds/login/links", idempotency: readOnly}
-	linksCreate = operation{api: Supermetrics, name: "links.create", method: "POST", route: "/ds/login/link", idempotency: notIdempotent}
-	linksGet    = operation{api: Supermetrics, name: "links.get", method: "GET", route: "/ds/login/link/{loginLinkID}", idempotency: readOnly}
-	linksUpdate = operation{api: Supermetrics, name: "links.update", method: "PATCH", route: "/ds/login/link/{loginLinkID}", idempotency: idempotent}
-	linksClose  = operation{api: Supermetrics, name: "links.close", method: "PUT", route: "/ds/login/link/{loginLinkID}/close", idempotency: idempotent}
+	linksList   = endpoint(Supermetrics, "links.list", "GET /ds/login/links", readOnly)
+	linksCreate = endpoint(Supermetrics, "links.create", "POST /ds/login/link", notIdempotent)
+	linksGet    = endpoint(Supermetrics, "links.get", "GET /ds/login/link/{loginLinkID}", readOnly)
+	linksUpdate = endpoint(Supermetrics, "links.update", "PATCH /ds/login/link/{loginLinkID}", idempotent)
+	linksClose  = endpoint(Supermetrics, "links.close", "PUT /ds/login/link/{loginLinkID}/close", idempotent)
 )
 
 // List returns all login links, at most 1,000.
@@ -43,7 +43,9 @@ func (s *LinksService) Get(ctx context.Context, loginLinkID string, opts ...Call
 }
 
 // Update changes the description, the only thing that can change. An empty one clears it.
-func (s *LinksService) Update(ctx context.Context, loginLinkID string, update LoginLinkUpdate, opts ...CallOption) (*LoginLink, error) {
+func (s *LinksService) Update(
+	ctx context.Context, loginLinkID string, update LoginLinkUpdate, opts ...CallOption,
+) (*LoginLink, error) {
 	op := linksUpdate.on(loginLinkID)
 	op.body, op.invalid = update, checkText("Description", update.Description, mostDescription)
 	op.private = []string{update.Description}
@@ -92,7 +94,10 @@ type loginLinkBody struct {
 }
 
 func (l LoginLinkCreate) wire(now time.Time) (loginLinkBody, error) {
-	body := loginLinkBody{DataSourceID: l.DataSourceID, Description: l.Description, RequireUsername: l.RequireUsername, RedirectURL: l.RedirectURL}
+	body := loginLinkBody{
+		DataSourceID: l.DataSourceID, Description: l.Description, RequireUsername: l.RequireUsername,
+		RedirectURL: l.RedirectURL,
+	}
 	if err := Supermetrics.checkID("DataSourceID", l.DataSourceID); err != nil {
 		return body, err
 	}
@@ -122,7 +127,8 @@ func (l LoginLinkCreate) expiry(now time.Time) (string, error) {
 	case l.ExpiresIn < 0:
 		return "", argumentError("ExpiresIn is negative")
 	case in:
-		l.ExpiresAt = now.Add(l.ExpiresIn).Add(time.Second - time.Nanosecond) // up to the second that is sent, never below
+		// Up to the second that is sent, never below.
+		l.ExpiresAt = now.Add(l.ExpiresIn).Add(time.Second - time.Nanosecond)
 	case !at:
 		return l.Expires, nil
 	}

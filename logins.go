@@ -14,24 +14,34 @@ import (
 type LoginsService struct{ client *Client }
 
 var (
-	loginsQueryAccounts = operation{api: Supermetrics, name: "logins.query_accounts", method: "GET", route: "/query/accounts", idempotency: readOnly, limit: 64 << 20, slow: true}
-	loginsList          = operation{api: Supermetrics, name: "logins.list", method: "GET", route: "/ds/logins", idempotency: readOnly}
-	loginsGet           = operation{api: Supermetrics, name: "logins.get", method: "GET", route: "/ds/login/{loginID}", idempotency: readOnly}
-	loginsRevoke        = operation{api: Supermetrics, name: "logins.revoke", method: "DELETE", route: "/ds/login/{loginID}", idempotency: idempotent}
-	loginsAccounts      = operation{api: Supermetrics, name: "logins.accounts", method: "GET", route: "/ds/login/{loginID}/accounts", idempotency: readOnly}
+	loginsQueryAccounts = slowAndLarge(endpoint(Supermetrics, "logins.query_accounts", "GET /query/accounts", readOnly))
+	loginsList          = endpoint(Supermetrics, "logins.list", "GET /ds/logins", readOnly)
+	loginsGet           = endpoint(Supermetrics, "logins.get", "GET /ds/login/{loginID}", readOnly)
+	loginsRevoke        = endpoint(Supermetrics, "logins.revoke", "DELETE /ds/login/{loginID}", idempotent)
+	loginsAccounts      = endpoint(Supermetrics, "logins.accounts", "GET /ds/login/{loginID}/accounts", readOnly)
 )
+
+// slowAndLarge is the query for accounts: the server may ask the ad platform meanwhile.
+func slowAndLarge(op operation) operation {
+	op.slow, op.limit = true, 64<<20
+	return op
+}
 
 // QueryAccounts returns the logins of one data source with the accounts that each can reach: at
 // most 100 logins of 1,000 accounts each. The server may ask the ad platform while the caller
 // waits. See supermetrics.com/docs/product-api-get-accounts.
-func (s *LoginsService) QueryAccounts(ctx context.Context, query AccountsQuery, opts ...CallOption) (*AccountList, error) {
+func (s *LoginsService) QueryAccounts(
+	ctx context.Context, query AccountsQuery, opts ...CallOption,
+) (*AccountList, error) {
 	return call(ctx, s.client, query.operation(), readAccountList, opts)
 }
 
 // StreamAccounts is QueryAccounts as a stream: it yields one account with its login at a time,
 // decoded as it arrives, and keeps no more of the answer in memory. Leaving the loop closes the
 // connection. An error is yielded once, last.
-func (s *LoginsService) StreamAccounts(ctx context.Context, query AccountsQuery, opts ...CallOption) iter.Seq2[LoginAccount, error] {
+func (s *LoginsService) StreamAccounts(
+	ctx context.Context, query AccountsQuery, opts ...CallOption,
+) iter.Seq2[LoginAccount, error] {
 	return stream(ctx, s.client, query.operation(), eachAccount, opts)
 }
 
@@ -62,7 +72,9 @@ func (s *LoginsService) Revoke(ctx context.Context, loginID string, opts ...Call
 // Accounts walks the accounts of a login, a page at a time, as the loop asks for them. An error is
 // yielded once and ends the loop; ranging again starts anew. See
 // docs.supermetrics.com/apidocs/list-login-accounts-1.
-func (s *LoginsService) Accounts(ctx context.Context, loginID string, page PageOptions, opts ...CallOption) iter.Seq2[Account, error] {
+func (s *LoginsService) Accounts(
+	ctx context.Context, loginID string, page PageOptions, opts ...CallOption,
+) iter.Seq2[Account, error] {
 	return pages(page, func(page PageOptions) (*accountPage, error) {
 		op := loginsAccounts.on(loginID)
 		op.query, op.invalid = page, page.check()

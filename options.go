@@ -157,8 +157,8 @@ func (a *attempts) report() {
 // ownHeaders are set by this package or by net/http.
 var ownHeaders = []string{
 	"Accept", "Accept-Encoding", "Connection", "Content-Encoding", "Content-Length", "Content-Type", "Expect", "Host",
-	"Idempotency-Key", "Moneykit-Version", "Plaid-Version", "Te", "Trailer", "Transfer-Encoding", "Upgrade", "User-Agent",
-	"X-Idempotency-Key",
+	"Idempotency-Key", "Moneykit-Version", "Plaid-Version", "Te", "Trailer", "Transfer-Encoding", "Upgrade",
+	"User-Agent", "X-Idempotency-Key",
 }
 
 // headerName reports whether a text is a token of RFC 9110.

@@ -289,7 +289,8 @@ func (r *refreshing) refresh(ctx context.Context) error {
 	_, err := r.client.Identity.Refresh(ctx, r.op.args[0], []Product{r.product}, r.with, sharedWrite(r.shared.Write()))
 	r.heed()
 	if err != nil {
-		if e, ok := errors.AsType[*Error](err); !ok || e.Outcome != OutcomeUnknown || e.Operation != identityRefresh.name {
+		e, ok := errors.AsType[*Error](err)
+		if !ok || e.Outcome != OutcomeUnknown || e.Operation != identityRefresh.name {
 			return err
 		}
 		r.unclear, r.failing = err, time.Now() // it may be under way all the same: the link will show it
@@ -383,5 +384,6 @@ func (c BankLinkErrorCode) passes() bool {
 
 // passes reports that the cause of a failed refresh goes by itself.
 func (c ProductErrorCode) passes() bool {
-	return c == ProductErrorRateLimit || c == ProductErrorTimeout || c == ProductErrorInstitution || c == ProductErrorUnknown
+	return c == ProductErrorRateLimit || c == ProductErrorTimeout || c == ProductErrorInstitution ||
+		c == ProductErrorUnknown
 }

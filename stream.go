@@ -122,7 +122,8 @@ func pages(page PageOptions, fetch func(PageOptions) (*accountPage, error)) iter
 				return
 			}
 			if page.Offset > mostOffset {
-				yield(Account{}, pageError(ErrResponseTooLarge, "there are more accounts than the API can be asked for"))
+				err := pageError(ErrResponseTooLarge, "there are more accounts than the API can be asked for")
+				yield(Account{}, err)
 				return
 			}
 		}
@@ -131,7 +132,10 @@ func pages(page PageOptions, fetch func(PageOptions) (*accountPage, error)) iter
 
 // pageError is about the pages together, each of which was a good answer.
 func pageError(kind error, message string) error {
-	return &Error{API: Supermetrics, Operation: loginsAccounts.name, StatusCode: 200, Outcome: OutcomeUnknown, Kind: kind, Message: message}
+	return &Error{
+		API: Supermetrics, Operation: loginsAccounts.name, StatusCode: 200, Outcome: OutcomeUnknown, Kind: kind,
+		Message: message,
+	}
 }
 
 // last reports whether nothing is left behind this page; next is where the following one would

@@ -149,7 +149,8 @@ func codeLike(s string) bool {
 // in it may be a quotation.
 func Identifier(s string) string {
 	const most = 128
-	if len(s) > most || strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(`%&\"'<>`, r) }) {
+	odd := func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(`%&\"'<>`, r) }
+	if len(s) > most || strings.ContainsFunc(s, odd) {
 		return ""
 	}
 	return s
