@@ -13,27 +13,35 @@ import (
 type Action string
 
 const (
-	// ActionRetry: it may pass by itself; try again, after a backoff of yours. Of a Create or a Refresh whose Outcome is OutcomeUnknown,
-	// look first; of a context that you have ended, it is yours to decide.
+	// ActionRetry: it may pass by itself; try again, after a backoff of yours. Of a Create or a
+	// Refresh whose Outcome is OutcomeUnknown, look first; of a context that you have ended, it is
+	// yours to decide.
 	ActionRetry Action = "retry"
-	// ActionWaitUntil: a limit; try again when Error.RetryAfter is over, or where that is 0, a good while later.
+	// ActionWaitUntil: a limit; try again when Error.RetryAfter is over, or where that is 0, a good
+	// while later.
 	ActionWaitUntil Action = "wait until"
-	// ActionReauthenticate: proof is needed again: a new credential of yours with ErrUnauthorized; with ErrBankLinkState and
-	// ErrRefreshFailed the person has to link the bank again. (A link that is somebody else's is ErrUnauthorized too, and
-	// ActionFixRequest: no credential of yours cures that.)
+	// ActionReauthenticate: proof is needed again: a new credential of yours with ErrUnauthorized;
+	// with ErrBankLinkState and ErrRefreshFailed the person has to link the bank again. (A link
+	// that is somebody else's is ErrUnauthorized too, and ActionFixRequest: no credential of yours
+	// cures that.)
 	ActionReauthenticate Action = "reauthenticate"
-	// ActionAskPermission: somebody has to allow it: the administrator of the account, or the person whose data it is.
+	// ActionAskPermission: somebody has to allow it: the administrator of the account, or the
+	// person whose data it is.
 	ActionAskPermission Action = "ask permission"
-	// ActionFixRequest: the same call fails again; an argument, an option or the set-up is wrong. Of ErrRedirectMismatch the
-	// browser's request is: refuse it, and where that happens to everybody, look at WithRedirectParameter.
+	// ActionFixRequest: the same call fails again; an argument, an option or the set-up is wrong.
+	// Of ErrRedirectMismatch the browser's request is: refuse it, and where that happens to
+	// everybody, look at WithRedirectParameter.
 	ActionFixRequest Action = "fix request"
-	// ActionRecreate: it is gone, or not what is needed; make a new one, with another account or bank where this one does not do.
+	// ActionRecreate: it is gone, or not what is needed; make a new one, with another account or
+	// bank where this one does not do.
 	ActionRecreate Action = "recreate"
-	// ActionContactSupport: the vendor's support, or a contract with it, is what helps. Have Error.RequestID ready.
+	// ActionContactSupport: the vendor's support, or a contract with it, is what helps. Have
+	// Error.RequestID ready.
 	ActionContactSupport Action = "contact support"
 )
 
-// Action names what to do next. There is one for every error of this package, also for codes that are new.
+// Action names what to do next. There is one for every error of this package, also for codes that
+// are new.
 func (e *Error) Action() Action {
 	switch kind := e.kind(); {
 	case errors.Is(kind, ErrRateLimited):
@@ -63,17 +71,20 @@ func actionOfKind(kind error) Action {
 	return ""
 }
 
-// kindActions hold where neither a code nor the rest says more. What has no kind did not get an answer: it may next time.
+// kindActions hold where neither a code nor the rest says more. What has no kind did not get an
+// answer: it may next time.
 var kindActions = map[error]Action{
 	ErrBadRequest: ActionFixRequest, ErrUnauthorized: ActionReauthenticate, ErrForbidden: ActionAskPermission,
-	ErrNotFound: ActionFixRequest, ErrDeleted: ActionRecreate, ErrConflict: ActionFixRequest, ErrValidation: ActionFixRequest,
+	ErrNotFound: ActionFixRequest, ErrDeleted: ActionRecreate, ErrConflict: ActionFixRequest,
+	ErrValidation:    ActionFixRequest,
 	ErrBankLinkState: ActionReauthenticate, ErrServer: ActionRetry,
 
 	ErrArgument: ActionFixRequest, ErrNotConfigured: ActionFixRequest, ErrMalformedResponse: ActionContactSupport,
 	ErrResponseTooLarge: ActionFixRequest,
 
-	ErrLoginLinkClosed: ActionRecreate, ErrLoginLinkExpired: ActionRecreate, ErrLoginPending: ActionRetry, ErrRedirectMismatch: ActionFixRequest,
-	ErrRefreshPending: ActionRetry, ErrRefreshFailed: ActionReauthenticate, ErrProductUnavailable: ActionRetry,
+	ErrLoginLinkClosed: ActionRecreate, ErrLoginLinkExpired: ActionRecreate, ErrLoginPending: ActionRetry,
+	ErrRedirectMismatch: ActionFixRequest,
+	ErrRefreshPending:   ActionRetry, ErrRefreshFailed: ActionReauthenticate, ErrProductUnavailable: ActionRetry,
 }
 
 var bankLinkActions = map[BankLinkErrorCode]Action{
@@ -82,6 +93,7 @@ var bankLinkActions = map[BankLinkErrorCode]Action{
 }
 
 var productActions = map[ProductErrorCode]Action{
-	ProductErrorRateLimit: ActionRetry, ProductErrorTimeout: ActionRetry, ProductErrorInstitution: ActionRetry, ProductErrorUnknown: ActionRetry,
-	ProductErrorNotSupported: ActionRecreate, ProductErrorNoAccounts: ActionRecreate, ProductErrorNoPermission: ActionAskPermission,
+	ProductErrorRateLimit: ActionRetry, ProductErrorTimeout: ActionRetry, ProductErrorInstitution: ActionRetry,
+	ProductErrorUnknown: ActionRetry, ProductErrorNotSupported: ActionRecreate, ProductErrorNoAccounts: ActionRecreate,
+	ProductErrorNoPermission: ActionAskPermission,
 }

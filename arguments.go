@@ -56,8 +56,9 @@ func (op operation) path() (string, error) {
 	return strings.Join(segments, "/"), nil
 }
 
-// checkID refuses an id that is none before it becomes a part of a URL. Supermetrics documents its alphabet and length;
-// MoneyKit's ids are opaque, so there it is visible ASCII, without what has a meaning in a path.
+// checkID refuses an id that is none before it becomes a part of a URL. Supermetrics documents its
+// alphabet and length; MoneyKit's ids are opaque, so there it is visible ASCII, without what has a
+// meaning in a path.
 func (a API) checkID(name, id string) error {
 	most, fits := 128, func(r rune) bool { return r > ' ' && r <= '~' && !strings.ContainsRune(`/\?#%`, r) }
 	if a == Supermetrics {

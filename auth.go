@@ -9,15 +9,21 @@ import (
 )
 
 // AuthService reads the account numbers of a bank link: ACH, EFT, BACS and IBAN.
+//
+// Its types say where they come from: Plaid... from the Plaid-compatible layer, Bank... from
+// MoneyKit's native API, those without either from both. [PlaidNumbers] and [BankNumbers] are whole
+// answers, [PlaidAccountWithNumbers] and [BankAccountWithNumbers] one account, and [ACHNumber],
+// [EFTNumber], [BACSNumber] and [InternationalNumber] one number, listed by [NumbersByScheme].
 type AuthService struct{ client *Client }
 
 var (
-	authGet     = operation{api: PlaidCompatible, name: "auth.get", method: "POST", route: "/auth/get", idempotency: readOnly, perApp: true}
-	authNumbers = operation{api: MoneyKit, name: "auth.numbers", method: "GET", route: "/links/{bankLinkID}/accounts/numbers", idempotency: readOnly, perApp: true}
+	authGet     = countedPerApp(endpoint(PlaidCompatible, "auth.get", "POST /auth/get", readOnly))
+	authNumbers = countedPerApp(endpoint(MoneyKit, "auth.numbers", "GET /links/{bankLinkID}/accounts/numbers", readOnly))
 )
 
-// Get returns account numbers through MoneyKit's Plaid-compatible layer. It needs a client id and secret. An item in error
-// is a good answer, with Item.Error. See moneykit.mintlify.app/plaid-compatibility-layer/authget.
+// Get returns account numbers through MoneyKit's Plaid-compatible layer. It needs a client id and
+// secret. An item in error is a good answer, with Item.Error. See
+// moneykit.mintlify.app/plaid-compatibility-layer/authget.
 func (s *AuthService) Get(ctx context.Context, query AuthQuery, opts ...CallOption) (*PlaidNumbers, error) {
 	op := authGet
 	op.body, op.invalid = query.wire()
@@ -26,9 +32,10 @@ func (s *AuthService) Get(ctx context.Context, query AuthQuery, opts ...CallOpti
 	return call(ctx, s.client, op, readPlaidNumbers, opts)
 }
 
-// Numbers returns the account numbers of a link as MoneyKit's native API has them, only of open accounts and in an order
-// of their own: join them with an Identity by account id. They are what was fetched last; 3 requests per minute per link
-// are allowed. See docs.moneykit.com/api, "Account Numbers".
+// Numbers returns the account numbers of a link as MoneyKit's native API has them, only of open
+// accounts and in an order of their own: join them with an Identity by account id. They are what
+// was fetched last; 3 requests per minute per link are allowed. See docs.moneykit.com/api, "Account
+// Numbers".
 func (s *AuthService) Numbers(ctx context.Context, bankLinkID string, opts ...CallOption) (*BankNumbers, error) {
 	return call(ctx, s.client, authNumbers.on(bankLinkID), bare[BankNumbers], opts)
 }
@@ -59,7 +66,7 @@ func (q AuthQuery) wire() (authBody, error) {
 	return body, checkAccountIDs(q.AccountIDs)
 }
 
-// PlaidNumbers is the answer of [AuthService.Get].
+// PlaidNumbers is the answer of [AuthService.Get]: all accounts, and beside them all numbers.
 type PlaidNumbers struct {
 	Accounts  []PlaidAccount  `json:"accounts"`
 	Numbers   NumbersByScheme `json:"numbers"`
@@ -80,7 +87,7 @@ type PlaidAccount struct {
 	VerificationStatus  string      `json:"verification_status"`
 }
 
-// NumbersByScheme are account numbers by scheme, at most one of each for an account.
+// NumbersByScheme are account numbers by scheme: at most one of each for an account.
 type NumbersByScheme struct {
 	ACH           []ACHNumber           `json:"ach"`           // United States
 	EFT           []EFTNumber           `json:"eft"`           // Canada
@@ -88,8 +95,8 @@ type NumbersByScheme struct {
 	International []InternationalNumber `json:"international"` // IBAN
 }
 
-// ACHNumber is an account number in the United States. Routing numbers keep their leading zeros and are not checked: the
-// vendor's sandbox has some that no checksum would pass.
+// ACHNumber is an account number in the United States. Routing numbers keep their leading zeros and
+// are not checked: the vendor's sandbox has some that no checksum would pass.
 type ACHNumber struct {
 	AccountID         string    `json:"account_id"` // set only by AuthService.Get
 	AccountNumber     Sensitive `json:"account_number" also:"account"`
@@ -154,19 +161,20 @@ const (
 	PlaidProductIdentity     PlaidProduct = "identity"
 )
 
-// BankNumbers is the answer of [AuthService.Numbers].
+// BankNumbers is the answer of [AuthService.Numbers]: the accounts, each with its numbers.
 type BankNumbers struct {
 	Accounts []BankAccountWithNumbers `json:"accounts"`
 	Link     BankLink                 `json:"link"`
 }
 
-// BankAccountWithNumbers is an account with its numbers.
+// BankAccountWithNumbers is an account with its numbers, as MoneyKit's native API has it.
 type BankAccountWithNumbers struct {
 	BankAccount
 	Numbers NumbersByScheme `json:"numbers"`
 }
 
-// ForAccount returns an account with its numbers; false where the answer has no such account, and for an empty id.
+// ForAccount returns an account with its numbers; false where the answer has no such account, and
+// for an empty id.
 func (n *BankNumbers) ForAccount(accountID string) (BankAccountWithNumbers, bool) {
 	for _, a := range n.Accounts {
 		if a.ID == accountID && accountID != "" {
@@ -176,24 +184,26 @@ func (n *BankNumbers) ForAccount(accountID string) (BankAccountWithNumbers, bool
 	return BankAccountWithNumbers{}, false
 }
 
-// PlaidAccountWithNumbers is an account with its balances and its numbers.
+// PlaidAccountWithNumbers is an account with its numbers, joined from two parts of [PlaidNumbers].
 type PlaidAccountWithNumbers struct {
 	PlaidAccount
 	Numbers NumbersByScheme `json:"numbers"` // this account's alone
 }
 
-// ForAccount joins an account, with its balances, and its numbers; false where the answer has no such account, as a
-// closed one, and for an empty id. An account without numbers is one too.
+// ForAccount joins an account, with its balances, and its numbers; false where the answer has no
+// such account, as a closed one, and for an empty id. An account without numbers is one too.
 func (n *PlaidNumbers) ForAccount(accountID string) (PlaidAccountWithNumbers, bool) {
 	at := slices.IndexFunc(n.Accounts, func(a PlaidAccount) bool { return a.ID == accountID })
 	if at < 0 || accountID == "" {
 		return PlaidAccountWithNumbers{}, false
 	}
 	return PlaidAccountWithNumbers{n.Accounts[at], NumbersByScheme{
-		ACH:           having(n.Numbers.ACH, func(x ACHNumber) bool { return x.AccountID == accountID }),
-		EFT:           having(n.Numbers.EFT, func(x EFTNumber) bool { return x.AccountID == accountID }),
-		BACS:          having(n.Numbers.BACS, func(x BACSNumber) bool { return x.AccountID == accountID }),
-		International: having(n.Numbers.International, func(x InternationalNumber) bool { return x.AccountID == accountID }),
+		ACH:  having(n.Numbers.ACH, func(x ACHNumber) bool { return x.AccountID == accountID }),
+		EFT:  having(n.Numbers.EFT, func(x EFTNumber) bool { return x.AccountID == accountID }),
+		BACS: having(n.Numbers.BACS, func(x BACSNumber) bool { return x.AccountID == accountID }),
+		International: having(n.Numbers.International, func(x InternationalNumber) bool {
+			return x.AccountID == accountID
+		}),
 	}}, true
 }
 
@@ -207,8 +217,8 @@ func having[T any](all []T, fits func(T) bool) (found []T) {
 	return found
 }
 
-// readPlaidNumbers reads the answer of /auth/get, or the Plaid error that may come in its place with
-// a 200.
+// readPlaidNumbers reads the answer of /auth/get, or the Plaid error that may come in its place
+// with a 200.
 func readPlaidNumbers(s *wire.Scanner) (*PlaidNumbers, error) {
 	if s.Next() != wire.Object {
 		return nil, wire.ErrNoObject

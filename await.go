@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"time"
+
+	"github.com/duolink/duolink/internal/pace"
 )
 
 // AwaitOptions changes how Links.Await waits.
@@ -27,9 +29,9 @@ type AwaitProgress struct {
 
 // Await waits until somebody has logged in through the link, and returns it then, with its LoginID,
 // whatever its status. Give the context a deadline: a link can stay open after its ExpiryTime,
-// which is the server's to judge. One that is closed or expired without a login is ErrLoginLinkClosed or
-// ErrLoginLinkExpired, after a grace period; an unknown one ErrNotFound at once. When the context ends
-// before, the error is ErrLoginPending and matches the context's.
+// which is the server's to judge. One that is closed or expired without a login is
+// ErrLoginLinkClosed or ErrLoginLinkExpired, after a grace period; an unknown one ErrNotFound at
+// once. When the context ends before, the error is ErrLoginPending and matches the context's.
 //
 // It looks at once, again after about 2 s, then less and less often, to every 15 s: at most 300
 // requests for a link that lives for an hour, and 6,500 for one that lives for a day. A failure
@@ -52,23 +54,23 @@ func (s *LinksService) Await(
 		p.response = &Response{}
 	}
 	with := p.inherit(p.response)
-	w := watching{patience: p.patience(), lapsed: a.pending}
-	w.poll = func() (pollResult, error) {
+	var w pace.Poll
+	w.Look = func() (pace.Look, error) {
 		a.requests++
 		link, err := s.Get(ctx, loginLinkID, with, WithoutRetry())
 		if err != nil {
-			return pollResult{}, err
+			return pace.Look{}, err
 		}
 		seen := a.classify(link)
-		seen.promised = promisedPause(p.response)
+		seen.Promised = promisedPause(p.response)
 		return seen, nil
 	}
-	w.tell = func(err error, next time.Duration) {
+	w.Tell = func(err error, next time.Duration) {
 		if options.Progress != nil {
 			options.Progress(AwaitProgress{a.link, err, a.requests, time.Since(began), next})
 		}
 	}
-	if err := w.watch(ctx); err != nil {
+	if err := p.poll(ctx, w, a.pending); err != nil {
 		return nil, err
 	}
 	return &a.link, nil
@@ -84,10 +86,10 @@ type awaiting struct {
 }
 
 // classify says whether the wait is over, and with what.
-func (a *awaiting) classify(link *LoginLink) pollResult {
+func (a *awaiting) classify(link *LoginLink) pace.Look {
 	a.link = *link
 	if link.LoginID != "" {
-		return pollResult{over: true}
+		return pace.Look{Over: true}
 	}
 	kind, message := ErrLoginLinkClosed, "closed, and nobody has logged in"
 	switch link.Status {
@@ -96,7 +98,7 @@ func (a *awaiting) classify(link *LoginLink) pollResult {
 		kind, message = ErrLoginLinkExpired, "expired, and nobody has logged in"
 	default:
 		a.ended = time.Time{}
-		return pollResult{}
+		return pace.Look{}
 	}
 	if a.ended.IsZero() {
 		a.ended = time.Now()
@@ -104,9 +106,9 @@ func (a *awaiting) classify(link *LoginLink) pollResult {
 	left := a.grace - time.Since(a.ended)
 	if left <= 0 {
 		e := a.asked.newError(kind, message)
-		return pollResult{over: true, end: e}
+		return pace.Look{Over: true, End: e}
 	}
-	return pollResult{most: left}
+	return pace.Look{Most: left}
 }
 
 func (a *awaiting) pending(ended error, more string) *Error {

@@ -21,12 +21,12 @@ import (
 // How a call happens, in reading order.
 //
 // A service method says what it wants: an operation. It is checked and encoded once, into prepared,
-// which never changes. Then go-retryablehttp runs the attempts. It is made for this one call, and its
-// slots are methods of attempts: PrepareRetry (ready) has the pace and a credential let an attempt
-// out, RoundTrip sends it once, the response handler (receive) reads the answer and classifies it,
-// CheckRetry says whether there is another attempt, and Backoff how long to wait before. Each attempt
-// is a fresh value, and settle draws its conclusions: for the pace, the budget of repetitions and the
-// hooks. What comes out in the end is the answer, or one *Error (result).
+// which never changes. Then go-retryablehttp runs the attempts. It is made for this one call, and
+// its slots are methods of attempts: PrepareRetry (ready) has the pace and a credential let an
+// attempt out, RoundTrip sends it once, the response handler (receive) reads the answer and
+// classifies it, CheckRetry says whether there is another attempt, and Backoff how long to wait
+// before. Each attempt is a fresh value, and settle draws its conclusions: for the pace, the budget
+// of repetitions and the hooks. What comes out in the end is the answer, or one *Error (result).
 
 // operation is what one call wants. The rows of a service file are operations without arguments.
 type operation struct {
@@ -57,6 +57,18 @@ const (
 
 // Format keeps an operation that is printed by mistake from telling more than its name.
 func (op operation) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, op.name) }
+
+// endpoint is an operation without arguments. The pattern is a method and a route.
+func endpoint(api API, name, pattern string, repeated idempotency) operation {
+	method, route, _ := strings.Cut(pattern, " ")
+	return operation{api: api, name: name, method: method, route: route, idempotency: repeated}
+}
+
+// countedPerApp is an operation whose requests the vendor counts for the whole application, too.
+func countedPerApp(op operation) operation {
+	op.perApp = true
+	return op
+}
 
 // on names the resource that the operation is about.
 func (op operation) on(id string) operation {
@@ -318,8 +330,8 @@ func (at *attempt) takeLocation(resp *http.Response) {
 	}
 }
 
-// receive reads an answer, classifies it and draws the conclusions, inside the loop: one that breaks
-// off is a failed attempt like any other. It leaves the body closed, except for a stream.
+// receive reads an answer, classifies it and draws the conclusions, inside the loop: one that
+// breaks off is a failed attempt like any other. It leaves the body closed, except for a stream.
 func (a *attempts) receive(ctx context.Context, resp *http.Response) error {
 	at, kept := a.latest, false
 	defer func() {
@@ -373,8 +385,8 @@ func (a *attempts) classify(at *attempt, resp *http.Response) *Error {
 	return nil
 }
 
-// settle draws the conclusions of an attempt, once: for the limit groups, the budget of repetitions,
-// the state, a run that callers share, and the hooks.
+// settle draws the conclusions of an attempt, once: for the limit groups, the budget of
+// repetitions, the state, a run that callers share, and the hooks.
 func (a *attempts) settle(ctx context.Context) {
 	defer a.release()
 	c, at, now := a.client, a.latest, time.Now()

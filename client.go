@@ -1,16 +1,12 @@
 package duolink
 
 import (
-	"crypto/tls"
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"strings"
-	"time"
 
 	"github.com/duolink/duolink/internal/flight"
 	"github.com/duolink/duolink/internal/pace"
@@ -28,8 +24,8 @@ const (
 	Supermetrics API = "supermetrics"
 	// MoneyKit serves identity and account numbers, at https://api.moneykit.com.
 	MoneyKit API = "moneykit"
-	// PlaidCompatible is MoneyKit's Plaid-compatible layer: its base is MoneyKit's with /plaid-compatible behind it,
-	// unless WithBaseURL says otherwise.
+	// PlaidCompatible is MoneyKit's Plaid-compatible layer: its base is MoneyKit's with
+	// /plaid-compatible behind it, unless WithBaseURL says otherwise.
 	PlaidCompatible API = "plaid-compatible"
 )
 
@@ -95,8 +91,9 @@ type config struct {
 // Option sets up a [Client].
 type Option func(*config) error
 
-// New returns a client for the APIs that it is given credentials for. One of the two is enough, or none where every call has
-// [WithToken]; a call without any credential is ErrNotConfigured. An option that cannot be right is ErrArgument.
+// New returns a client for the APIs that it is given credentials for. One of the two is enough, or
+// none where every call has [WithToken]; a call without any credential is ErrNotConfigured. An
+// option that cannot be right is ErrArgument.
 func New(opts ...Option) (*Client, error) {
 	c := &Client{
 		config: config{
@@ -158,41 +155,29 @@ func (cfg *config) setDefaultURLs() {
 	}
 }
 
-// checkScheme lets a credential travel in the clear only where it does not leave the machine, or by request.
+// checkScheme lets a credential travel in the clear only where it does not leave the machine, or by
+// request.
 func (cfg *config) checkScheme(base string) error {
 	u, err := url.Parse(base)
 	if err != nil {
 		return argumentError("a base URL cannot be read")
 	}
-	if u.Scheme == "https" || cfg.insecureHTTP || loopback(u.Hostname()) {
+	if u.Scheme == "https" || cfg.insecureHTTP || send.LoopbackName(u.Hostname()) != "" {
 		return nil
 	}
 	return argumentError("a base URL is plain http to a host that is not loopback; see WithInsecureHTTP")
 }
 
-func loopback(host string) bool { return loopbackName(host) != "" }
-
-// loopbackName is how net/http spells a host that does not leave the machine, so that it goes past every proxy; "" for others.
-func loopbackName(host string) string {
-	if strings.ToLower(host) == "localhost" { // EqualFold would fold letters outside ASCII as well
-		return "localhost"
-	}
-	if ip, err := netip.ParseAddr(host); err == nil && ip.IsLoopback() {
-		return ip.WithZone("").Unmap().String()
-	}
-	return ""
-}
-
-// sender is the caller's http.Client, or our own, and the transport that every attempt goes through.
-// The caller's is copied.
+// sender is the caller's http.Client, or our own, and the transport that every attempt goes
+// through. The caller's is copied.
 func (cfg *config) sender() (*http.Client, *send.Transport) {
-	sender := http.Client{Transport: defaultTransport()}
+	sender := http.Client{Transport: send.DefaultTransport()}
 	if cfg.httpClient != nil {
 		sender = *cfg.httpClient
 	}
 	transport := &send.Transport{Next: sender.Transport}
-	// net/http would carry X-Client-Secret and PLAID-SECRET to wherever a redirect leads, and resend the
-	// body.
+	// net/http would carry X-Client-Secret and PLAID-SECRET to wherever a redirect leads, and
+	// resend the body.
 	sender.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return &sender, transport
 }
@@ -209,23 +194,6 @@ func (c *Client) sender(a *attempts) *http.Client {
 	return &sender
 }
 
-// defaultTransport is net/http's with room for more idle connections to the one host there is, and bounded headers.
-func defaultTransport() *http.Transport {
-	return &http.Transport{
-		Proxy:                  http.ProxyFromEnvironment,
-		DialContext:            (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
-		ForceAttemptHTTP2:      true,
-		MaxIdleConns:           100,
-		MaxIdleConnsPerHost:    32,
-		IdleConnTimeout:        90 * time.Second,
-		TLSHandshakeTimeout:    10 * time.Second,
-		ExpectContinueTimeout:  time.Second,
-		MaxResponseHeaderBytes: 256 << 10,
-		OnProxyConnectResponse: send.RefuseTunnel,
-		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
-	}
-}
-
 // String names the client and nothing that it holds.
 func (c Client) String() string { return "duolink.Client" }
 
@@ -237,8 +205,8 @@ func WithSupermetrics(credentials Credentials) Option {
 	return withCredentials(Supermetrics, credentials)
 }
 
-// WithMoneyKit sets the credential for MoneyKit and its Plaid-compatible layer: [ClientCredentials] or [ClientHeaders],
-// or a bearer token, with which the Plaid-compatible layer is not available.
+// WithMoneyKit sets the credential for MoneyKit and its Plaid-compatible layer: [ClientCredentials]
+// or [ClientHeaders], or a bearer token, with which the Plaid-compatible layer is not available.
 func WithMoneyKit(credentials Credentials) Option {
 	return withCredentials(MoneyKit, credentials)
 }
@@ -256,9 +224,10 @@ func withCredentials(api API, credentials Credentials) Option {
 	}
 }
 
-// WithBaseURL sends an API's calls elsewhere: to a test server, a proxy, or another path of the vendor's. The URL may have
-// a path, with or without a slash at its end; user info, a query and a fragment are refused, and so is plain http unless
-// the host is loopback or WithInsecureHTTP allows it.
+// WithBaseURL sends an API's calls elsewhere: to a test server, a proxy, or another path of the
+// vendor's. The URL may have a path, with or without a slash at its end; user info, a query and a
+// fragment are refused, and so is plain http unless the host is loopback or WithInsecureHTTP allows
+// it.
 func WithBaseURL(api API, base string) Option {
 	return func(cfg *config) error {
 		if api != Supermetrics && api != MoneyKit && api != PlaidCompatible {
@@ -271,25 +240,16 @@ func WithBaseURL(api API, base string) Option {
 		case u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || strings.HasSuffix(base, "#"):
 			return argumentError("the base URL for %s has user info, a query or a fragment", api)
 		}
-		if name := loopbackName(u.Hostname()); name != "" {
-			u.Host = hostPort(name, u.Port())
+		if name := send.LoopbackName(u.Hostname()); name != "" {
+			u.Host = send.HostPort(name, u.Port())
 		}
 		cfg.base[api] = hide(strings.TrimRight(u.String(), "/"))
 		return nil
 	}
 }
 
-func hostPort(host, port string) string {
-	if port != "" {
-		return net.JoinHostPort(host, port)
-	}
-	if strings.Contains(host, ":") {
-		return "[" + host + "]"
-	}
-	return host
-}
-
-// WithInsecureHTTP allows plain http to any host: credentials and bank details travel readable for everybody in between.
+// WithInsecureHTTP allows plain http to any host: credentials and bank details travel readable for
+// everybody in between.
 func WithInsecureHTTP() Option {
 	return func(cfg *config) error {
 		cfg.insecureHTTP = true
@@ -297,17 +257,19 @@ func WithInsecureHTTP() Option {
 	}
 }
 
-// WithHTTPClient takes the transport, timeout and cookie jar of an http.Client. It is copied, never changed. A nil Transport
-// is http.DefaultTransport, as in net/http. CheckRedirect is not used, because redirects are never followed. The jar is
-// not used for calls with WithToken or BearerTokenFunc: it would carry the session of one tenant to another.
+// WithHTTPClient takes the transport, timeout and cookie jar of an http.Client. It is copied, never
+// changed. A nil Transport is http.DefaultTransport, as in net/http. CheckRedirect is not used,
+// because redirects are never followed. The jar is not used for calls with WithToken or
+// BearerTokenFunc: it would carry the session of one tenant to another.
 //
 // An attempt is one request: a transport that sends a request again by itself is stopped before the
 // second one goes out. A request of its own, say for a token, has another User-Agent. A transport
 // that is not an *http.Transport may send in ways that this package does not see. Error.Outcome is
-// OutcomeNotSent then only if its error says that there was no connection, or if this package has stopped
-// the request at its connection. An *http.Transport with RegisterProtocol hides such a way: put a
-// transport of yours before it. With HTTP2.StrictMaxConcurrentRequests a request waits again when it
-// has its connection: that time is an attempt's, and nobody looks at the limit group after it.
+// OutcomeNotSent then only if its error says that there was no connection, or if this package has
+// stopped the request at its connection. An *http.Transport with RegisterProtocol hides such a way:
+// put a transport of yours before it. With HTTP2.StrictMaxConcurrentRequests a request waits again
+// when it has its connection: that time is an attempt's, and nobody looks at the limit group after
+// it.
 //
 // The Timeout of the http.Client bounds the wait of a request at its connection, too.
 func WithHTTPClient(client *http.Client) Option {
@@ -328,10 +290,10 @@ func WithRetry(retry Retry) Option {
 	}
 }
 
-// WithMaxResponseBytes bounds how much of an answer is read, after decompression. Beyond it the call
-// is ErrResponseTooLarge. The default is 64 MiB for Logins.QueryAccounts and 8 MiB for everything else.
-// For Logins.StreamAccounts it bounds the largest single item, not the length. Of the body of an error no
-// more than 1 MiB is read, and the status speaks for the rest.
+// WithMaxResponseBytes bounds how much of an answer is read, after decompression. Beyond it the
+// call is ErrResponseTooLarge. The default is 64 MiB for Logins.QueryAccounts and 8 MiB for
+// everything else. For Logins.StreamAccounts it bounds the largest single item, not the length. Of
+// the body of an error no more than 1 MiB is read, and the status speaks for the rest.
 //
 // What is made of an answer may take six times the limit in memory. An answer that would take more,
 // such as one of millions of empty objects, is ErrResponseTooLarge as well.

@@ -1,7 +1,7 @@
 package duolink
 
-// Code is a machine-readable error code. The set is open: a code without a constant comes through as
-// it is. [Code.Meaning] says what it means, and [Error.Action] what to do about it.
+// Code is a machine-readable error code. The set is open: a code without a constant comes through
+// as it is. [Code.Meaning] says what it means, and [Error.Action] what to do about it.
 type Code string
 
 // Meaning says in a few words what a code means: "there is no such login link" of CodeLinkNotFound.
@@ -139,8 +139,8 @@ type documentedCode struct {
 // byKind is the action of a code that asks for no other than its kind does.
 const byKind Action = ""
 
-// documentedCodes says all that is known of each code. Whoever adds a constant adds a line here. There
-// are more codes that begin with LICENSE_: whatever their status, all of them ask for
+// documentedCodes says all that is known of each code. Whoever adds a constant adds a line here.
+// There are more codes that begin with LICENSE_: whatever their status, all of them ask for
 // ActionContactSupport, but for a limit, and none is retried.
 var documentedCodes = map[Code]documentedCode{
 	// Codes of Supermetrics.
@@ -150,7 +150,7 @@ var documentedCodes = map[Code]documentedCode{
 
 	CodeUnauthorized:       {ErrUnauthorized, byKind, "the credential is missing or wrong"},
 	CodeAccessTokenInvalid: {ErrUnauthorized, byKind, "the token is wrong; the same as INVALID_ACCESS_TOKEN"},
-	CodeInvalidAccessToken: {ErrUnauthorized, byKind, "the token is wrong, or, in the Plaid dialect, no item's of yours"},
+	CodeInvalidAccessToken: {ErrUnauthorized, byKind, "the token is wrong, or, at Plaid, no item's of yours"},
 	CodeAccessTokenExpired: {ErrUnauthorized, byKind, "the token has expired"},
 	CodeInvalidToken:       {ErrUnauthorized, byKind, "the token is wrong"},
 	CodeTokenRevoked:       {ErrUnauthorized, byKind, "the token has been revoked"},
@@ -164,7 +164,7 @@ var documentedCodes = map[Code]documentedCode{
 	CodeAccessDeniedPermissions:     {ErrForbidden, byKind, "the user of the credential lacks a permission"},
 	CodeAPIKeyDisabled:              {ErrForbidden, ActionContactSupport, "the API key has been switched off"},
 	CodeLicenseExpired:              {ErrForbidden, ActionContactSupport, "the licence has expired"},
-	CodeLicenseAccountLimitExceeded: {ErrForbidden, ActionContactSupport, "the licence does not cover so many accounts"},
+	CodeLicenseAccountLimitExceeded: {ErrForbidden, ActionContactSupport, "the licence covers fewer accounts"},
 
 	CodeLinkLimitExceeded: {ErrForbidden, ActionFixRequest, "too many login links are open: close what nobody needs"},
 
@@ -193,7 +193,7 @@ var documentedCodes = map[Code]documentedCode{
 
 	// Codes of MoneyKit's native API.
 	CodeExpiredAccessToken:      {ErrUnauthorized, byKind, "the token has expired; a new one cures it"},
-	CodeAuthUnauthorized:        {ErrUnauthorized, byKind, "the token, its scope, or the client id and secret are wrong"},
+	CodeAuthUnauthorized:        {ErrUnauthorized, byKind, "the token, its scope, or the client id or secret is wrong"},
 	CodeRequestValidationFailed: {ErrValidation, byKind, "a value is not acceptable; Error.Fields says which"},
 	CodeAPIRateLimitExceeded:    {ErrRateLimited, byKind, "too many requests"},
 
@@ -201,7 +201,7 @@ var documentedCodes = map[Code]documentedCode{
 	CodeForbiddenAction:    {ErrForbidden, byKind, "the user did not permit this data"},
 	CodeBankLinkNotFound:   {ErrNotFound, ActionRecreate, "there is no such bank link"},
 	CodeBankLinkDeleted:    {ErrDeleted, byKind, "the bank link has been deleted"},
-	CodeBadLinkState:       {ErrBankLinkState, byKind, "the bank link cannot serve this now; Error.BankLinkErrorCode says why"},
+	CodeBadLinkState:       {ErrBankLinkState, byKind, "the bank link cannot serve this now: see Error.BankLinkErrorCode"},
 
 	// Codes of the Plaid-compatible layer.
 	CodeInvalidAccountID:        {ErrBadRequest, byKind, "the item has no such account"},

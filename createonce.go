@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/duolink/duolink/internal/flight"
+	"github.com/duolink/duolink/internal/pace"
 )
 
 // mostListed is how many links a list shows. One that shows so many may have left out the one that
@@ -152,7 +153,7 @@ func (o *creating) findOrMake(ctx context.Context, f *flight.Run[creation, struc
 		}
 		made, err := o.service.Create(ctx, o.link, o.with, sharedWrite(f.Write()))
 		if err == nil && unclear != nil { // the one before may have come about meanwhile
-			if link, err := o.poll(ctx); err == nil && link != nil {
+			if link, err := o.look(ctx); err == nil && link != nil {
 				return markedAs(link), nil
 			}
 		}
@@ -179,35 +180,34 @@ func afterUnclear(unclear, err error) error {
 // find looks for the link: after an unclear creation for as long as it may take to come about.
 func (o *creating) find(ctx context.Context, patient bool) (found *LoginLink, err error) {
 	if !patient || o.asked.retry.MaxWait == 0 {
-		return o.poll(ctx)
+		return o.look(ctx)
 	}
 	until := time.Now().Add(defaultGrace)
-	w := watching{patience: o.asked.patience(), tell: func(error, time.Duration) {}}
-	w.poll = func() (pollResult, error) {
-		link, err := o.poll(ctx)
+	w := pace.Poll{Tell: func(error, time.Duration) {}}
+	w.Look = func() (pace.Look, error) {
+		link, err := o.look(ctx)
 		left := time.Until(until)
 		switch {
 		case err == nil:
 			found = link
-			return pollResult{over: link != nil || left <= 0, most: left, promised: promisedPause(o.response)}, nil
+			return pace.Look{Over: link != nil || left <= 0, Most: left, Promised: promisedPause(o.response)}, nil
 		case left <= 0:
-			return pollResult{over: true, end: err}, nil
+			return pace.Look{Over: true, End: err}, nil
 		}
-		return pollResult{most: left}, err
+		return pace.Look{Most: left}, err
 	}
-	w.lapsed = func(ended error, more string) *Error {
-		e := o.asked.newError(nil, "")
-		e.Message, e.Outcome = "the login link was not found"+more, OutcomeUnknown
+	err = o.asked.poll(ctx, w, func(ended error, more string) *Error {
+		e := o.asked.newError(nil, "the login link was not found"+more)
+		e.Outcome = OutcomeUnknown
 		e.because(ended)
 		return e
-	}
-	err = w.watch(ctx)
+	})
 	return found, err
 }
 
-// poll returns the link that has the marker. Where several have it and are for the same, it closes
+// look returns the link that has the marker. Where several have it and are for the same, it closes
 // those that are open and not the one.
-func (o *creating) poll(ctx context.Context) (*LoginLink, error) {
+func (o *creating) look(ctx context.Context) (*LoginLink, error) {
 	links, err := o.service.List(ctx, o.with)
 	if err != nil {
 		return nil, err

@@ -12,7 +12,8 @@ import (
 	"github.com/duolink/duolink/internal/wire"
 )
 
-// Credentials prove who calls: [BearerToken], [BearerTokenFunc], [ClientCredentials] or [ClientHeaders]. They never print.
+// Credentials prove who calls: [BearerToken], [BearerTokenFunc], [ClientCredentials] or
+// [ClientHeaders]. They never print.
 type Credentials interface {
 	// check refuses what can never work for an API.
 	check(API) error
@@ -34,11 +35,12 @@ type authorizer interface {
 
 // credentialHeaders carry credentials, in their canonical spelling.
 var credentialHeaders = []string{
-	"Authorization", "Cookie", "Plaid-Client-Id", "Plaid-Secret", "Proxy-Authorization", "X-Client-Id", "X-Client-Secret",
+	"Authorization", "Cookie", "Plaid-Client-Id", "Plaid-Secret", "Proxy-Authorization", "X-Client-Id",
+	"X-Client-Secret",
 }
 
-// BearerToken is an API key or OAuth token, with or without "Bearer " in front. Supermetrics takes it, and so does
-// MoneyKit's native API.
+// BearerToken is an API key or OAuth token, with or without "Bearer " in front. Supermetrics takes
+// it, and so does MoneyKit's native API.
 func BearerToken(token string) Credentials {
 	clean, err := cleanToken(token)
 	return &bearer{token: NewSecret(clean), err: err}
@@ -73,7 +75,10 @@ func (b *bearer) identity() string { return "bearer " + b.token.Reveal() }
 
 func (b *bearer) authorize(ctx context.Context, api API, h http.Header) error {
 	if api == PlaidCompatible {
-		return &Error{Kind: ErrNotConfigured, Outcome: OutcomeNotSent, Message: "the Plaid-compatible layer takes a client id and secret, not a bearer token"}
+		return &Error{
+			Kind: ErrNotConfigured, Outcome: OutcomeNotSent,
+			Message: "the Plaid-compatible layer takes a client id and secret, not a bearer token",
+		}
 	}
 	token := b.token.Reveal()
 	if b.provide != nil {
@@ -89,7 +94,8 @@ func (b *bearer) authorize(ctx context.Context, api API, h http.Header) error {
 	return nil
 }
 
-// ClientHeaders is MoneyKit's client id and secret, sent with each request as X-Client-Id and X-Client-Secret.
+// ClientHeaders is MoneyKit's client id and secret, sent with each request as X-Client-Id and
+// X-Client-Secret.
 func ClientHeaders(id, secret string) Credentials { return newPair(id, secret) }
 
 // ClientCredentials is MoneyKit's client id and secret, exchanged for a bearer token. It is kept
@@ -156,6 +162,8 @@ type tokenCache struct {
 // exchangeLimit ends an exchange, with its repetitions, that nobody may be waiting for any more.
 const exchangeLimit = 2 * time.Minute
 
+const exchangeLost = "the token exchange did not end well"
+
 func newTokenCache(p *pair, client *Client) *tokenCache {
 	c := &tokenCache{pair: p, client: client}
 	c.tokens.Renew, c.tokens.Tell, c.tokens.Limit = c.exchange, client.renewed, exchangeLimit
@@ -168,9 +176,7 @@ func (c *tokenCache) authorize(ctx context.Context, api API, h http.Header) erro
 	}
 	token, until, err := c.tokens.Get(ctx)
 	if err == flight.ErrUnfinished { // another call has the panic of a hook
-		err = &Error{
-			API: MoneyKit, Operation: tokenExchange.name, Outcome: OutcomeUnknown, Message: "the token exchange did not end well",
-		}
+		err = &Error{API: MoneyKit, Operation: tokenExchange.name, Outcome: OutcomeUnknown, Message: exchangeLost}
 	}
 	if e, ok := errors.AsType[*Error](err); ok { // each caller has its own: it is filled in on the way out
 		own := *e
@@ -193,9 +199,7 @@ func (c *tokenCache) secrets() []string {
 	return append(c.pair.secrets(), c.tokens.Latest().Reveal())
 }
 
-var tokenExchange = operation{
-	api: MoneyKit, name: "auth.token", method: http.MethodPost, route: "/auth/token", idempotency: readOnly,
-}
+var tokenExchange = endpoint(MoneyKit, "auth.token", "POST /auth/token", readOnly)
 
 // exchange trades id and secret for a token. What failed before it was attempted was not tried.
 func (c *tokenCache) exchange(ctx context.Context) (token Secret, life time.Duration, tried bool, err error) {
@@ -238,8 +242,8 @@ func readToken(s *wire.Scanner) (*accessToken, error) {
 	return t, err
 }
 
-// life is how long the token is good. One that the server does not state is taken for five minutes; a
-// token that is refused earlier is renewed then.
+// life is how long the token is good. One that the server does not state is taken for five minutes;
+// a token that is refused earlier is renewed then.
 func (t *accessToken) life() time.Duration {
 	const unstated, longest = 300, 366 * 24 * 3600
 	seconds := t.ExpiresIn
@@ -249,8 +253,8 @@ func (t *accessToken) life() time.Duration {
 	return time.Duration(min(seconds, longest)) * time.Second
 }
 
-// cleanToken applies the rules for bearer credentials: trimmed, "Bearer " taken off, and nothing that could not stand in
-// a header. Errors do not quote it.
+// cleanToken applies the rules for bearer credentials: trimmed, "Bearer " taken off, and nothing
+// that could not stand in a header. Errors do not quote it.
 func cleanToken(token string) (string, error) {
 	const scheme = "bearer"
 	token = strings.TrimSpace(token)

@@ -1,8 +1,12 @@
-// Package duolink is a client for two account-connection APIs: Supermetrics, for data source logins and login links, and
-// MoneyKit, for who owns a bank account and what its numbers are.
+// Package duolink is a client for two account-connection APIs: Supermetrics, for data source logins
+// and login links, and MoneyKit, for who owns a bank account and what its numbers are.
 //
-// A [Client] has four services: Logins, Links, Identity and Auth. Every method takes a context first and call options last,
-// and returns a result and an error, or an iterator over both. What is not found is an error, never a nil result without one.
+// A [Client] has four services: Logins, Links, Identity and Auth. Every method takes a context
+// first and call options last, and returns a result and an error, or an iterator over both. What is
+// not found is an error, never a nil result without one.
+//
+// Names say whose thing it is: a [LoginLink] is a URL of Supermetrics that asks somebody to log in,
+// a [BankLink] a connection to somebody's bank at MoneyKit.
 //
 // # Credentials
 //
@@ -13,20 +17,25 @@
 //
 // # Errors
 //
-// Every error of [New] and of a call is an [*Error]. Ask for its kind with errors.Is ([ErrNotFound], [ErrRateLimited],
-// [ErrBankLinkState] and their siblings), for its details with errors.AsType, and for what to do next with [Error.Action]. Network
-// and context errors are kept as its cause. Arguments that cannot be right are [ErrArgument], and nothing is sent.
+// Every error of [New] and of a call is an [*Error]. Ask for its kind with errors.Is
+// ([ErrNotFound], [ErrRateLimited], [ErrBankLinkState] and their siblings), for its details with
+// errors.AsType, and for what to do next with [Error.Action]. Network and context errors are kept
+// as its cause. Arguments that cannot be right are [ErrArgument], and nothing is sent.
+//
+// A fake of yours makes an error with the [Error.Kind], the status or the code that the test is
+// about: errors.Is and Action understand each of them.
 //
 // # Retries and waits
 //
 // What may be repeated depends on the operation:
 //
-//   - reads, [AuthService.Get] and the token exchange, after any transient failure: 408, 421, 425, 429, 5xx but 501, and a
-//     connection or answer that breaks off;
-//   - [LinksService.Update], [LinksService.Close] and [LoginsService.Revoke], which end in the same state however often
-//     they are done, after 429, 503, and a connection or answer that breaks off;
-//   - [LinksService.Create] and [IdentityService.Refresh], after 429 and where provably nothing was sent. Where
-//     [Error.Outcome] is [OutcomeUnknown], look before you send it again.
+//   - reads, [AuthService.Get] and the token exchange, after any transient failure: 408, 421, 425,
+//     429, 5xx but 501, and a connection or answer that breaks off;
+//   - [LinksService.Update], [LinksService.Close] and [LoginsService.Revoke], which end in the same
+//     state however often they are done, after 429, 503, and a connection or answer that breaks
+//     off;
+//   - [LinksService.Create] and [IdentityService.Refresh], after 429 and where provably nothing was
+//     sent. Where [Error.Outcome] is [OutcomeUnknown], look before you send it again.
 //
 // Retry-After, in seconds, as a date or in another form that servers write, is honoured on every
 // status: the call is not repeated earlier. It is believed for a day at most; then the server is
@@ -46,18 +55,18 @@
 // A 429, or a 5xx with Retry-After, closes its limit group for every caller of the credential until
 // the time that the server gave. A group is what the vendor counts together: at Supermetrics a
 // credential, and the queries to one data source; at MoneyKit an operation on one link, a refresh
-// per link and product, and, when it refuses link after link, the operation. Without
-// a time the wait is random, and its bound doubles with each refusal in a row. Those who cannot wait
-// so long get [ErrRateLimited] at once, with [OutcomeNotSent]. When the time has come, one
-// request goes ahead as a probe, and the others follow at a rate that adapts.
+// per link and product, and, when it refuses link after link, the operation. Without a time the
+// wait is random, and its bound doubles with each refusal in a row. Those who cannot wait so long
+// get [ErrRateLimited] at once, with [OutcomeNotSent]. When the time has come, one request goes
+// ahead as a probe, and the others follow at a rate that adapts.
 //
 // A credential whose calls all fail has a hundred repetitions. Each success brings back a fifth of
 // one, and each ten seconds a whole one. A repetition after 429 costs
 // nothing, nor does the first one of a request that net/http would have sent again by itself.
 //
-// One attempt is one request on the wire: what net/http would send again by itself is stopped before
-// a byte leaves, and repeated or not by these rules. A request that waits for a connection looks
-// again when it has one, whether its group was closed meanwhile.
+// One attempt is one request on the wire: what net/http would send again by itself is stopped
+// before a byte leaves, and repeated or not by these rules. A request that waits for a connection
+// looks again when it has one, whether its group was closed meanwhile.
 //
 // [WithLogger], [WithHooks] and [Response] tell what happens meanwhile.
 //
@@ -65,11 +74,12 @@
 //
 // # Flows
 //
-// [LinksService.Await] waits until somebody has logged in through a login link, [LinksService.ConfirmRedirect] decides whether a
-// browser comes back from one, and [LinksService.CreateOnce] makes a link at most once.
-// [IdentityService.RefreshAndGet] and [AuthService.RefreshAndNumbers] have a bank asked anew and read the answer once. They are made of
-// the calls above, and every request of theirs keeps to the same rules; an error of one of their requests names that request's
-// operation, one of the flow its own.
+// [LinksService.Await] waits until somebody has logged in through a login link,
+// [LinksService.ConfirmRedirect] decides whether a browser comes back from one, and
+// [LinksService.CreateOnce] makes a link at most once. [IdentityService.RefreshAndGet] and
+// [AuthService.RefreshAndNumbers] have a bank asked anew and read the answer once. They are made of
+// the calls above, and every request of theirs keeps to the same rules; an error of one of their
+// requests names that request's operation, one of the flow its own.
 //
 // CreateOnce and the two refreshes are runs that callers share, with the call options and headers
 // of the first; a header that selects a tenant is [WithTenantHeader], and separates them. A run
@@ -80,9 +90,10 @@
 //
 // # What is never printed
 //
-// Credentials never print: those that a struct holds are a [Secret]. What answers carry of people and their accounts is a
-// [Sensitive]: names, e-mail addresses, phone numbers, streets, postal codes, account numbers, IBANs, login URLs. Both print a
-// mask under every verb of fmt and in slog, also inside other values, and come out through Reveal alone. The text of an error
-// names the operation, the status, the code, the server's message and the request id; never an id that was passed in, a query,
-// a body or a credential, even where the server quotes them.
+// Credentials never print: those that a struct holds are a [Secret]. What answers carry of people
+// and their accounts is a [Sensitive]: names, e-mail addresses, phone numbers, streets, postal
+// codes, account numbers, IBANs, login URLs. Both print a mask under every verb of fmt and in slog,
+// also inside other values, and come out through Reveal alone. The text of an error names the
+// operation, the status, the code, the server's message and the request id; never an id that was
+// passed in, a query, a body or a credential, even where the server quotes them.
 package duolink

@@ -20,27 +20,30 @@ import (
 
 // The kinds of failure. Ask with errors.Is, through any wrapping; the details are in [Error].
 var (
-	// ErrBadRequest: the server refuses the request as it stands (400, and 4xx without a kind of its own).
+	// ErrBadRequest: the server refuses the request as it stands (400, and 4xx without a kind of
+	// its own).
 	ErrBadRequest = errors.New("bad request")
-	// ErrUnauthorized: the credential is missing, wrong, expired or not meant for this resource (401).
+	// ErrUnauthorized: the credential is missing, wrong, expired or not meant for this resource
+	// (401).
 	ErrUnauthorized = errors.New("unauthorized")
 	// ErrForbidden: the credential is good and does not allow this (403).
 	ErrForbidden = errors.New("forbidden")
-	// ErrNotFound: there is no such resource (404). Error.Code is empty where the 404 is not the API's own: a proxy's, or
-	// that of a wrong base URL.
+	// ErrNotFound: there is no such resource (404). Error.Code is empty where the 404 is not the
+	// API's own: a proxy's, or that of a wrong base URL.
 	ErrNotFound = errors.New("not found")
 	// ErrDeleted: the resource existed and has been deleted (410).
 	ErrDeleted = errors.New("deleted")
-	// ErrConflict: the request conflicts with the state of the resource (409); from Links.CreateOnce, with what the marker
-	// stands in.
+	// ErrConflict: the request conflicts with the state of the resource (409); from
+	// Links.CreateOnce, with what the marker stands in.
 	ErrConflict = errors.New("conflict")
 	// ErrValidation: a value is not acceptable; Error.Fields may say which (422).
 	ErrValidation = errors.New("validation failed")
-	// ErrBankLinkState: the bank link cannot serve this now; Error.BankLinkErrorCode or Error.Code says why
-	// (MoneyKit's 422 link_error.bad_state, Plaid's ITEM_ERROR).
+	// ErrBankLinkState: the bank link cannot serve this now; Error.BankLinkErrorCode or Error.Code
+	// says why (MoneyKit's 422 link_error.bad_state, Plaid's ITEM_ERROR).
 	ErrBankLinkState = errors.New("bank link in a bad state")
-	// ErrRateLimited: too many requests; Error.RetryAfter says when to come back, if the server did (429). With
-	// OutcomeNotSent, an earlier call was refused, and this one had not the patience to wait.
+	// ErrRateLimited: too many requests; Error.RetryAfter says when to come back, if the server did
+	// (429). With OutcomeNotSent, an earlier call was refused, and this one had not the patience to
+	// wait.
 	ErrRateLimited = errors.New("rate limited")
 	// ErrServer: the server, or what stands before it, failed (5xx).
 	ErrServer = errors.New("server error")
@@ -54,23 +57,27 @@ var (
 	// ErrResponseTooLarge: the answer is larger than the client is willing to read.
 	ErrResponseTooLarge = errors.New("response too large")
 
-	// ErrLoginLinkClosed and ErrLoginLinkExpired: the login link has ended, and nobody has logged in through it.
+	// ErrLoginLinkClosed and ErrLoginLinkExpired: the login link has ended, and nobody has logged
+	// in through it.
 	ErrLoginLinkClosed  = errors.New("login link closed")
 	ErrLoginLinkExpired = errors.New("login link expired")
 	// ErrLoginPending: nobody has logged in through the login link yet.
 	ErrLoginPending = errors.New("login pending")
-	// ErrRedirectMismatch: a browser's request does not carry the login link's verifier; it may be forged.
+	// ErrRedirectMismatch: a browser's request does not carry the login link's verifier; it may be
+	// forged.
 	ErrRedirectMismatch = errors.New("redirect mismatch")
 	// ErrRefreshPending: the wait ended before the refresh of the bank link was seen to end.
 	ErrRefreshPending = errors.New("refresh pending")
 	// ErrRefreshFailed: the refresh of the bank link has failed; Error.ProductErrorCode says why.
 	ErrRefreshFailed = errors.New("refresh failed")
-	// ErrProductUnavailable: the bank cannot be asked for the product now; Error.Description may say why.
+	// ErrProductUnavailable: the bank cannot be asked for the product now; Error.Description may
+	// say why.
 	ErrProductUnavailable = errors.New("product unavailable")
 )
 
-// Error is every error that New or a call returns. Its text names the operation, the status, the code, the server's
-// message and the request id; never an id that was passed in, a query, a body or a credential.
+// Error is every error that New or a call returns. Its text names the operation, the status, the
+// code, the server's message and the request id; never an id that was passed in, a query, a body or
+// a credential.
 type Error struct {
 	// Kind is what errors.Is tells: one of the errors above, such as ErrRateLimited. Where it is
 	// empty, as a fake of yours may leave it, StatusCode and Code decide; a failure without an
@@ -90,7 +97,7 @@ type Error struct {
 	// for a wait.
 	RetryAfter       time.Duration
 	DocumentationURL string
-	// BankLinkErrorCode is what is wrong with the link, with ErrBankLinkState from MoneyKit.
+	// BankLinkErrorCode is what is wrong with the bank link, with ErrBankLinkState from MoneyKit.
 	BankLinkErrorCode BankLinkErrorCode
 	// ProductErrorCode is why a product could not be refreshed, with ErrRefreshFailed.
 	ProductErrorCode ProductErrorCode
@@ -102,8 +109,8 @@ type Error struct {
 	SuggestedAction string
 	// Attempts is how many times the request was sent or tried to be.
 	Attempts int
-	// Outcome says what is known of a write that failed. It speaks of the operation that the error names: with "auth.token",
-	// the token exchange, the call itself was not sent.
+	// Outcome says what is known of a write that failed. It speaks of the operation that the error
+	// names: with "auth.token", the token exchange, the call itself was not sent.
 	Outcome Outcome
 
 	cause     *error // a pointer, for fmt shows the inside of what it asks no method of, such as an Error by value
@@ -124,12 +131,13 @@ const (
 
 // FieldError is one value that the server refused.
 type FieldError struct {
-	Location string `json:"location" also:"loc,field"` // a dotted path, such as "body.products.0"
-	Message  string `json:"message" also:"msg"`
-	Type     string `json:"type" also:"code"` // such as "value_error.missing"
+	Location string // a dotted path, such as "body.products.0"
+	Message  string
+	Type     string // such as "value_error.missing"
 }
 
-// Error returns, for example, "duolink: links.get: 404 LINK_NOT_FOUND: Link not found (request BXaE...)".
+// Error returns, for example, "duolink: links.get: 404 LINK_NOT_FOUND: Link not found (request
+// BXaE...)".
 func (e *Error) Error() string {
 	var b strings.Builder
 	b.WriteString("duolink: ")
@@ -173,7 +181,8 @@ func (e *Error) Format(f fmt.State, verb rune) {
 // Is reports whether target names this error's kind.
 func (e *Error) Is(target error) bool { return errors.Is(e.kind(), target) }
 
-// Unwrap returns what caused the failure where it was not the server: a network error, a context's error.
+// Unwrap returns what caused the failure where it was not the server: a network error, a context's
+// error.
 func (e *Error) Unwrap() error {
 	if e.cause == nil {
 		return nil
@@ -217,14 +226,15 @@ func brief(s string) string {
 	return s[:cut] + "..."
 }
 
-// argumentError is a refusal of our own, before anything is sent. The text names the argument, never its value.
+// argumentError is a refusal of our own, before anything is sent. The text names the argument,
+// never its value.
 func argumentError(format string, args ...any) error {
 	return &Error{Kind: ErrArgument, Outcome: OutcomeNotSent, Message: fmt.Sprintf(format, args...)}
 }
 
-// named puts an operation's name on an error that arose before it was sent. The error is copied: it may be shared, as that
-// of an option is which serves many calls. One of another operation, the token exchange, keeps its name; one from a
-// provider of credentials is kept as the cause.
+// named puts an operation's name on an error that arose before it was sent. The error is copied: it
+// may be shared, as that of an option is which serves many calls. One of another operation, the
+// token exchange, keeps its name; one from a provider of credentials is kept as the cause.
 func named(err error, api API, operation string) *Error {
 	own := Error{Message: "no credential could be had", cause: &err}
 	if e, ok := err.(*Error); ok { //nolint:errorlint // one that a provider wraps is the cause, not the error
@@ -237,7 +247,8 @@ func named(err error, api API, operation string) *Error {
 	return &own
 }
 
-// because adds to what the error matches why there was no other attempt: a context's end, a limiter, a credential.
+// because adds to what the error matches why there was no other attempt: a context's end, a
+// limiter, a credential.
 func (e *Error) because(err error) {
 	switch cause := e.Unwrap(); {
 	case err == nil:
@@ -249,8 +260,8 @@ func (e *Error) because(err error) {
 	}
 }
 
-// transportText describes a network error from what we know of its type: its own text may name hosts, proxies
-// and whatever a caller's transport put there.
+// transportText describes a network error from what we know of its type: its own text may name
+// hosts, proxies and whatever a caller's transport put there.
 func transportText(err error) string {
 	var (
 		dns   *net.DNSError
@@ -282,139 +293,13 @@ func transportText(err error) string {
 
 const connectionFailed = "connection failed"
 
-// describe fills in what the body of an error says. The dialects are told apart by their shape, never by the
-// endpoint; a body that is none of them (HTML, text, nothing) leaves the status to speak for itself, and
-// of a truncated one what was readable is kept.
+// describe fills in what the body of an error says.
 func (e *Error) describe(body []byte) {
-	var b errorBody
-	_ = b.read(wire.Document(body, errorLimit))
-	e.Code, e.Message, e.Description, e.DocumentationURL = b.Code, b.Message, b.Description, b.DocumentationURL
-	e.BankLinkErrorCode, e.Fields = b.BankLinkErrorCode, b.Fields
-	e.PlaidType, e.DisplayMessage, e.SuggestedAction = b.PlaidType, b.DisplayMessage, b.SuggestedAction
-}
-
-// bodyRequestID finds the request id, under meta at Supermetrics and at the top at Plaid, and reads
-// no further than it must.
-func bodyRequestID(body []byte) string {
-	const most = 64 << 10 // both put it near the beginning
-	var (
-		answer struct {
-			ID   string `json:"request_id"`
-			Meta struct {
-				ID string `json:"request_id"`
-			} `json:"meta"`
-		}
-		found = errors.New("found")
-	)
-	s := wire.Document(body[:min(len(body), most)], 0)
-	_ = byTags.ReadObject(s, &answer, func([]byte) (bool, error) {
-		if answer.ID+answer.Meta.ID != "" {
-			return true, found
-		}
-		return false, nil
-	})
-	return cmp.Or(answer.ID, answer.Meta.ID)
-}
-
-// errorBody is what the body of an error says, in all dialects.
-type errorBody struct {
-	Code              Code
-	Message           string            `json:"message" also:"error_message,msg"`
-	Description       string            `json:"description" also:"error_description"`
-	DocumentationURL  string            `json:"documentation_url"`
-	BankLinkErrorCode BankLinkErrorCode `json:"link_error_code"`
-	Fields            []FieldError      `json:"validation_errors" also:"details"`
-	PlaidType         PlaidErrorType    `json:"error_type"`
-	DisplayMessage    string            `json:"display_message"`
-	SuggestedAction   string            `json:"suggested_action"`
-}
-
-// read reads the members of all dialects. Where one shape nests in another (Supermetrics' error, the
-// framework's detail) the same names mean the same.
-func (b *errorBody) read(s *wire.Scanner) error {
-	return byTags.ReadObject(s, b, func(key []byte) (bool, error) {
-		switch string(key) {
-		case "error", "detail":
-			return true, b.readNested(s)
-		case "code", "error_code":
-			return true, b.readCode(s)
-		}
-		return false, nil
-	})
-}
-
-// readNested reads what stands under error or detail: an object, a list of failed fields of which
-// the first speaks for all, or a string, which is a code if it looks like one and a message
-// otherwise.
-func (b *errorBody) readNested(s *wire.Scanner) error {
-	switch s.Next() {
-	case wire.Object:
-		return b.read(s)
-	case wire.Array:
-		err := byTags.Read(s, &b.Fields)
-		if len(b.Fields) > 0 {
-			b.Message = cmp.Or(b.Message, b.Fields[0].Message)
-			if code := Code(b.Fields[0].Type); code.Meaning() != "" {
-				b.Code = cmp.Or(b.Code, code)
-			}
-		}
-		return err
-	default:
-		return b.readCode(s)
+	p := wire.ReadProblem(body, errorLimit, func(code string) bool { return Code(code).Meaning() != "" })
+	e.Code, e.Message, e.Description, e.DocumentationURL = Code(p.Code), p.Message, p.Description, p.DocumentationURL
+	e.BankLinkErrorCode, e.PlaidType = BankLinkErrorCode(p.LinkErrorCode), PlaidErrorType(p.Type)
+	e.DisplayMessage, e.SuggestedAction = p.DisplayMessage, p.SuggestedAction
+	for _, f := range p.Fields {
+		e.Fields = append(e.Fields, FieldError(f))
 	}
-}
-
-func (b *errorBody) readCode(s *wire.Scanner) error {
-	text, err := s.Text()
-	switch {
-	case text == "":
-	case codeLike(text):
-		b.Code = Code(text)
-	default:
-		b.Message = cmp.Or(b.Message, text)
-	}
-	return err
-}
-
-// readFieldError reads a location that is a text, or a path to be joined.
-func readFieldError(r *wire.Reader, s *wire.Scanner, f *FieldError) error {
-	return r.ReadObject(s, f, func(key []byte) (bool, error) {
-		switch string(key) {
-		case "location", "loc", "field":
-			if s.Next() != wire.Array {
-				return false, nil
-			}
-			var path []string
-			err := r.Read(s, &path)
-			f.Location = cmp.Or(strings.Join(path, "."), f.Location)
-			return true, err
-		}
-		return false, nil
-	})
-}
-
-// codeLike reports whether a text is a code: NOT_FOUND, link_error.not_found, or a bare number.
-func codeLike(s string) bool {
-	const most = 100
-	if len(s) > most {
-		return false
-	}
-	upper, lower, digits := true, true, true
-	for i, r := range []byte(s) {
-		digit := r >= '0' && r <= '9'
-		inner := i > 0 && (digit || r == '_')
-		upper = upper && (r >= 'A' && r <= 'Z' || inner)
-		lower = lower && (r >= 'a' && r <= 'z' || inner || i > 0 && r == '.')
-		digits = digits && digit
-	}
-	return upper || lower || digits
-}
-
-// identifier keeps a request id that is fit to be printed, and drops any other: what has an escape in it may be a quotation.
-func identifier(s string) string {
-	const most = 128
-	if len(s) > most || strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(`%&\"'<>`, r) }) {
-		return ""
-	}
-	return s
 }

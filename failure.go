@@ -100,15 +100,16 @@ func (a *attempts) failure(at *attempt, err error) *Error {
 }
 
 // confidential takes what the caller sent, and no error may quote, out of a server's words. The
-// headers are those that went with it. It costs something: only what is shown to somebody is worth it.
+// headers are those that went with it. It costs something: only what is shown to somebody is worth
+// it.
 func (p *prepared) confidential(header http.Header) *redact.Redactor {
 	private := append(slices.Concat(p.op.args, p.op.private), basePath(p.client.config.base[p.op.api].reveal()))
 	for _, values := range p.extra {
 		private = append(private, values...)
 	}
 	secrets := slices.Clone(p.op.secrets)
-	// Also the credential that another API of the vendor takes, and a call's own, which a flow never
-	// puts into a header.
+	// Also the credential that another API of the vendor takes, and a call's own, which a flow
+	// never puts into a header.
 	for _, c := range []authorizer{p.client.auth[p.op.api.vendor()], p.auth} {
 		if c != nil {
 			secrets = append(secrets, c.secrets()...)
@@ -120,8 +121,8 @@ func (p *prepared) confidential(header http.Header) *redact.Redactor {
 	return redact.New(secrets, private)
 }
 
-// basePath is what a base URL has in front of the API's own paths. The layer's default is MoneyKit's
-// with a word behind it.
+// basePath is what a base URL has in front of the API's own paths. The layer's default is
+// MoneyKit's with a word behind it.
 func basePath(base string) string {
 	_, rest, _ := strings.Cut(base, "://")
 	_, path, _ := strings.Cut(strings.TrimSuffix(rest, plaidPath), "/")
@@ -150,5 +151,5 @@ func (a *attempts) requestID(at *attempt) string {
 
 // statedRequestID is the body's, else the header's. It may quote a secret.
 func (at *attempt) statedRequestID() string {
-	return cmp.Or(identifier(bodyRequestID(at.body)), identifier(at.head.Get("X-Request-Id")))
+	return cmp.Or(wire.RequestID(at.body), wire.Identifier(at.head.Get("X-Request-Id")))
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/duolink/duolink/internal/flight"
+	"github.com/duolink/duolink/internal/pace"
 )
 
 // What the flows have in common that are made of several calls and shared by their callers: who may
@@ -26,8 +27,8 @@ func (p *prepared) identity() string {
 	return fmt.Sprintf("%q %q", p.auth.identity(), selects) // a map prints in the order of its keys
 }
 
-// tenant says as whom a flow is called, to everybody who would share its run. One function may serve
-// many tenants: it is asked whose call this is, and then no error may quote that token.
+// tenant says as whom a flow is called, to everybody who would share its run. One function may
+// serve many tenants: it is asked whose call this is, and then no error may quote that token.
 func (p *prepared) tenant(ctx context.Context) (string, *prepared, error) {
 	b, ok := p.auth.(*bearer)
 	if !ok || b.provide == nil {
@@ -63,7 +64,9 @@ func (p *prepared) nothingHappened(outcome Outcome) {
 
 // writeOutcome is what a caller who has given up can know of a run's writes.
 func writeOutcome(o flight.Outcome) Outcome {
-	return [...]Outcome{flight.NotSent: OutcomeNotSent, flight.Rejected: OutcomeRejected, flight.Unknown: OutcomeUnknown}[o]
+	return [...]Outcome{
+		flight.NotSent: OutcomeNotSent, flight.Rejected: OutcomeRejected, flight.Unknown: OutcomeUnknown,
+	}[o]
 }
 
 // inherit is the call options of a flow for the calls that it is made of, with a response that is
@@ -107,4 +110,51 @@ func (p *prepared) handOver(response *Response, err error) error {
 	own.API, own.Operation = cmp.Or(own.API, p.op.api), cmp.Or(own.Operation, p.op.name)
 	own.Fields = slices.Clone(own.Fields)
 	return &own
+}
+
+// defaultGrace is what an end that may not be the last word is given.
+const defaultGrace = 30 * time.Second
+
+// poll looks until what a flow waits for has ended. A failure that passes (a 502, a 429) does not end
+// the wait. One of a credential's provider or a limiter, that came before any attempt, is not the
+// server's, and does. A token that was refused is renewed by the next look, once.
+func (p *prepared) poll(ctx context.Context, w pace.Poll, lapsed func(ended error, more string) *Error) error {
+	look, renewed := w.Look, false
+	w.Patience = p.patience()
+	w.Look = func() (pace.Look, error) {
+		seen, err := look()
+		renewed = renewed && err != nil
+		return seen, err
+	}
+	w.Passes = func(err error) (bool, time.Duration) {
+		e, ok := errors.AsType[*Error](err)
+		if !ok {
+			return false, 0
+		}
+		passes := readOnly.allows(e) && (e.kind() != nil || e.Attempts > 0)
+		if e.renewable {
+			passes, renewed = !renewed, true
+		}
+		return passes, e.RetryAfter
+	}
+	err := w.Until(ctx)
+	l, ok := errors.AsType[*pace.Lapsed](err)
+	if !ok {
+		return err
+	}
+	// What the latest look failed with is told, and is not what kind of error this is.
+	e := lapsed(l.Ended, "")
+	if last, failed := errors.AsType[*Error](l.Latest); failed && (l.Ended == nil || !errors.Is(last, l.Ended)) {
+		e = lapsed(errors.Join(l.Ended, last.Unwrap()), "; the latest look failed: "+last.class())
+	}
+	e.RetryAfter = l.RetryAfter
+	return e
+}
+
+// promisedPause is what an answer that is good asks for.
+func promisedPause(r *Response) time.Duration {
+	if r.Status/100 != 2 {
+		return 0
+	}
+	return retryAfter(r.Header(), time.Now())
 }

@@ -147,10 +147,7 @@ func (a *attempts) end(ctx context.Context, at *attempt) {
 
 // waits tells of a wait before an attempt, or at its connection.
 func (p *prepared) waits(ctx context.Context, attempt int, reason WaitReason, d time.Duration) {
-	if l := p.client.config.logger; l != nil {
-		l.LogAttrs(ctx, slog.LevelWarn, "duolink: wait", append(p.attrs(), slog.Int("attempt", attempt),
-			slog.String("reason", string(reason)), slog.Duration("wait", d))...)
-	}
+	p.warn(ctx, "wait", slog.Int("attempt", attempt), slog.String("reason", string(reason)), slog.Duration("wait", d))
 	if h := p.client.config.hooks.Wait; h != nil {
 		h(ctx, Wait{
 			API: p.op.api, Operation: p.op.name, Route: p.op.route, Attempt: attempt, Reason: reason, Duration: d,
@@ -159,9 +156,7 @@ func (p *prepared) waits(ctx context.Context, attempt int, reason WaitReason, d 
 }
 
 func (p *prepared) coolsDown(ctx context.Context, d time.Duration) {
-	if l := p.client.config.logger; l != nil {
-		l.LogAttrs(ctx, slog.LevelWarn, "duolink: cooldown", append(p.attrs(), slog.Duration("wait", d))...)
-	}
+	p.warn(ctx, "cooldown", slog.Duration("wait", d))
 	if h := p.client.config.hooks.Cooldown; h != nil {
 		h(ctx, Cooldown{API: p.op.api, Operation: p.op.name, Route: p.op.route, Duration: d})
 	}
@@ -178,6 +173,13 @@ func (p *prepared) abandoned(ctx context.Context, after time.Duration) {
 	}
 }
 
+// warn logs what somebody who reads a log should know.
+func (p *prepared) warn(ctx context.Context, what string, attrs ...slog.Attr) {
+	if l := p.client.config.logger; l != nil {
+		l.LogAttrs(ctx, slog.LevelWarn, "duolink: "+what, append(p.attrs(), attrs...)...)
+	}
+}
+
 func (p *prepared) attrs() []slog.Attr {
 	return []slog.Attr{
 		slog.String("api", string(p.op.api)), slog.String("operation", p.op.name), slog.String("route", p.op.route),
@@ -191,8 +193,8 @@ func (c *Client) renewed(ctx context.Context, d time.Duration, err error) {
 		r.Status, r.Code, r.Failure = e.StatusCode, e.Code, e.class()
 	}
 	if l := c.config.logger; l != nil {
-		l.LogAttrs(ctx, slog.LevelDebug, "duolink: token renewal", slog.String("api", string(r.API)), slog.Duration("duration", d),
-			slog.Int("status", r.Status), slog.String("code", string(r.Code)), slog.String("failure", r.Failure))
+		l.LogAttrs(ctx, slog.LevelDebug, "duolink: token renewal", slog.String("api", string(r.API)),
+			slog.Duration("duration", d), slog.Int("status", r.Status), slog.String("code", string(r.Code)), slog.String("failure", r.Failure))
 	}
 	if h := c.config.hooks.TokenRenewal; h != nil {
 		h(ctx, r)

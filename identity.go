@@ -7,35 +7,42 @@ import (
 	"github.com/duolink/duolink/internal/wire"
 )
 
-// IdentityService reads who owns the accounts of a bank link at MoneyKit. See docs.moneykit.com/api, "Identity" and "Links".
+// IdentityService reads who owns the accounts of a bank link at MoneyKit. See
+// docs.moneykit.com/api, "Identity" and "Links".
 type IdentityService struct{ client *Client }
 
 var (
-	identityGet     = operation{api: MoneyKit, name: "identity.get", method: "GET", route: "/links/{bankLinkID}/identity", idempotency: readOnly, perApp: true}
-	identityLink    = operation{api: MoneyKit, name: "identity.link", method: "GET", route: "/links/{bankLinkID}", idempotency: readOnly, perApp: true}
-	identityRefresh = operation{api: MoneyKit, name: "identity.refresh", method: "POST", route: "/links/{bankLinkID}/products", idempotency: notIdempotent}
+	identityGet     = countedPerApp(endpoint(MoneyKit, "identity.get", "GET /links/{bankLinkID}/identity", readOnly))
+	identityLink    = countedPerApp(endpoint(MoneyKit, "identity.link", "GET /links/{bankLinkID}", readOnly))
+	identityRefresh = endpoint(MoneyKit, "identity.refresh", "POST /links/{bankLinkID}/products", notIdempotent)
 )
 
-// Get returns the owners of the link's accounts as they were fetched last. Asking again gives no newer data, only Refresh
-// does, and exposes personal data once more: 3 requests per minute per link are allowed.
-func (s *IdentityService) Get(ctx context.Context, bankLinkID string, query IdentityQuery, opts ...CallOption) (*Identity, error) {
+// Get returns the owners of the link's accounts as they were fetched last. Asking again gives no
+// newer data, only Refresh does, and exposes personal data once more: 3 requests per minute per
+// link are allowed.
+func (s *IdentityService) Get(
+	ctx context.Context, bankLinkID string, query IdentityQuery, opts ...CallOption,
+) (*Identity, error) {
 	op := identityGet.on(bankLinkID)
 	op.query, op.invalid, op.private = query, checkAccountIDs(query.AccountIDs), query.AccountIDs
 	return call(ctx, s.client, op, bare[Identity], opts)
 }
 
-// Link returns the state of a link and of its products, without anybody's data. A link in error is a good answer, with
-// BankLink.ErrorCode; a deleted one is ErrDeleted or a BankLink in the state [BankLinkDeleted]. 15 requests per minute per link
-// are allowed.
+// Link returns the state of a link and of its products, without anybody's data. A link in error is
+// a good answer, with BankLink.ErrorCode; a deleted one is ErrDeleted or a BankLink in the state
+// [BankLinkDeleted]. 15 requests per minute per link are allowed.
 func (s *IdentityService) Link(ctx context.Context, bankLinkID string, opts ...CallOption) (*BankLink, error) {
 	return call(ctx, s.client, identityLink.on(bankLinkID), readLink, opts)
 }
 
-// Refresh asks MoneyKit to fetch products anew. It returns before that is done: BankLink.Products tells when. A refresh may be
-// billed, so it is sent again only where it was refused with 429 or provably not sent. Identity and account numbers may be
-// refreshed once per day per link. Where the server says nothing of the link, only the ID of the returned one is set.
-// See docs.moneykit.com/api/operation/refresh_products.
-func (s *IdentityService) Refresh(ctx context.Context, bankLinkID string, products []Product, opts ...CallOption) (*BankLink, error) {
+// Refresh asks MoneyKit to fetch products anew. It returns before that is done: BankLink.Products
+// tells when. A refresh may be billed, so it is sent again only where it was refused with 429 or
+// provably not sent. Identity and account numbers may be refreshed once per day per link. Where the
+// server says nothing of the link, only the ID of the returned one is set. See
+// docs.moneykit.com/api/operation/refresh_products.
+func (s *IdentityService) Refresh(
+	ctx context.Context, bankLinkID string, products []Product, opts ...CallOption,
+) (*BankLink, error) {
 	op := identityRefresh.on(bankLinkID)
 	op.invalid = checkProducts(products)
 	for _, p := range products {
@@ -87,7 +94,7 @@ type Identity struct {
 	Link     BankLink                `json:"link"`
 }
 
-// BankAccountWithOwners is an account with its owners.
+// BankAccountWithOwners is an account with its owners, as MoneyKit's native API has it.
 type BankAccountWithOwners struct {
 	BankAccount
 	Owners []Owner `json:"owners"`
@@ -99,8 +106,9 @@ type AccountOwner struct {
 	AccountIDs []string `json:"account_ids"`
 }
 
-// Owners returns the owners of all accounts in the order of their first account. One that several accounts list alike, to the
-// letter, is one; the same person written differently is two: compare all of them with a payee. An account without an id is not among their AccountIDs.
+// Owners returns the owners of all accounts in the order of their first account. One that several
+// accounts list alike, to the letter, is one; the same person written differently is two: compare
+// all of them with a payee. An account without an id is not among their AccountIDs.
 func (i *Identity) Owners() []AccountOwner {
 	var owners []AccountOwner
 	seen := map[string]int{}
@@ -114,7 +122,8 @@ func (i *Identity) Owners() []AccountOwner {
 				owners = append(owners, AccountOwner{Owner: o})
 			}
 			ids := &owners[at].AccountIDs
-			if n := len(*ids); a.ID != "" && (n == 0 || (*ids)[n-1] != a.ID) { // not twice for an owner who is there twice
+			// An account that lists an owner twice is named once.
+			if n := len(*ids); a.ID != "" && (n == 0 || (*ids)[n-1] != a.ID) {
 				*ids = append(*ids, a.ID)
 			}
 		}
@@ -122,7 +131,7 @@ func (i *Identity) Owners() []AccountOwner {
 	return owners
 }
 
-// BankAccount is an account of a link.
+// BankAccount is an account of a bank link, as MoneyKit's native API has it.
 type BankAccount struct {
 	ID         string      `json:"account_id"`
 	Type       AccountType `json:"account_type"`
@@ -134,7 +143,8 @@ type BankAccount struct {
 	Closed     bool        `json:"closed"`
 }
 
-// Balances are amounts in Currency, each absent where the bank does not say. Those of liabilities are positive when owed.
+// Balances are amounts in Currency, each absent where the bank does not say. Those of liabilities
+// are positive when owed.
 type Balances struct {
 	Currency    string    `json:"currency" also:"iso_currency_code"` // ISO 4217
 	Available   Decimal   `json:"available"`
@@ -192,8 +202,8 @@ type BankLink struct {
 	AvailableProducts []Product                 `json:"available_products"`
 }
 
-// ProductStatus is how fresh the data of a product is. A refresh is done when RefreshedAt is a later instant than before,
-// and has failed when LastAttemptedAt moved and ErrorCode is set.
+// ProductStatus is how fresh the data of a product is. A refresh is done when RefreshedAt is a
+// later instant than before, and has failed when LastAttemptedAt moved and ErrorCode is set.
 type ProductStatus struct {
 	RefreshedAt     Timestamp        `json:"refreshed_at"` // absent: never
 	LastAttemptedAt Timestamp        `json:"last_attempted_at"`
@@ -203,7 +213,7 @@ type ProductStatus struct {
 	HasHistory      bool             `json:"has_history"` // of transactions alone
 }
 
-// BankLinkState is the state of a link; an open set.
+// BankLinkState is the state of a bank link; an open set.
 type BankLinkState string
 
 // The states that the vendor documents.
@@ -216,7 +226,7 @@ const (
 	BankLinkDisconnected          BankLinkState = "disconnected" // named only in the vendor's text
 )
 
-// BankLinkErrorCode is what is wrong with a link; an open set.
+// BankLinkErrorCode is what is wrong with a bank link; an open set.
 type BankLinkErrorCode string
 
 // The link errors that the vendor documents. The first three pass by themselves.
@@ -290,8 +300,9 @@ const (
 	PhoneTypeOther  PhoneType = "other"
 )
 
-// AccountType is the type of an account; an open set. MoneyKit's native types have a dot, such as "depository.checking",
-// or are one of the older "checking" and "credit_card"; Plaid's are those below.
+// AccountType is the type of an account; an open set. MoneyKit's native types have a dot, such as
+// "depository.checking", or are one of the older "checking" and "credit_card"; Plaid's are those
+// below.
 type AccountType string
 
 // The types of the Plaid-compatible layer, and the native one without a dot.

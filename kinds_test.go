@@ -65,8 +65,10 @@ func TestKindOfAFake(t *testing.T) {
 		},
 		"an unknown Plaid type": {Error{PlaidType: "BRAND_NEW"}, nil, ActionRetry},
 
-		"a link error":          {Error{BankLinkErrorCode: BankLinkErrorProvider}, ErrBankLinkState, ActionRetry},
-		"a link error with 422": {Error{StatusCode: 422, BankLinkErrorCode: BankLinkErrorNoAccounts}, ErrBankLinkState, ActionRecreate},
+		"a link error": {Error{BankLinkErrorCode: BankLinkErrorProvider}, ErrBankLinkState, ActionRetry},
+		"a link error with 422": {
+			Error{StatusCode: 422, BankLinkErrorCode: BankLinkErrorNoAccounts}, ErrBankLinkState, ActionRecreate,
+		},
 		"a product error": {
 			Error{ProductErrorCode: ProductErrorNoPermission}, ErrRefreshFailed, ActionAskPermission,
 		},
@@ -106,13 +108,15 @@ func (unhashable) Error() string { return "odd" }
 // What a fake has left out is not in the text.
 func TestTextOfAFake(t *testing.T) {
 	for want, fake := range map[string]*Error{
-		"duolink: no answer":                          {},
-		"duolink: links.get: no answer":               {Operation: "links.get"},
-		"duolink: rate limited":                       {Kind: ErrRateLimited},
-		"duolink: 429: Too Many Requests":             {StatusCode: 429},
-		"duolink: LINK_NOT_FOUND":                     {Code: CodeLinkNotFound},
-		"duolink: rate limited: wait":                 {PlaidType: "RATE_LIMIT_EXCEEDED", Message: "wait"},
-		"duolink: links.get: 404 LINK_NOT_FOUND: no":  {Operation: "links.get", StatusCode: 404, Code: CodeLinkNotFound, Message: "no"},
+		"duolink: no answer":              {},
+		"duolink: links.get: no answer":   {Operation: "links.get"},
+		"duolink: rate limited":           {Kind: ErrRateLimited},
+		"duolink: 429: Too Many Requests": {StatusCode: 429},
+		"duolink: LINK_NOT_FOUND":         {Code: CodeLinkNotFound},
+		"duolink: rate limited: wait":     {PlaidType: "RATE_LIMIT_EXCEEDED", Message: "wait"},
+		"duolink: links.get: 404 LINK_NOT_FOUND: no": {
+			Operation: "links.get", StatusCode: 404, Code: CodeLinkNotFound, Message: "no",
+		},
 		"duolink: links.await: login pending: not me": {Operation: "links.await", Kind: ErrLoginPending, Message: "not me"},
 	} {
 		require.Equal(t, want, fake.Error())

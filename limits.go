@@ -19,8 +19,8 @@ type limitGroup struct {
 }
 
 // groups names the limit groups of a call, the narrow ones first. At Supermetrics a credential is
-// counted, and the queries to a data source; at MoneyKit an operation on a link, or what it asks for
-// there, and the operation.
+// counted, and the queries to a data source; at MoneyKit an operation on a link, or what it asks
+// for there, and the operation.
 func (op operation) groups(caller string) (all []limitGroup) {
 	own := append([]string{caller}, op.args...)
 	for _, item := range slices.Sorted(slices.Values(op.items)) { // in one order, whatever the caller's

@@ -9,16 +9,16 @@ import (
 	"github.com/duolink/duolink/internal/wire"
 )
 
-// LinksService makes and keeps login links at Supermetrics: URLs that ask somebody to authenticate a data source for you.
-// See docs.supermetrics.com/apidocs, "Data source login links".
+// LinksService makes and keeps login links at Supermetrics: URLs that ask somebody to authenticate
+// a data source for you. See docs.supermetrics.com/apidocs, "Data source login links".
 type LinksService struct{ client *Client }
 
 var (
-	linksList   = operation{api: Supermetrics, name: "links.list", method: "GET", route: "/ds/login/links", idempotency: readOnly}
-	linksCreate = operation{api: Supermetrics, name: "links.create", method: "POST", route: "/ds/login/link", idempotency: notIdempotent}
-	linksGet    = operation{api: Supermetrics, name: "links.get", method: "GET", route: "/ds/login/link/{loginLinkID}", idempotency: readOnly}
-	linksUpdate = operation{api: Supermetrics, name: "links.update", method: "PATCH", route: "/ds/login/link/{loginLinkID}", idempotency: idempotent}
-	linksClose  = operation{api: Supermetrics, name: "links.close", method: "PUT", route: "/ds/login/link/{loginLinkID}/close", idempotency: idempotent}
+	linksList   = endpoint(Supermetrics, "links.list", "GET /ds/login/links", readOnly)
+	linksCreate = endpoint(Supermetrics, "links.create", "POST /ds/login/link", notIdempotent)
+	linksGet    = endpoint(Supermetrics, "links.get", "GET /ds/login/link/{loginLinkID}", readOnly)
+	linksUpdate = endpoint(Supermetrics, "links.update", "PATCH /ds/login/link/{loginLinkID}", idempotent)
+	linksClose  = endpoint(Supermetrics, "links.close", "PUT /ds/login/link/{loginLinkID}/close", idempotent)
 )
 
 // List returns all login links, at most 1,000.
@@ -26,9 +26,10 @@ func (s *LinksService) List(ctx context.Context, opts ...CallOption) ([]LoginLin
 	return call(ctx, s.client, linksList, many[LoginLink], opts)
 }
 
-// Create makes a login link. It is sent again only where the server refused it with 429, or where provably nothing was
-// sent: after any other failure Error.Outcome tells whether there may be a link now. A full quota of open links is
-// ErrForbidden with CodeLinkLimitExceeded. See docs.supermetrics.com/apidocs/create-login-link-1.
+// Create makes a login link. It is sent again only where the server refused it with 429, or where
+// provably nothing was sent: after any other failure Error.Outcome tells whether there may be a
+// link now. A full quota of open links is ErrForbidden with CodeLinkLimitExceeded. See
+// docs.supermetrics.com/apidocs/create-login-link-1.
 func (s *LinksService) Create(ctx context.Context, link LoginLinkCreate, opts ...CallOption) (*LoginLink, error) {
 	op := linksCreate
 	op.body, op.invalid = link.wire(time.Now())
@@ -42,23 +43,25 @@ func (s *LinksService) Get(ctx context.Context, loginLinkID string, opts ...Call
 }
 
 // Update changes the description, the only thing that can change. An empty one clears it.
-func (s *LinksService) Update(ctx context.Context, loginLinkID string, update LoginLinkUpdate, opts ...CallOption) (*LoginLink, error) {
+func (s *LinksService) Update(
+	ctx context.Context, loginLinkID string, update LoginLinkUpdate, opts ...CallOption,
+) (*LoginLink, error) {
 	op := linksUpdate.on(loginLinkID)
 	op.body, op.invalid = update, checkText("Description", update.Description, mostDescription)
 	op.private = []string{update.Description}
 	return call(ctx, s.client, op, one[LoginLink], opts)
 }
 
-// Close ends a login link, so that nobody can use it any more. Where the server confirms without showing the link, only
-// the ID of the returned one is set.
+// Close ends a login link, so that nobody can use it any more. Where the server confirms without
+// showing the link, only the ID of the returned one is set.
 func (s *LinksService) Close(ctx context.Context, loginLinkID string, opts ...CallOption) (*LoginLink, error) {
 	return call(ctx, s.client, linksClose.on(loginLinkID), func(s *wire.Scanner) (*LoginLink, error) {
 		return readClosed(s, loginLinkID)
 	}, opts)
 }
 
-// LoginLinkCreate is what a new login link should be. At most one of ExpiresAt, ExpiresIn and Expires is set; with none the
-// link expires 24 hours after its creation.
+// LoginLinkCreate is what a new login link should be. At most one of ExpiresAt, ExpiresIn and
+// Expires is set; with none the link expires 24 hours after its creation.
 type LoginLinkCreate struct {
 	DataSourceID    string        // required, such as "GAWA"
 	ExpiresAt       time.Time     // sent in UTC, to the second
@@ -91,7 +94,10 @@ type loginLinkBody struct {
 }
 
 func (l LoginLinkCreate) wire(now time.Time) (loginLinkBody, error) {
-	body := loginLinkBody{DataSourceID: l.DataSourceID, Description: l.Description, RequireUsername: l.RequireUsername, RedirectURL: l.RedirectURL}
+	body := loginLinkBody{
+		DataSourceID: l.DataSourceID, Description: l.Description, RequireUsername: l.RequireUsername,
+		RedirectURL: l.RedirectURL,
+	}
 	if err := Supermetrics.checkID("DataSourceID", l.DataSourceID); err != nil {
 		return body, err
 	}
@@ -121,7 +127,8 @@ func (l LoginLinkCreate) expiry(now time.Time) (string, error) {
 	case l.ExpiresIn < 0:
 		return "", argumentError("ExpiresIn is negative")
 	case in:
-		l.ExpiresAt = now.Add(l.ExpiresIn).Add(time.Second - time.Nanosecond) // up to the second that is sent, never below
+		// Up to the second that is sent, never below.
+		l.ExpiresAt = now.Add(l.ExpiresIn).Add(time.Second - time.Nanosecond)
 	case !at:
 		return l.Expires, nil
 	}
@@ -131,8 +138,8 @@ func (l LoginLinkCreate) expiry(now time.Time) (string, error) {
 	return l.ExpiresAt.UTC().Format(time.RFC3339), nil
 }
 
-// LoginLink is a URL that asks somebody to authenticate a data source, and what has become of it. Whoever has LoginURL
-// can log in until the link is closed: give it to that person alone.
+// LoginLink is a URL that asks somebody to authenticate a data source, and what has become of it.
+// Whoever has LoginURL can log in until the link is closed: give it to that person alone.
 type LoginLink struct {
 	ID               string          `json:"link_id"`
 	Status           LoginLinkStatus `json:"status_code"` // from the server, never from the clock

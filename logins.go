@@ -8,27 +8,40 @@ import (
 	"github.com/duolink/duolink/internal/wire"
 )
 
-// LoginsService reads the data source logins of a Supermetrics team, who has authenticated which ad platform, and the
-// accounts that they reach. See docs.supermetrics.com/apidocs, "Data source logins" and "Accounts".
+// LoginsService reads the data source logins of a Supermetrics team, who has authenticated which ad
+// platform, and the accounts that they reach. See docs.supermetrics.com/apidocs, "Data source
+// logins" and "Accounts".
 type LoginsService struct{ client *Client }
 
 var (
-	loginsQueryAccounts = operation{api: Supermetrics, name: "logins.query_accounts", method: "GET", route: "/query/accounts", idempotency: readOnly, limit: 64 << 20, slow: true}
-	loginsList          = operation{api: Supermetrics, name: "logins.list", method: "GET", route: "/ds/logins", idempotency: readOnly}
-	loginsGet           = operation{api: Supermetrics, name: "logins.get", method: "GET", route: "/ds/login/{loginID}", idempotency: readOnly}
-	loginsRevoke        = operation{api: Supermetrics, name: "logins.revoke", method: "DELETE", route: "/ds/login/{loginID}", idempotency: idempotent}
-	loginsAccounts      = operation{api: Supermetrics, name: "logins.accounts", method: "GET", route: "/ds/login/{loginID}/accounts", idempotency: readOnly}
+	loginsQueryAccounts = slowAndLarge(endpoint(Supermetrics, "logins.query_accounts", "GET /query/accounts", readOnly))
+	loginsList          = endpoint(Supermetrics, "logins.list", "GET /ds/logins", readOnly)
+	loginsGet           = endpoint(Supermetrics, "logins.get", "GET /ds/login/{loginID}", readOnly)
+	loginsRevoke        = endpoint(Supermetrics, "logins.revoke", "DELETE /ds/login/{loginID}", idempotent)
+	loginsAccounts      = endpoint(Supermetrics, "logins.accounts", "GET /ds/login/{loginID}/accounts", readOnly)
 )
 
-// QueryAccounts returns the logins of one data source with the accounts that each can reach: at most 100 logins of 1,000
-// accounts each. The server may ask the ad platform while the caller waits. See supermetrics.com/docs/product-api-get-accounts.
-func (s *LoginsService) QueryAccounts(ctx context.Context, query AccountsQuery, opts ...CallOption) (*AccountList, error) {
+// slowAndLarge is the query for accounts: the server may ask the ad platform meanwhile.
+func slowAndLarge(op operation) operation {
+	op.slow, op.limit = true, 64<<20
+	return op
+}
+
+// QueryAccounts returns the logins of one data source with the accounts that each can reach: at
+// most 100 logins of 1,000 accounts each. The server may ask the ad platform while the caller
+// waits. See supermetrics.com/docs/product-api-get-accounts.
+func (s *LoginsService) QueryAccounts(
+	ctx context.Context, query AccountsQuery, opts ...CallOption,
+) (*AccountList, error) {
 	return call(ctx, s.client, query.operation(), readAccountList, opts)
 }
 
-// StreamAccounts is QueryAccounts as a stream: it yields one account with its login at a time, decoded as it arrives, and
-// keeps no more of the answer in memory. Leaving the loop closes the connection. An error is yielded once, last.
-func (s *LoginsService) StreamAccounts(ctx context.Context, query AccountsQuery, opts ...CallOption) iter.Seq2[LoginAccount, error] {
+// StreamAccounts is QueryAccounts as a stream: it yields one account with its login at a time,
+// decoded as it arrives, and keeps no more of the answer in memory. Leaving the loop closes the
+// connection. An error is yielded once, last.
+func (s *LoginsService) StreamAccounts(
+	ctx context.Context, query AccountsQuery, opts ...CallOption,
+) iter.Seq2[LoginAccount, error] {
 	return stream(ctx, s.client, query.operation(), eachAccount, opts)
 }
 
@@ -42,8 +55,8 @@ func (s *LoginsService) Get(ctx context.Context, loginID string, opts ...CallOpt
 	return call(ctx, s.client, loginsGet.on(loginID), one[Login], opts)
 }
 
-// Revoke ends a login. It reports false where the server says that there was nothing to revoke. If an attempt
-// before got no answer, it reports true then: the login has ended.
+// Revoke ends a login. It reports false where the server says that there was nothing to revoke. If
+// an attempt before got no answer, it reports true then: the login has ended.
 func (s *LoginsService) Revoke(ctx context.Context, loginID string, opts ...CallOption) (bool, error) {
 	var revoked bool
 	a, err := s.client.do(ctx, loginsRevoke.on(loginID), opts, func(s *wire.Scanner) (err error) {
@@ -56,9 +69,12 @@ func (s *LoginsService) Revoke(ctx context.Context, loginID string, opts ...Call
 	return revoked || a.unclear, nil // there is nothing left to revoke, because the attempt before has done it
 }
 
-// Accounts walks the accounts of a login, a page at a time, as the loop asks for them. An error is yielded once and ends
-// the loop; ranging again starts anew. See docs.supermetrics.com/apidocs/list-login-accounts-1.
-func (s *LoginsService) Accounts(ctx context.Context, loginID string, page PageOptions, opts ...CallOption) iter.Seq2[Account, error] {
+// Accounts walks the accounts of a login, a page at a time, as the loop asks for them. An error is
+// yielded once and ends the loop; ranging again starts anew. See
+// docs.supermetrics.com/apidocs/list-login-accounts-1.
+func (s *LoginsService) Accounts(
+	ctx context.Context, loginID string, page PageOptions, opts ...CallOption,
+) iter.Seq2[Account, error] {
 	return pages(page, func(page PageOptions) (*accountPage, error) {
 		op := loginsAccounts.on(loginID)
 		op.query, op.invalid = page, page.check()
@@ -142,8 +158,8 @@ type LoginAccounts struct {
 	Accounts    []Account `json:"accounts"`
 }
 
-// LoginAccount is one account with its login: a step of [LoginsService.StreamAccounts]. ID, Name and
-// Group are the account's.
+// LoginAccount is one account with its login: a step of [LoginsService.StreamAccounts]. ID, Name
+// and Group are the account's.
 type LoginAccount struct {
 	Account
 	User        Sensitive `json:"ds_user"` // the username: AccountsQuery.Users takes its Reveal()

@@ -24,8 +24,8 @@ type callOptions struct {
 	write    *flight.Write // of a run that callers share
 }
 
-// WithToken sends this call with another bearer token, say another tenant's, over the same connections. The
-// Plaid-compatible layer takes no bearer token: there it is ErrNotConfigured.
+// WithToken sends this call with another bearer token, say another tenant's, over the same
+// connections. The Plaid-compatible layer takes no bearer token: there it is ErrNotConfigured.
 func WithToken(token string) CallOption {
 	return func(o *callOptions) error {
 		b := BearerToken(token).(*bearer)
@@ -34,8 +34,9 @@ func WithToken(token string) CallOption {
 	}
 }
 
-// WithHeader adds a header to this call. Headers that this package sets itself, those that carry credentials, and
-// Idempotency-Key are refused: neither API knows that key, and net/http would silently resend a write that has it.
+// WithHeader adds a header to this call. Headers that this package sets itself, those that carry
+// credentials, and Idempotency-Key are refused: neither API knows that key, and net/http would
+// silently resend a write that has it.
 //
 // It is for what does not say who calls, such as a trace id: callers share a run of a flow whatever
 // their headers, and those of the first caller are sent. What says who calls is [WithTenantHeader].
@@ -80,8 +81,8 @@ func WithMaxWait(d time.Duration) CallOption {
 	}
 }
 
-// WithoutRetry sends this call at most once. It may still wait before that, where an earlier call was refused; WithMaxWait(0)
-// forbids that too.
+// WithoutRetry sends this call at most once. It may still wait before that, where an earlier call
+// was refused; WithMaxWait(0) forbids that too.
 func WithoutRetry() CallOption {
 	return func(o *callOptions) error {
 		o.once = true
@@ -89,8 +90,8 @@ func WithoutRetry() CallOption {
 	}
 }
 
-// WithResponse fills in what came with the answer, also when the call fails. Of an iterator, or a flow of several requests,
-// it is the latest request's.
+// WithResponse fills in what came with the answer, also when the call fails. Of an iterator, or a
+// flow of several requests, it is the latest request's.
 func WithResponse(r *Response) CallOption {
 	return func(o *callOptions) error {
 		if r == nil {
@@ -114,7 +115,8 @@ type Response struct {
 	body   func() []byte
 }
 
-// Header is the answer's, with whatever confidential the server put there; nil where no answer arrived.
+// Header is the answer's, with whatever confidential the server put there; nil where no answer
+// arrived.
 func (r *Response) Header() http.Header {
 	if r.header == nil {
 		return nil
@@ -122,8 +124,8 @@ func (r *Response) Header() http.Header {
 	return r.header()
 }
 
-// Body is the answer as it came, decompressed, bounded, and with everything confidential in it. Of a stream it is nil, or
-// the beginning of one that failed.
+// Body is the answer as it came, decompressed, bounded, and with everything confidential in it. Of
+// a stream it is nil, or the beginning of one that failed.
 func (r *Response) Body() []byte {
 	if r.body == nil {
 		return nil
@@ -155,8 +157,8 @@ func (a *attempts) report() {
 // ownHeaders are set by this package or by net/http.
 var ownHeaders = []string{
 	"Accept", "Accept-Encoding", "Connection", "Content-Encoding", "Content-Length", "Content-Type", "Expect", "Host",
-	"Idempotency-Key", "Moneykit-Version", "Plaid-Version", "Te", "Trailer", "Transfer-Encoding", "Upgrade", "User-Agent",
-	"X-Idempotency-Key",
+	"Idempotency-Key", "Moneykit-Version", "Plaid-Version", "Te", "Trailer", "Transfer-Encoding", "Upgrade",
+	"User-Agent", "X-Idempotency-Key",
 }
 
 // headerName reports whether a text is a token of RFC 9110.

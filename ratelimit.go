@@ -69,8 +69,8 @@ func (p *prepared) timeout() time.Duration {
 	return p.retry.AttemptTimeout
 }
 
-// idempotency says after which failures an operation may be sent again. The zero value is the careful
-// one.
+// idempotency says after which failures an operation may be sent again. The zero value is the
+// careful one.
 type idempotency int
 
 const (
@@ -122,8 +122,8 @@ func (e *Error) refusesToken() bool {
 	return e.StatusCode == http.StatusUnauthorized && !strings.HasPrefix(string(e.Code), "link_error.")
 }
 
-// again decides whether there is another attempt, after a wait, or the end. A wait that cannot end in
-// time is not started.
+// again decides whether there is another attempt, after a wait, or the end. A wait that cannot end
+// in time is not started.
 func (a *attempts) again(ctx context.Context, at *attempt) bool {
 	e := at.err
 	a.wait, a.reason = 0, ""
@@ -184,8 +184,8 @@ func (a *attempts) inTime(ctx context.Context, e *Error, wait time.Duration) boo
 	return wait <= a.retry.MaxWait
 }
 
-// budgetKey is whose budget of repetitions a call draws on: its credential's. A repetition after 429
-// costs nothing, because it is paced anyway.
+// budgetKey is whose budget of repetitions a call draws on: its credential's. A repetition after
+// 429 costs nothing, because it is paced anyway.
 func (p *prepared) budgetKey() string { return string(p.op.api.vendor()) + " " + p.identity() }
 
 // backoff is the random wait after so many attempts, if the server asks for none.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/duolink/duolink/internal/flight"
+	"github.com/duolink/duolink/internal/pace"
 	"github.com/duolink/duolink/internal/wire"
 )
 
@@ -64,9 +65,9 @@ const defaultRefreshTimeout = 10 * time.Minute
 // ErrProductUnavailable where the bank cannot be asked now, and ErrRefreshFailed with the
 // ProductErrorCode; one that passes by itself has half a minute to do so. ErrRefreshPending is the
 // end of Timeout or of the context, or a server that asks for a longer pause than WithMaxWait
-// allows. Its Outcome is OutcomeNotSent or OutcomeRejected if no refresh has begun and none will. Otherwise this
-// client watches the refresh for ten minutes more: ask it again, with a MaxAge, and it is not paid
-// for twice. Another process knows nothing of it.
+// allows. Its Outcome is OutcomeNotSent or OutcomeRejected if no refresh has begun and none will.
+// Otherwise this client watches the refresh for ten minutes more: ask it again, with a MaxAge, and
+// it is not paid for twice. Another process knows nothing of it.
 func (s *IdentityService) RefreshAndGet(
 	ctx context.Context, bankLinkID string, options RefreshOptions, opts ...CallOption,
 ) (*Identity, error) {
@@ -288,35 +289,36 @@ func (r *refreshing) refresh(ctx context.Context) error {
 	_, err := r.client.Identity.Refresh(ctx, r.op.args[0], []Product{r.product}, r.with, sharedWrite(r.shared.Write()))
 	r.heed()
 	if err != nil {
-		if e, ok := errors.AsType[*Error](err); !ok || e.Outcome != OutcomeUnknown || e.Operation != identityRefresh.name {
+		e, ok := errors.AsType[*Error](err)
+		if !ok || e.Outcome != OutcomeUnknown || e.Operation != identityRefresh.name {
 			return err
 		}
 		r.unclear, r.failing = err, time.Now() // it may be under way all the same: the link will show it
 	}
-	w := watching{patience: r.asked.patience(), pause: time.Until(r.next), lapsed: r.asked.refreshPending}
-	w.poll = func() (pollResult, error) {
+	w := pace.Poll{Pause: time.Until(r.next)}
+	w.Look = func() (pace.Look, error) {
 		link, err := r.poll(ctx, WithoutRetry())
 		if err != nil {
-			return pollResult{}, err
+			return pace.Look{}, err
 		}
 		seen := r.classify(link)
-		seen.promised = time.Until(r.next)
+		seen.Promised = time.Until(r.next)
 		return seen, nil
 	}
-	w.tell = func(err error, next time.Duration) {
+	w.Tell = func(err error, next time.Duration) {
 		r.shared.Tell(RefreshProgress{r.product, r.now, err, r.requests, time.Since(r.began), next})
 	}
-	return w.watch(ctx)
+	return r.asked.poll(ctx, w, r.asked.refreshPending)
 }
 
 // classify says whether the refresh is done, or has failed.
-func (r *refreshing) classify(link *BankLink) pollResult {
+func (r *refreshing) classify(link *BankLink) pace.Look {
 	r.now = link.Products[r.product]
 	if r.now.RefreshedAt.After(r.before.RefreshedAt.Time) && link.State != BankLinkDeleted {
-		return pollResult{over: true}
+		return pace.Look{Over: true}
 	}
 	if err := r.hopeless(link); err != nil {
-		return pollResult{over: true, end: err}
+		return pace.Look{Over: true, End: err}
 	}
 	attempted := r.now.LastAttemptedAt.After(r.before.LastAttemptedAt.Time)
 	switch {
@@ -325,26 +327,26 @@ func (r *refreshing) classify(link *BankLink) pollResult {
 		e.ProductErrorCode, e.Description = r.now.ErrorCode, r.now.ErrorMessage
 		e.scrub(r.asked.confidential(nil))
 		if !r.now.ErrorCode.passes() {
-			return pollResult{over: true, end: e}
+			return pace.Look{Over: true, End: e}
 		}
 		return r.patient(e)
 	case r.unclear != nil && !attempted:
 		return r.patient(r.unclear)
 	}
 	r.failing = time.Time{}
-	return pollResult{}
+	return pace.Look{}
 }
 
 // patient gives a trouble that may pass a while to do so.
-func (r *refreshing) patient(trouble error) pollResult {
+func (r *refreshing) patient(trouble error) pace.Look {
 	if r.failing.IsZero() {
 		r.failing = time.Now()
 	}
 	left := defaultGrace - time.Since(r.failing)
 	if left <= 0 {
-		return pollResult{over: true, end: trouble}
+		return pace.Look{Over: true, End: trouble}
 	}
-	return pollResult{most: left}
+	return pace.Look{Most: left}
 }
 
 // hopeless is what a link says of itself that no waiting changes.
@@ -382,5 +384,6 @@ func (c BankLinkErrorCode) passes() bool {
 
 // passes reports that the cause of a failed refresh goes by itself.
 func (c ProductErrorCode) passes() bool {
-	return c == ProductErrorRateLimit || c == ProductErrorTimeout || c == ProductErrorInstitution || c == ProductErrorUnknown
+	return c == ProductErrorRateLimit || c == ProductErrorTimeout || c == ProductErrorInstitution ||
+		c == ProductErrorUnknown
 }

@@ -10,7 +10,7 @@ import (
 func init() {
 	for _, op := range operations.All {
 		duolink.Register(op.Name, duolink.Row{
-			Call: op.Call, On: op.On, Answer: op.Answer, Done: op.Done, Private: op.Private,
+			Call: op.Call, On: op.On, Answer: op.Answer, Done: op.Done, Private: op.Private, Route: op.Route,
 			Groups: op.Groups, Least: op.Least, Wordless: op.Wordless,
 			Settles: op.Repeat == operations.Settling, Costly: op.Repeat == operations.OnlyRefused,
 		})

@@ -19,6 +19,7 @@ type Row struct {
 	Answer   func(context.Context, *Client, ...CallOption) (any, error)
 	Done     func(*sandbox.Sandbox) int
 	Private  []string
+	Route    string
 	Groups   []string
 	Least    string
 	Wordless bool

@@ -2,8 +2,8 @@ package duolink
 
 import "github.com/duolink/duolink/internal/redact"
 
-// scrub takes out of the server's words what the caller sent in confidence: servers quote credentials and
-// ids in their messages. A request id that quotes any of it is none.
+// scrub takes out of the server's words what the caller sent in confidence: servers quote
+// credentials and ids in their messages. A request id that quotes any of it is none.
 func (e *Error) scrub(confidential *redact.Redactor) {
 	words := []*string{
 		&e.Message, &e.Description, &e.DisplayMessage, &e.SuggestedAction, &e.DocumentationURL, &e.RequestID,

@@ -95,9 +95,9 @@ func (p *accountPage) readData(s *wire.Scanner) error {
 	})
 }
 
-// pages walks an offset-paged list. It ends at the total, at an empty page, and at a short page if the
-// total is unknown. A page that the server sends again is an error: it does not heed the offset, so
-// items would be missing.
+// pages walks an offset-paged list. It ends at the total, at an empty page, and at a short page if
+// the total is unknown. A page that the server sends again is an error: it does not heed the
+// offset, so items would be missing.
 func pages(page PageOptions, fetch func(PageOptions) (*accountPage, error)) iter.Seq2[Account, error] {
 	return func(yield func(Account, error) bool) {
 		page := page // each loop walks on its own
@@ -122,7 +122,8 @@ func pages(page PageOptions, fetch func(PageOptions) (*accountPage, error)) iter
 				return
 			}
 			if page.Offset > mostOffset {
-				yield(Account{}, pageError(ErrResponseTooLarge, "there are more accounts than the API can be asked for"))
+				err := pageError(ErrResponseTooLarge, "there are more accounts than the API can be asked for")
+				yield(Account{}, err)
 				return
 			}
 		}
@@ -131,10 +132,14 @@ func pages(page PageOptions, fetch func(PageOptions) (*accountPage, error)) iter
 
 // pageError is about the pages together, each of which was a good answer.
 func pageError(kind error, message string) error {
-	return &Error{API: Supermetrics, Operation: loginsAccounts.name, StatusCode: 200, Outcome: OutcomeUnknown, Kind: kind, Message: message}
+	return &Error{
+		API: Supermetrics, Operation: loginsAccounts.name, StatusCode: 200, Outcome: OutcomeUnknown, Kind: kind,
+		Message: message,
+	}
 }
 
-// last reports whether nothing is left behind this page; next is where the following one would start.
+// last reports whether nothing is left behind this page; next is where the following one would
+// start.
 func (p *accountPage) last(next PageOptions) bool {
 	const serverLimit = 100
 	limit := int(p.limit)

@@ -25,6 +25,7 @@ import (
 
 	"github.com/duolink/duolink/internal/pace"
 	"github.com/duolink/duolink/internal/proof/pipes"
+	"github.com/duolink/duolink/internal/send"
 	"github.com/stretchr/testify/require"
 )
 
@@ -673,7 +674,7 @@ func TestWhatNoRepetitionCures(t *testing.T) {
 				base, transport := tc.setUp(t)
 				client := &http.Client{Transport: transport}
 				if transport == nil {
-					client.Transport = defaultTransport()
+					client.Transport = send.DefaultTransport()
 				}
 				c := clientOf(t, base, operation, client, WithRetry(Retry{MinBackoff: time.Millisecond, MaxBackoff: time.Millisecond}))
 				e := asError(t, call(t.Context(), c))
@@ -732,7 +733,7 @@ func tunnel(status int, own bool) hopelessWay {
 			u.User = url.UserPassword("proxy", testSecret)
 			base := &http.Transport{}
 			if own {
-				base = defaultTransport()
+				base = send.DefaultTransport()
 			}
 			base.Proxy = http.ProxyURL(u)
 			t.Cleanup(base.CloseIdleConnections)

@@ -149,7 +149,6 @@ func parseDecimal(text string) (Decimal, bool) {
 var byTags = wire.New(
 	wire.Text(always(parseTimestamp)), wire.Text(parseDecimal),
 	wire.Text(always(NewSensitive)), wire.Text(always(NewSecret)),
-	wire.Custom(readFieldError),
 )
 
 // always is the parser of a type to which every text says something.

@@ -33,8 +33,8 @@ func newApp(client *duolink.Client, store store, base *url.URL, logger *slog.Log
 //go:embed assets
 var assets embed.FS
 
-// handler is the whole service: every request is logged, every answer has the security headers, and what changes something
-// must come from a page of ours.
+// handler is the whole service: every request is logged, every answer has the security headers, and
+// what changes something must come from a page of ours.
 func (a *app) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", a.choose)
@@ -61,7 +61,8 @@ func kept(files http.Handler) http.Handler {
 	})
 }
 
-// logged writes down which page was asked for and what came of it: never a URL, for the redirect's has a secret in it.
+// logged writes down which page was asked for and what came of it: never a URL, for the redirect's
+// has a secret in it.
 func (a *app) logged(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start, seen := time.Now(), &statusWriter{ResponseWriter: w, status: http.StatusOK}
@@ -92,7 +93,8 @@ func (a *app) guarded(next http.Handler) http.Handler {
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("X-Frame-Options", "DENY")
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")
-		// A referrer goes nowhere else; to our own pages it lets browsers say where a form comes from.
+		// A referrer goes nowhere else; to our own pages it lets browsers say where a form comes
+		// from.
 		h.Set("Referrer-Policy", "same-origin")
 		h.Set("Cache-Control", "no-store")
 		if a.secure() {
@@ -102,7 +104,8 @@ func (a *app) guarded(next http.Handler) http.Handler {
 	})
 }
 
-// atHome sends browsers that came by another name to the one that the redirect uses: the cookie would be missing there.
+// atHome sends browsers that came by another name to the one that the redirect uses: the cookie
+// would be missing there.
 func (a *app) atHome(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
@@ -120,7 +123,8 @@ func (a *app) atHome(next http.Handler) http.Handler {
 	})
 }
 
-// callContext bounds the requests behind one page. A wait for a rate limit must fit in it, or the page says so at once.
+// callContext bounds the requests behind one page. A wait for a rate limit must fit in it, or the
+// page says so at once.
 func callContext(r *http.Request) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(r.Context(), callTime)
 }

@@ -72,7 +72,8 @@ func (a *app) create(w http.ResponseWriter, r *http.Request) {
 			LinkID: link.ID, LoginURL: link.LoginURL, Verifier: link.RedirectVerifier, Expires: link.ExpiryTime.Time,
 		})
 	}
-	// Who presses the button twice gets what the first press has made: the id is of this session and of this form.
+	// Who presses the button twice gets what the first press has made: the id is of this session
+	// and of this form.
 	if err != nil && !errors.Is(err, errTaken) {
 		a.failWith(w, err)
 		return
@@ -99,7 +100,8 @@ func (a *app) chooseAgain(w http.ResponseWriter, r *http.Request, session, user 
 	a.render(w, http.StatusUnprocessableEntity, "choose", "Connect a data source", view)
 }
 
-// own returns the connection of the path where it is this browser's. Any other is unknown, and the page says so.
+// own returns the connection of the path where it is this browser's. Any other is unknown, and the
+// page says so.
 func (a *app) own(w http.ResponseWriter, r *http.Request) (connection, bool) {
 	c, err := a.store.Get(r.Context(), a.session(r), r.PathValue("id"))
 	switch {
@@ -158,7 +160,8 @@ func (a *app) showWaiting(w http.ResponseWriter, c connection) {
 	a.render(w, http.StatusOK, "waiting", "Sign in to "+c.Source.Name, waitingView{connection: c, Text: a.progress(c)})
 }
 
-// progress says how the wait goes, in a sentence that changes only when something does: it is read aloud.
+// progress says how the wait goes, in a sentence that changes only when something does: it is read
+// aloud.
 func (a *app) progress(c connection) string {
 	switch current := a.waits.watch(c); {
 	case current.err != nil && !current.ended.IsZero():

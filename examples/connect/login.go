@@ -13,9 +13,9 @@ const (
 	accountsCounted = 1000 // one request; beyond it, the page says "more than"
 )
 
-// connected is where the data source sends the browser. The request proves nothing by itself: the verifier must be that of
-// this browser's link, and the API must say that somebody has signed in. Then the browser goes on to an address without
-// the verifier.
+// connected is where the data source sends the browser. The request proves nothing by itself: the
+// verifier must be that of this browser's link, and the API must say that somebody has signed in.
+// Then the browser goes on to an address without the verifier.
 func (a *app) connected(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Referrer-Policy", "no-referrer")
 	c, ok := a.own(w, r)
@@ -67,7 +67,8 @@ func (a *app) showAccounts(w http.ResponseWriter, r *http.Request, c connection)
 	}
 	view := loginView{connection: c}
 	if err == nil {
-		// The page belongs to the person who has just signed in: it is their own name that they see.
+		// The page belongs to the person who has just signed in: it is their own name that they
+		// see.
 		view.DisplayName, view.Username = login.DisplayName.Reveal(), login.Username.Reveal()
 		err = view.readAccounts(ctx, a.client.Logins)
 	}
@@ -117,7 +118,8 @@ func (a *app) askRevoke(w http.ResponseWriter, r *http.Request) {
 	a.render(w, http.StatusOK, "revoke", "Revoke access to "+c.Source.Name+"?", c)
 }
 
-// revoke ends the login. Where there was nothing left to revoke, the person has what they want all the same.
+// revoke ends the login. Where there was nothing left to revoke, the person has what they want all
+// the same.
 func (a *app) revoke(w http.ResponseWriter, r *http.Request) {
 	c, ok := a.own(w, r)
 	if !ok {

@@ -1,12 +1,12 @@
-// Command connect is a small service for "connect your ad account": a person chooses a data source, signs in there, comes
-// back, sees the login with its accounts, and can revoke it.
+// Command connect is a small service for "connect your ad account": a person chooses a data source,
+// signs in there, comes back, sees the login with its accounts, and can revoke it.
 //
 //	go run ./examples/connect
 //
-// Without any environment it talks to a sandbox of its own, in the same process, which also plays the data source. With
-// SUPERMETRICS_API_KEY it talks to the real API; SUPERMETRICS_BASE_URL sends its requests elsewhere, to a gateway or a
-// sandbox. Behind a proxy or on another machine, -url says what the service's address is for a browser; a proxy must pass on
-// the Host header.
+// Without any environment it talks to a sandbox of its own, in the same process, which also plays
+// the data source. With SUPERMETRICS_API_KEY it talks to the real API; SUPERMETRICS_BASE_URL sends
+// its requests elsewhere, to a gateway or a sandbox. Behind a proxy or on another machine, -url
+// says what the service's address is for a browser; a proxy must pass on the Host header.
 package main
 
 import (
@@ -77,7 +77,8 @@ func run(ctx context.Context, args []string, getenv func(string) string, out, lo
 	return site.serve(ctx, listener)
 }
 
-// browserAddress is the address itself, or loopback for one that means every interface: browsers cannot go there.
+// browserAddress is the address itself, or loopback for one that means every interface: browsers
+// cannot go there.
 func browserAddress(addr net.Addr) string {
 	if tcp, ok := addr.(*net.TCPAddr); ok && tcp.IP.IsUnspecified() {
 		return net.JoinHostPort("127.0.0.1", strconv.Itoa(tcp.Port))
@@ -160,7 +161,8 @@ func (s *site) greet(out io.Writer) error {
 	return err
 }
 
-// serve ends with the context: open requests have a moment to finish, and the waits for logins stop.
+// serve ends with the context: open requests have a moment to finish, and the waits for logins
+// stop.
 func (s *site) serve(ctx context.Context, listener net.Listener) error {
 	server := &http.Server{
 		Handler:           s.handler,

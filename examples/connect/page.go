@@ -28,7 +28,8 @@ var pages = func() map[string]*template.Template {
 	return out
 }()
 
-// clock is a time as a page shows it, in a zone that it names: the person's own is known to the page's script alone.
+// clock is a time as a page shows it, in a zone that it names: the person's own is known to the
+// page's script alone.
 func clock(t time.Time) string { return t.UTC().Format("15:04 UTC") }
 
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
@@ -65,7 +66,8 @@ func (a *app) fail(w http.ResponseWriter, status int, p problem) {
 	a.render(w, status, "problem", p.Title, p)
 }
 
-// failWith shows an error as a page. What it says in detail goes to the log, which is told only what may be logged.
+// failWith shows an error as a page. What it says in detail goes to the log, which is told only
+// what may be logged.
 func (a *app) failWith(w http.ResponseWriter, err error) { a.failBack(w, err, "") }
 
 func (a *app) failBack(w http.ResponseWriter, err error, back string) {

@@ -16,7 +16,8 @@ const sessionLife = 24 * time.Hour
 
 var sessionPattern = regexp.MustCompile(`^[A-Z2-7]{26}$`)
 
-// cookieName has the prefix that keeps a cookie to one host where there is TLS, which browsers require for it.
+// cookieName has the prefix that keeps a cookie to one host where there is TLS, which browsers
+// require for it.
 func (a *app) cookieName() string {
 	if a.secure() {
 		return "__Host-session"
@@ -50,8 +51,8 @@ func (a *app) begin(w http.ResponseWriter, r *http.Request) string {
 	return session
 }
 
-// connectionID makes an id from the session and the form that was sent, so that the same form sent twice is the same
-// connection, and nobody makes an id that is another session's.
+// connectionID makes an id from the session and the form that was sent, so that the same form sent
+// twice is the same connection, and nobody makes an id that is another session's.
 func connectionID(session, form string) string {
 	mac := hmac.New(sha256.New, []byte(session))
 	_, _ = mac.Write([]byte(form)) // a hash does not fail

@@ -36,8 +36,8 @@ type connection struct {
 	Expires  time.Time
 }
 
-// settle moves the connection on. A login counts even behind a closed or expired link: an attempt that had begun can end
-// late. What is revoked stays so.
+// settle moves the connection on. A login counts even behind a closed or expired link: an attempt
+// that had begun can end late. What is revoked stays so.
 func (c *connection) settle(to state, loginID string) {
 	switch {
 	case c.State == stateRevoked:
@@ -59,7 +59,8 @@ var (
 type store interface {
 	// Add keeps a new connection; errTaken where there is one with its id.
 	Add(ctx context.Context, c connection) error
-	// Get returns the connection of a session; errNoConnection where the session has none with this id.
+	// Get returns the connection of a session; errNoConnection where the session has none with this
+	// id.
 	Get(ctx context.Context, session, id string) (connection, error)
 	// List returns the session's connections, the newest first.
 	List(ctx context.Context, session string) ([]connection, error)
@@ -67,7 +68,8 @@ type store interface {
 	Update(ctx context.Context, id string, change func(*connection)) error
 }
 
-// memory is a store that forgets when the process ends, and the oldest connections before it grows too large.
+// memory is a store that forgets when the process ends, and the oldest connections before it grows
+// too large.
 type memory struct {
 	most int
 

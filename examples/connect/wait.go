@@ -10,7 +10,8 @@ import (
 )
 
 const (
-	// waitTime is how long a login is waited for once somebody has looked at its page. Looking again starts anew.
+	// waitTime is how long a login is waited for once somebody has looked at its page. Looking
+	// again starts anew.
 	waitTime = 10 * time.Minute
 	// restTime stands between a wait that failed and the next one.
 	restTime = 30 * time.Second
@@ -21,7 +22,8 @@ type awaiter interface {
 	Await(ctx context.Context, loginLinkID string, options duolink.AwaitOptions, opts ...duolink.CallOption) (*duolink.LoginLink, error)
 }
 
-// waits are the waits for logins that are under way. Everybody who looks at a connection shares its wait.
+// waits are the waits for logins that are under way. Everybody who looks at a connection shares its
+// wait.
 type waits struct {
 	links   awaiter
 	arrived func(id string, to state, loginID string)

@@ -40,7 +40,8 @@ type question struct {
 	refresh duolink.RefreshOptions
 }
 
-// decision is the answer. Its JSON tags are for duolink.RevealJSON: json.Marshal refuses what it holds of people.
+// decision is the answer. Its JSON tags are for duolink.RevealJSON: json.Marshal refuses what it
+// holds of people.
 type decision struct {
 	Verdict           verdict           `json:"decision"`
 	Reason            string            `json:"reason"`
@@ -51,8 +52,8 @@ type decision struct {
 	Accounts          []accountDecision `json:"accounts"`
 }
 
-// accountDecision is the answer for one account. Numbers has what money can be sent to, and of matching accounts alone: no
-// program pays to the wrong one by a slip.
+// accountDecision is the answer for one account. Numbers has what money can be sent to, and of
+// matching accounts alone: no program pays to the wrong one by a slip.
 type accountDecision struct {
 	ID         string                  `json:"account_id"`
 	Name       string                  `json:"name"`
@@ -65,7 +66,8 @@ type accountDecision struct {
 	Numbers    duolink.NumbersByScheme `json:"numbers"`
 }
 
-// decide asks for the owners, and for the numbers only where one of them matches: nobody else's are fetched.
+// decide asks for the owners, and for the numbers only where one of them matches: nobody else's are
+// fetched.
 func decide(ctx context.Context, client *duolink.Client, q question) decision {
 	if q.account != "" {
 		q.refresh.AccountIDs = []string{q.account}
@@ -81,7 +83,8 @@ func decide(ctx context.Context, client *duolink.Client, q question) decision {
 	if !slices.ContainsFunc(d.Accounts, accountDecision.matches) {
 		return conclude(d)
 	}
-	// All of the link's: among the ids of some, one of an account without numbers would fail the whole answer.
+	// All of the link's: among the ids of some, one of an account without numbers would fail the
+	// whole answer.
 	numbers, err := client.Auth.Get(ctx, duolink.AuthQuery{AccessToken: q.token})
 	if err != nil {
 		return failed(d, err)
@@ -134,7 +137,8 @@ func judgeAccount(a duolink.BankAccountWithOwners, expected string) accountDecis
 
 func (d accountDecision) matches() bool { return d.Verdict == match }
 
-// compareOwners compares with each owner. One who matches is enough; no match needs the names of all.
+// compareOwners compares with each owner. One who matches is enough; no match needs the names of
+// all.
 func compareOwners(owners []duolink.Owner, expected string) comparison {
 	best := comparison{unknown, "the bank names no owner"}
 	for i, owner := range owners {
@@ -157,7 +161,8 @@ func compareOwner(owner duolink.Owner, expected string) comparison {
 	return best
 }
 
-// addNumbers gives the accounts that match their numbers, and takes the match from those that have none.
+// addNumbers gives the accounts that match their numbers, and takes the match from those that have
+// none.
 func (d *decision) addNumbers(numbers *duolink.PlaidNumbers) {
 	for i := range d.Accounts {
 		a := &d.Accounts[i]
@@ -191,7 +196,8 @@ func count(n duolink.NumbersByScheme) int {
 	return len(n.ACH) + len(n.EFT) + len(n.BACS) + len(n.International)
 }
 
-// conclude makes one answer of those of the accounts: one match is enough, and a doubt is stronger than a no.
+// conclude makes one answer of those of the accounts: one match is enough, and a doubt is stronger
+// than a no.
 func conclude(d decision) decision {
 	matching, open := 0, 0
 	var doubt *accountDecision
@@ -222,7 +228,8 @@ func conclude(d decision) decision {
 	return d
 }
 
-// unclear is the answer where there is none. No account is one to pay then, whatever its owner's name.
+// unclear is the answer where there is none. No account is one to pay then, whatever its owner's
+// name.
 func (d decision) unclear(reason string) decision {
 	d.Verdict, d.Reason = cannotTell, reason
 	for i := range d.Accounts {

@@ -3,17 +3,20 @@
 //	go run ./examples/payout
 //	payout -link mk_... -name "Avery Sample"
 //
-// It refreshes who owns the accounts of a bank link, compares the owners' names with the one that is expected, reads the
-// account numbers where one matches, and prints a decision: MATCH, NO MATCH or CANNOT TELL, with masks for a person to read,
-// or as JSON with everything for a program that pays.
+// It refreshes who owns the accounts of a bank link, compares the owners' names with the one that
+// is expected, reads the account numbers where one matches, and prints a decision: MATCH, NO MATCH
+// or CANNOT TELL, with masks for a person to read, or as JSON with everything for a program that
+// pays.
 //
-// It exits with 0 for a match, 1 for no match, and 2 where it cannot tell: no owner or number is known, a name is only
-// similar, the bank or the API fails, it is interrupted or used wrongly. Nothing but a match is ever 0. `go run` makes a 1 of
-// every other code: build the command to tell 1 from 2.
+// It exits with 0 for a match, 1 for no match, and 2 where it cannot tell: no owner or number is
+// known, a name is only similar, the bank or the API fails, it is interrupted or used wrongly.
+// Nothing but a match is ever 0. `go run` makes a 1 of every other code: build the command to tell
+// 1 from 2.
 //
-// Without any environment it asks a sandbox inside of itself. With MONEYKIT_CLIENT_ID and MONEYKIT_CLIENT_SECRET it asks
-// MoneyKit, at MONEYKIT_BASE_URL if that is set, with the link's MONEYKIT_ACCESS_TOKEN. Credentials come from the environment
-// alone: the arguments of a command are there for everybody to see.
+// Without any environment it asks a sandbox inside of itself. With MONEYKIT_CLIENT_ID and
+// MONEYKIT_CLIENT_SECRET it asks MoneyKit, at MONEYKIT_BASE_URL if that is set, with the link's
+// MONEYKIT_ACCESS_TOKEN. Credentials come from the environment alone: the arguments of a command
+// are there for everybody to see.
 package main
 
 import (
@@ -98,7 +101,8 @@ func (c command) say(asJSON bool) {
 
 func (c command) inSandbox() bool { return c.getenv("MONEYKIT_CLIENT_ID") == "" }
 
-// question reads the flags and the environment. Its errors quote neither: a name or a token may stand in the wrong place.
+// question reads the flags and the environment. Its errors quote neither: a name or a token may
+// stand in the wrong place.
 func (c command) question(args []string) (q question, asJSON bool, err error) {
 	flags := flag.NewFlagSet("payout", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
@@ -124,7 +128,8 @@ func (c command) question(args []string) (q question, asJSON bool, err error) {
 	return q, asJSON, c.check(q)
 }
 
-// check finds what is missing. An environment that is set by halves must not end in the sandbox, and in its match.
+// check finds what is missing. An environment that is set by halves must not end in the sandbox,
+// and in its match.
 func (c command) check(q question) error {
 	switch {
 	case (c.getenv("MONEYKIT_CLIENT_ID") == "") != (c.getenv("MONEYKIT_CLIENT_SECRET") == ""):

@@ -34,10 +34,12 @@ type comparison struct {
 	How   string `json:"how"`
 }
 
-// longest is how many bytes of a name are compared: no bank writes more, and each word is held against each other.
+// longest is how many bytes of a name are compared: no bank writes more, and each word is held
+// against each other.
 const longest = 500
 
-// compareNames tells how alike two names are. Letters outside the Latin alphabets are compared by case alone.
+// compareNames tells how alike two names are. Letters outside the Latin alphabets are compared by
+// case alone.
 func compareNames(expected, actual string) comparison {
 	if max(len(expected), len(actual)) > longest {
 		return comparison{partial, "a name is too long to be compared"}
@@ -86,8 +88,8 @@ func compareWords(a, b name) comparison {
 	return comparison{different, "in more than case, accents and order"}
 }
 
-// rotation looks for the same words in the same order, with the first ones perhaps at the end, as the family name is in
-// "Sample, Avery". Any other order is another name.
+// rotation looks for the same words in the same order, with the first ones perhaps at the end, as
+// the family name is in "Sample, Avery". Any other order is another name.
 func rotation(a, b []word) (turn, depth int, ok bool) {
 	if len(a) != len(b) {
 		return 0, 0, false
@@ -222,7 +224,8 @@ type name struct {
 	unread, unseen, loose bool
 }
 
-// parse splits a name into words. Apostrophes stand inside of words, dots too or not; other punctuation ends them.
+// parse splits a name into words. Apostrophes stand inside of words, dots too or not; other
+// punctuation ends them.
 func parse(text string, dotEnds bool) name {
 	var n name
 	current, first := "", true

@@ -16,7 +16,8 @@ import (
 	"github.com/duolink/duolink"
 )
 
-// printJSON writes the decision with the real names and numbers: RevealJSON is the explicit way to them, json.Marshal an error.
+// printJSON writes the decision with the real names and numbers: RevealJSON is the explicit way to
+// them, json.Marshal an error.
 func printJSON(w io.Writer, d decision) error {
 	text, err := duolink.RevealJSON(d)
 	if err != nil {
@@ -118,7 +119,8 @@ func row(w io.Writer, cells ...string) {
 	fmt.Fprintln(w, strings.Join(cells, "\t"))
 }
 
-// clean keeps what a bank or a person has named an account from moving the cursor or breaking the table.
+// clean keeps what a bank or a person has named an account from moving the cursor or breaking the
+// table.
 func clean(text string) string {
 	return strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {
@@ -128,7 +130,8 @@ func clean(text string) string {
 	}, text)
 }
 
-// progress tells on stderr how long the wait is: one line that changes on a terminal, and lines elsewhere.
+// progress tells on stderr how long the wait is: one line that changes on a terminal, and lines
+// elsewhere.
 type progress struct {
 	w        io.Writer
 	terminal bool

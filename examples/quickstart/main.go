@@ -1,12 +1,13 @@
-// Command quickstart is the tour of the package: logins with their accounts, a login link from its creation to its end, an
-// identity, and account numbers.
+// Command quickstart is the tour of the package: logins with their accounts, a login link from its
+// creation to its end, an identity, and account numbers.
 //
 //	go run ./examples/quickstart
 //
-// Without any environment it talks to a sandbox of its own, on a loopback port. With SUPERMETRICS_API_KEY, or with
-// MONEYKIT_CLIENT_ID and MONEYKIT_CLIENT_SECRET, or with both, it talks to the real APIs and only reads. SUPERMETRICS_DATA_SOURCE
-// (GAWA without it), MONEYKIT_LINK_ID and MONEYKIT_ACCESS_TOKEN say what to read; SUPERMETRICS_BASE_URL and MONEYKIT_BASE_URL
-// send the requests elsewhere, to a gateway or a sandbox.
+// Without any environment it talks to a sandbox of its own, on a loopback port. With
+// SUPERMETRICS_API_KEY, or with MONEYKIT_CLIENT_ID and MONEYKIT_CLIENT_SECRET, or with both, it
+// talks to the real APIs and only reads. SUPERMETRICS_DATA_SOURCE (GAWA without it),
+// MONEYKIT_LINK_ID and MONEYKIT_ACCESS_TOKEN say what to read; SUPERMETRICS_BASE_URL and
+// MONEYKIT_BASE_URL send the requests elsewhere, to a gateway or a sandbox.
 package main
 
 import (

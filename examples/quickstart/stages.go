@@ -46,7 +46,8 @@ func (t *tour) logins(ctx context.Context) error {
 	return w.Flush()
 }
 
-// linkLife takes a login link from its creation to its end. In the sandbox, somebody logs in at once.
+// linkLife takes a login link from its creation to its end. In the sandbox, somebody logs in at
+// once.
 func (t *tour) linkLife(ctx context.Context) error {
 	w := t.table("A login link's life", "STEP", "STATUS", "LOGIN", "DESCRIPTION")
 	step := func(name string, l *duolink.LoginLink) { row(w, name, string(l.Status), l.LoginID, l.Description) }

@@ -62,7 +62,8 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	return nil
 }
 
-// describe prints what one needs for a first request. The credentials are the sandbox's own and open nothing else.
+// describe prints what one needs for a first request. The credentials are the sandbox's own and
+// open nothing else.
 func describe(out io.Writer, url string) {
 	fmt.Fprintf(out, `Both APIs, in memory, until you stop it:
 

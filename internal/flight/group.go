@@ -27,8 +27,8 @@ type Group[T, P any] struct {
 	running    map[Key]*Run[T, P]
 }
 
-// NewGroup is a group whose runs are counted in this list if nobody waits for them. Groups may share
-// a list.
+// NewGroup is a group whose runs are counted in this list if nobody waits for them. Groups may
+// share a list.
 func NewGroup[T, P any](list *Unattended) *Group[T, P] {
 	return &Group[T, P]{list, map[Key]*Run[T, P]{}}
 }
@@ -91,8 +91,8 @@ const (
 	MostUnattended    = 100
 )
 
-// Unattended is a list of runs that nobody waits for, the one that was left first in front. The zero
-// value is empty and ready.
+// Unattended is a list of runs that nobody waits for, the one that was left first in front. The
+// zero value is empty and ready.
 type Unattended struct {
 	mu   sync.Mutex // guards what changes in all runs of the groups
 	runs []abandoner

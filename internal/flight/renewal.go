@@ -7,11 +7,12 @@ import (
 	"time"
 )
 
-// Renewed keeps a value that ends, such as a token. Callers who have no good one wait for one renewal,
-// each on its own context. Ahead of its end the value is renewed while the old one still serves.
+// Renewed keeps a value that ends, such as a token. Callers who have no good one wait for one
+// renewal, each on its own context. Ahead of its end the value is renewed while the old one still
+// serves.
 //
-// A renewal is not a [Run], because it goes on whoever waits, may begin without callers, and is never
-// found again once it has ended. On that machine it took 43 lines more.
+// A renewal is not a [Run], because it goes on whoever waits, may begin without callers, and is
+// never found again once it has ended. On that machine it took 43 lines more.
 type Renewed[T any] struct {
 	// Renew gets another value, and says how long it lives. An error that came before anything was
 	// tried does not hold the next renewal off.
@@ -66,8 +67,8 @@ func (h *HoldOff) Begin(now time.Time) {
 	h.inARow++
 }
 
-// Get returns the value while it is good, or waits for another one. A failure is the answer until the
-// time that comes with it. It is [ErrUnfinished] if the renewal has panicked.
+// Get returns the value while it is good, or waits for another one. A failure is the answer until
+// the time that comes with it. It is [ErrUnfinished] if the renewal has panicked.
 func (r *Renewed[T]) Get(ctx context.Context) (value T, until time.Time, err error) {
 	r.tell(ctx) // of one that nobody has waited for
 	value, waits := r.join(ctx)
@@ -94,8 +95,8 @@ func (r *Renewed[T]) Latest() T {
 }
 
 // GiveUp gives up a value that was refused, unless somebody has replaced it already. If one was
-// refused just now, it stays, because the next one would be refused, too. It reports whether another
-// try may have another value.
+// refused just now, it stays, because the next one would be refused, too. It reports whether
+// another try may have another value.
 func (r *Renewed[T]) GiveUp(same func(T) bool) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()

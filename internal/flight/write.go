@@ -2,8 +2,8 @@ package flight
 
 // Write is something that a run sends and that should not be sent twice.
 type Write struct {
-	// Commit says that the write is sent now. It reports false if nobody waits for the run any more:
-	// then the write must not be sent.
+	// Commit says that the write is sent now. It reports false if nobody waits for the run any
+	// more: then the write must not be sent.
 	Commit func() bool
 	// Uncommit says that nothing has come of the write: it was not sent, or it was refused. It may
 	// be committed again after that.

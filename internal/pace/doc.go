@@ -14,34 +14,35 @@
 // When a group is closed:
 //
 //   - A group that was never refused is not held up.
-//   - A closed group lets nothing out before the time that the server named. A shorter time that comes
-//     later takes nothing back.
+//   - A closed group lets nothing out before the time that the server named. A shorter time that
+//     comes later takes nothing back.
 //   - It is never forgotten before its time, however many groups are closed.
-//   - Refusals in a row are counted, whichever request they answer, and begin anew after an answer. So
-//     the caller can wait longer each time if the server names no time.
-//   - A server may count a wide group and its members, and not say which of them is used up. If five
-//     members are refused within ten seconds, and nothing is accepted that was sent since the first of
-//     these refusals, it is the wide group (see [Groups.RefusesWhole]).
+//   - Refusals in a row are counted, whichever request they answer, and begin anew after an answer.
+//     So the caller can wait longer each time if the server names no time.
+//   - A server may count a wide group and its members, and not say which of them is used up. If
+//     five members are refused within ten seconds, and nothing is accepted that was sent since the
+//     first of these refusals, it is the wide group (see [Groups.RefusesWhole]).
 //
 // When it opens:
 //
 //   - One request goes ahead as a probe. The others wait for its answer, for ten seconds at most.
-//   - A probe that is refused closes the group again. One that is lost lets the next go, as a probe.
+//   - A probe that is refused closes the group again. One that is lost lets the next go, as a
+//     probe.
 //   - After a probe that is accepted, the others go at the group's rate, in the order in which they
 //     came. They do not wait for each other's answers.
-//   - An answer to a request from before a refusal tells nothing of the time after it: it is not the
-//     probe's, and says nothing of the rate. A refusal closes the group whenever it arrives.
-//   - Whoever had the group's permit before a refusal, and has not sent anything yet, asks again (see
-//     [Groups.StillOpen]).
+//   - An answer to a request from before a refusal tells nothing of the time after it: it is not
+//     the probe's, and says nothing of the rate. A refusal closes the group whenever it arrives.
+//   - Whoever had the group's permit before a refusal, and has not sent anything yet, asks again
+//     (see [Groups.StillOpen]).
 //
 // At which rate:
 //
-//   - The rate is searched for from a request a second: it grows by as much with each request that is
-//     accepted. So it doubles within the time that an answer takes, or within a second.
-//   - The first refusal ends the search, if it is not a probe's. From then on the rate grows, in each
-//     second of acceptance, by a hundredth of what it was at the last refusal.
-//   - A refusal takes a fifth of the rate (additive increase, multiplicative decrease). That of a probe
-//     takes nothing, and a request in 20 seconds is always left.
+//   - The rate is searched for from a request a second: it grows by as much with each request that
+//     is accepted. So it doubles within the time that an answer takes, or within a second.
+//   - The first refusal ends the search, if it is not a probe's. From then on the rate grows, in
+//     each second of acceptance, by a hundredth of what it was at the last refusal.
+//   - A refusal takes a fifth of the rate (additive increase, multiplicative decrease). That of a
+//     probe takes nothing, and a request in 20 seconds is always left.
 //   - The search begins again when the group has been open for a minute.
 //   - The group is forgotten when for a minute nobody had to wait for its time or its rate.
 //

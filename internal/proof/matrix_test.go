@@ -92,7 +92,9 @@ type matrixCell struct {
 
 func readMatrixCell(t *testing.T, text string) matrixCell {
 	t.Helper()
-	marks := map[byte]duolink.Outcome{'+': "", '-': duolink.OutcomeNotSent, 'r': duolink.OutcomeRejected, '?': duolink.OutcomeUnknown}
+	marks := map[byte]duolink.Outcome{
+		'+': "", '-': duolink.OutcomeNotSent, 'r': duolink.OutcomeRejected, '?': duolink.OutcomeUnknown,
+	}
 	require.GreaterOrEqual(t, len(text), 2, text)
 	sent, err := strconv.Atoi(text[:1])
 	require.NoError(t, err, text)
@@ -273,7 +275,9 @@ func TestOutcomeOfAllAttempts(t *testing.T) {
 		"503, then denied":            {script: []sandbox.Fault{gateway, denied}, want: duolink.OutcomeUnknown},
 		"stalled, then limited":       {script: []sandbox.Fault{slowly, limited}, want: duolink.OutcomeUnknown},
 		"limited, then denied":        {script: []sandbox.Fault{{Status: 429}, denied}, want: duolink.OutcomeRejected},
-		"limited, dropped, denied":    {script: []sandbox.Fault{{Status: 429}, dropped, denied}, want: duolink.OutcomeUnknown},
+		"limited, dropped, denied": {
+			script: []sandbox.Fault{{Status: 429}, dropped, denied}, want: duolink.OutcomeUnknown,
+		},
 		"dropped, limited, not served": {
 			script: []sandbox.Fault{dropped, {Status: 429}, {Status: 501}}, want: duolink.OutcomeUnknown,
 		},

@@ -1,17 +1,19 @@
 // Package redact takes out of a server's words what was sent to it in confidence.
 //
-// A server quotes what it was sent as it saw it, in a URL or in JSON, and as it writes texts itself. So
-// the words are brought into one form first: their escapes are undone and their case is folded, with
-// a way back to the bytes that were written ([view]). What is confidential is brought into the same
-// form, and then found by plain search. Of a credential any eight characters in a row are found too,
-// because servers cut and mask them, and what base64 and hexadecimal text says ([codec]).
+// A server quotes what it was sent as it saw it, in a URL or in JSON, and as it writes texts
+// itself. So the words are brought into one form first: their escapes are undone and their case is
+// folded, with a way back to the bytes that were written ([view]). What is confidential is brought
+// into the same form, and then found by plain search. Of a credential any eight characters in a row
+// are found too, because servers cut and mask them, and what base64 and hexadecimal text says
+// ([codec]).
 //
-// It is no defence against a server that hides a secret on purpose: what is written backwards is not
-// found, nor a text of which a stray escape before it takes the first letter. What it costs grows with
-// the words times the number of texts, whatever they are.
+// It is no defence against a server that hides a secret on purpose: what is written backwards is
+// not found, nor a text of which a stray escape before it takes the first letter. What it costs
+// grows with the words times the number of texts, whatever they are.
 //
-// To test it, plant a text in a form of it and look for that form in what Clean leaves, as FuzzClean
-// does. BenchmarkClean has the searches that would cost much if they were done without care.
+// To test it, plant a text in a form of it and look for that form in what Clean leaves, as
+// FuzzClean does. BenchmarkClean has the searches that would cost much if they were done without
+// care.
 package redact
 
 import (
@@ -25,8 +27,8 @@ const Mark = "[redacted]"
 const (
 	// shortest keeps an id of a letter or two from taking every such letter out of a message.
 	shortest = 4
-	// mostSaid and mostLooked bound the memory and the time of a search, at some tens of megabytes and
-	// some tenths of a second. Of words for which there would be more, none is kept.
+	// mostSaid and mostLooked bound the memory and the time of a search, at some tens of megabytes
+	// and some tenths of a second. Of words for which there would be more, none is kept.
 	mostSaid   = 16 << 20
 	mostLooked = 256 << 20
 )
@@ -64,8 +66,8 @@ func New(credentials, private []string) *Redactor {
 	return r
 }
 
-// forms are what a view makes of a text: as it stands, because what looks like an escape may be none,
-// and without escapes. Those that were seen before are left out.
+// forms are what a view makes of a text: as it stands, because what looks like an escape may be
+// none, and without escapes. Those that were seen before are left out.
 func forms(text string, seen map[string]bool) (all [][]byte) {
 	for _, undone := range []bool{false, true} {
 		v := newView(text)

@@ -66,8 +66,8 @@ func (v *view) replace(next func(to, text []byte) ([]byte, int)) {
 // mostLevels is how often what was escaped is undone, in several ways at once each time.
 const mostLevels = 8
 
-// undo undoes all the escapes of URLs, JSON and HTML, however often the text was escaped. It reports
-// whether there were any.
+// undo undoes all the escapes of URLs, JSON and HTML, however often the text was escaped. It
+// reports whether there were any.
 func (v *view) undo() bool {
 	if !bytes.ContainsAny(v.text, `%&\uU`) {
 		return false
@@ -141,8 +141,8 @@ func entity(text []byte) (string, int) {
 	return "", 0
 }
 
-// point reads \u003d, also with more backslashes or none, and two of them where JSON needs two. What
-// has no backslash may be a word, so it is read only if it stands for what JSON would escape.
+// point reads \u003d, also with more backslashes or none, and two of them where JSON needs two.
+// What has no backslash may be a word, so it is read only if it stands for what JSON would escape.
 func point(text []byte) (rune, int) {
 	slashes := backslashes(text)
 	r, n := digits(text[slashes:])

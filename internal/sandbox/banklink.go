@@ -95,8 +95,8 @@ func (l *bankLink) start(products []string, now time.Time, takes time.Duration) 
 	l.settle(now)
 }
 
-// settle ends the refreshes whose time has come. Nothing runs in the background: whoever looks at the link, or changes its
-// state, settles it first.
+// settle ends the refreshes whose time has come. Nothing runs in the background: whoever looks at
+// the link, or changes its state, settles it first.
 func (l *bankLink) settle(now time.Time) {
 	for _, p := range l.products {
 		if p.due.IsZero() || now.Before(p.due) {
@@ -110,8 +110,8 @@ func (l *bankLink) settle(now time.Time) {
 	}
 }
 
-// later keeps refreshed_at moving forward when the clock does not: a bubble's clock may stand still, or be behind the
-// sample data's.
+// later keeps refreshed_at moving forward when the clock does not: a bubble's clock may stand
+// still, or be behind the sample data's.
 func later(t, before time.Time) time.Time {
 	if t.After(before) {
 		return t
@@ -147,7 +147,8 @@ func (l *bankLink) wire() obj {
 	}
 }
 
-// wire writes the instants in the notations that MoneyKit mixes: without a zone, and with an offset and six digits.
+// wire writes the instants in the notations that MoneyKit mixes: without a zone, and with an offset
+// and six digits.
 func (p *product) wire(name string) obj {
 	out := obj{
 		"refreshed_at":      instant(p.refreshed, layoutNoZoneFraction),

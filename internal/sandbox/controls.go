@@ -46,9 +46,10 @@ func (s *Sandbox) Logins() []LoginState {
 	return out
 }
 
-// CompleteLogin plays the person at the login page: the link gets a login of its data source, with three accounts, and is
-// closed. It fails when the link is unknown, has expired, has a login, or wants another username. A closed link without a
-// login still takes one, like an attempt that began before the link was closed.
+// CompleteLogin plays the person at the login page: the link gets a login of its data source, with
+// three accounts, and is closed. It fails when the link is unknown, has expired, has a login, or
+// wants another username. A closed link without a login still takes one, like an attempt that began
+// before the link was closed.
 func (s *Sandbox) CompleteLogin(linkID, username string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -115,8 +116,9 @@ func (s *Sandbox) TokensIssued() int {
 	return s.issued
 }
 
-// SetLinkState puts a MoneyKit link into a state, like "connected", "deleted" or "error", with the link's error code or "".
-// Refreshes whose time has come end before. It panics for a link that does not exist: a test that went on would prove nothing.
+// SetLinkState puts a MoneyKit link into a state, like "connected", "deleted" or "error", with the
+// link's error code or "". Refreshes whose time has come end before. It panics for a link that does
+// not exist: a test that went on would prove nothing.
 func (s *Sandbox) SetLinkState(linkID, state, errorCode string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -125,23 +127,24 @@ func (s *Sandbox) SetLinkState(linkID, state, errorCode string) {
 	l.state, l.errorCode = state, errorCode
 }
 
-// FailRefreshes lets the refreshes of a MoneyKit link that begin from now on end with a product error, like "timeout"; ""
-// lets them succeed again. It panics for a link that does not exist.
+// FailRefreshes lets the refreshes of a MoneyKit link that begin from now on end with a product
+// error, like "timeout"; "" lets them succeed again. It panics for a link that does not exist.
 func (s *Sandbox) FailRefreshes(linkID, errorCode string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.mustBankLink(linkID).failure = errorCode
 }
 
-// SetUnavailable lets a product of a MoneyKit link say that it cannot be had now, and why; "" lets it be had again. It panics
-// for a link or product that does not exist.
+// SetUnavailable lets a product of a MoneyKit link say that it cannot be had now, and why; "" lets
+// it be had again. It panics for a link or product that does not exist.
 func (s *Sandbox) SetUnavailable(linkID, productName, reason string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.mustBankLink(linkID).products[productName].unavailable = reason
 }
 
-// Refreshes returns how many refreshes of a MoneyKit link were really accepted: each of them could be billed.
+// Refreshes returns how many refreshes of a MoneyKit link were really accepted: each of them could
+// be billed.
 func (s *Sandbox) Refreshes(linkID string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()

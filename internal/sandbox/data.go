@@ -25,15 +25,18 @@ const (
 
 // MoneyKit's links.
 const (
-	// LinkID is connected and has an identity and numbers: six accounts, of which one is closed and one has no numbers.
+	// LinkID is connected and has an identity and numbers: six accounts, of which one is closed and
+	// one has no numbers.
 	LinkID = "mk_sandbox_8fQ2hV9xKd"
 	// SecondLinkID is connected too and has one account. Its identity has never been refreshed.
 	SecondLinkID = "mk_sandbox_3mT7cR1zWb"
-	// AuthExpiredLinkID is in state error with auth_expired: its data answers 422 link_error.bad_state.
+	// AuthExpiredLinkID is in state error with auth_expired: its data answers 422
+	// link_error.bad_state.
 	AuthExpiredLinkID = "mk_sandbox_5pL4nY6sGj"
 	// DeletedLinkID has been deleted: 410.
 	DeletedLinkID = "mk_sandbox_9kB8dF2vQx"
-	// ForbiddenLinkID is connected, but its identity was not permitted: 403 link_error.forbidden_action.
+	// ForbiddenLinkID is connected, but its identity was not permitted: 403
+	// link_error.forbidden_action.
 	ForbiddenLinkID = "mk_sandbox_1wH5jN7tMc"
 	// ForeignLinkID is another client's: 401 link_error.unauthorized_access.
 	ForeignLinkID = "mk_sandbox_6rZ3gP0yLs"

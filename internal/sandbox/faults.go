@@ -14,8 +14,9 @@ import (
 // Drop says when the connection breaks.
 type Drop int
 
-// When a connection breaks. On a connection that has served before, a plain net/http client repeats a GET by itself when the
-// connection ends before the first byte of the answer: it makes one more request, which takes the next fault.
+// When a connection breaks. On a connection that has served before, a plain net/http client repeats
+// a GET by itself when the connection ends before the first byte of the answer: it makes one more
+// request, which takes the next fault.
 const (
 	// DropNone keeps the connection.
 	DropNone Drop = iota
@@ -29,16 +30,19 @@ const (
 type Fault struct {
 	// Operation is the operation it waits for, like "links.get"; empty for any request.
 	Operation string
-	// Status replaces the answer, together with Body. The operation is not done, nor is anything checked or counted against
-	// a limit, unless Perform says so. A Body without a Status goes out with 200.
+	// Status replaces the answer, together with Body. The operation is not done, nor is anything
+	// checked or counted against a limit, unless Perform says so. A Body without a Status goes out
+	// with 200.
 	Status int
-	// Header is added to the answer, the real or the replaced one. A replaced answer with a body has Content-Type
-	// application/json unless Header names another; a nil value takes a header away.
+	// Header is added to the answer, the real or the replaced one. A replaced answer with a body
+	// has Content-Type application/json unless Header names another; a nil value takes a header
+	// away.
 	Header http.Header
 	// Body is the replaced answer's, to the letter.
 	Body string
-	// Delay passes before the operation is done and answered; it ends with the request's context, and then nothing is done.
-	// With Perform or DropAfter the operation is done first, and only the answer waits.
+	// Delay passes before the operation is done and answered; it ends with the request's context,
+	// and then nothing is done. With Perform or DropAfter the operation is done first, and only the
+	// answer waits.
 	Delay time.Duration
 	// Drop closes the connection instead of answering.
 	Drop Drop
@@ -46,7 +50,8 @@ type Fault struct {
 	Perform bool
 	// Truncate announces the whole body, sends only so many bytes of it and closes the connection.
 	Truncate int
-	// Stall sends the header and half of the body and then nothing more, until the client goes away.
+	// Stall sends the header and half of the body and then nothing more, until the client goes
+	// away.
 	Stall bool
 	// Times is how many requests it applies to: 0 and 1 are one, and less than 0 is every one.
 	Times int

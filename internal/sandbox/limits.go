@@ -2,7 +2,8 @@ package sandbox
 
 import "time"
 
-// limits knows what has been used of every quota. Its windows are as many as there are credentials, links and products.
+// limits knows what has been used of every quota. Its windows are as many as there are credentials,
+// links and products.
 type limits struct {
 	bucket  bucket
 	windows map[window]*usage
@@ -20,7 +21,8 @@ type usage struct {
 	used  int
 }
 
-// take counts one request in all of the windows, or in none of them: then it tells how long until there is room.
+// take counts one request in all of the windows, or in none of them: then it tells how long until
+// there is room.
 func (l *limits) take(now time.Time, windows ...window) (wait time.Duration, ok bool) {
 	for _, w := range windows {
 		if u := l.usage(w, now); u.used >= w.limit {
@@ -57,7 +59,8 @@ type bucket struct {
 	last  time.Time
 }
 
-// take lets one request through when the bucket, of size n and filled with n a second, has one. Without n it always has.
+// take lets one request through when the bucket, of size n and filled with n a second, has one.
+// Without n it always has.
 func (b *bucket) take(now time.Time, n int) bool {
 	if n <= 0 {
 		return true

@@ -12,8 +12,8 @@ import (
 	"unicode/utf8"
 )
 
-// The login page plays the data source for a person with a browser. It is no part of the APIs: it needs no credential, no
-// fault is meant for it, and it is not recorded.
+// The login page plays the data source for a person with a browser. It is no part of the APIs: it
+// needs no credential, no fault is meant for it, and it is not recorded.
 
 const (
 	loginPath  = "/login/"
@@ -65,7 +65,8 @@ func (s *Sandbox) serveLogin(w http.ResponseWriter, r *http.Request) {
 	header.Set("Cache-Control", "no-store")
 	// The token stands in this page's address.
 	header.Set("Referrer-Policy", "no-referrer")
-	// No form-action: browsers apply it to the redirect behind the form, too, which leads to any host.
+	// No form-action: browsers apply it to the redirect behind the form, too, which leads to any
+	// host.
 	header.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; img-src data:; base-uri 'none'; frame-ancestors 'none'")
 	token := strings.TrimPrefix(r.URL.Path, loginPath)
 	switch {
@@ -170,8 +171,8 @@ func (s *Sandbox) sampleUser(l *loginLink) string {
 	return "jordan@example.com"
 }
 
-// sample finds a login of the data source that is not revoked, of any user or of one: who signs in again reaches the same
-// accounts again.
+// sample finds a login of the data source that is not revoked, of any user or of one: who signs in
+// again reaches the same accounts again.
 func (s *Sandbox) sample(dataSource, username string) *login {
 	for _, l := range s.logins {
 		if l.dataSource == dataSource && l.revoked.IsZero() && (username == "" || strings.EqualFold(l.username, username)) {

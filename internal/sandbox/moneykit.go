@@ -146,7 +146,8 @@ func (s *Sandbox) spendMinute(c *call, perLink, perApp int) (time.Duration, bool
 	return s.spend(c.now, window{name + " " + c.id, perLink, time.Minute}, window{name, perApp, time.Minute})
 }
 
-// reach finds the link of the path, counts the request, and refuses links that the client cannot see at all.
+// reach finds the link of the path, counts the request, and refuses links that the client cannot
+// see at all.
 func (s *Sandbox) reach(c *call, perLink, perApp int) (*bankLink, answer, bool) {
 	l := s.bankLinks[c.id]
 	switch {
@@ -218,7 +219,8 @@ func (s *Sandbox) showIdentity(c *call) answer {
 	return reply(http.StatusOK, accountsAnswer{list, l.wire()})
 }
 
-// accountFilter reads account_ids, which is repeated for each id. An id that the link does not have matches nothing.
+// accountFilter reads account_ids, which is repeated for each id. An id that the link does not have
+// matches nothing.
 func accountFilter(query url.Values) ([]string, answer, bool) {
 	for name := range query {
 		if name != "account_ids" {
@@ -233,7 +235,8 @@ func accountFilter(query url.Values) ([]string, answer, bool) {
 	return query["account_ids"], answer{}, true
 }
 
-// showNumbers has the open accounts only, the newest first: neither the set nor the order of the identity.
+// showNumbers has the open accounts only, the newest first: neither the set nor the order of the
+// identity.
 func (s *Sandbox) showNumbers(c *call) answer {
 	l, refusal, ok := s.reach(c, 3, 600)
 	if !ok {

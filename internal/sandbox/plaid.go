@@ -77,7 +77,8 @@ func (s *Sandbox) authGet(c *call) answer {
 	return s.authAnswer(c, l, in)
 }
 
-// authRequest reads the body. What is no JSON object at all is another error than a member of the wrong type.
+// authRequest reads the body. What is no JSON object at all is another error than a member of the
+// wrong type.
 func (c *call) authRequest() (in authRequest, refusal answer, ok bool) {
 	var object members
 	if c.bodyProblem() != "" || json.Unmarshal(c.body, &object) != nil || object == nil {
@@ -167,7 +168,8 @@ func (s *Sandbox) authAnswer(c *call, l *bankLink, in authRequest) answer {
 	}{list, lists, l.item(), c.requestID})
 }
 
-// authAccounts picks the accounts that have numbers; false when one is asked for that is not among them.
+// authAccounts picks the accounts that have numbers; false when one is asked for that is not among
+// them.
 func (s *Sandbox) authAccounts(l *bankLink, in authRequest) ([]bankAccount, bool) {
 	var all, picked []bankAccount
 	for _, a := range l.accounts {
@@ -200,7 +202,8 @@ func (a bankAccount) plaid() plaidAccount {
 	}
 }
 
-// plaidNumbers adds the account's numbers: here they stand in one list for each kind, not with their account.
+// plaidNumbers adds the account's numbers: here they stand in one list for each kind, not with
+// their account.
 func (a bankAccount) plaidNumbers(lists map[string][]obj) {
 	add := func(kind string, o obj) {
 		o["account_id"] = a.ID

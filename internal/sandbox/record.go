@@ -12,7 +12,8 @@ const maxRecords = 100_000
 
 // Request is one request as it arrived.
 type Request struct {
-	// Operation is the name that faults use too, like "links.get". Empty: no such path, or not with this method.
+	// Operation is the name that faults use too, like "links.get". Empty: no such path, or not with
+	// this method.
 	Operation string
 	// Method, Path (as escaped on the wire), RawQuery, Header and Body are the client's.
 	Method, Path, RawQuery string
@@ -22,8 +23,8 @@ type Request struct {
 	Time time.Time
 	// Status is what was answered; 0 while nothing has been, and when the connection was dropped.
 	Status int
-	// KeyInQuery tells that the JSON parameter of logins.query_accounts had an api_key in it: accepted, but it puts a secret
-	// into a URL.
+	// KeyInQuery tells that the JSON parameter of logins.query_accounts had an api_key in it:
+	// accepted, but it puts a secret into a URL.
 	KeyInQuery bool
 }
 
@@ -68,7 +69,8 @@ func (s *Sandbox) Requests() []Request {
 	return out
 }
 
-// Count returns how many requests there were for the operation, whatever became of them; for "" it counts all requests.
+// Count returns how many requests there were for the operation, whatever became of them; for "" it
+// counts all requests.
 func (s *Sandbox) Count(operation string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -85,7 +87,8 @@ func (s *Sandbox) ResetRequests() {
 	s.records = records{counts: map[string]int{}}
 }
 
-// answered notes the status. It comes before the first byte of the answer, so that whoever has the answer sees it.
+// answered notes the status. It comes before the first byte of the answer, so that whoever has the
+// answer sees it.
 func (s *Sandbox) answered(entry *Request, status int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

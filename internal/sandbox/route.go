@@ -126,8 +126,8 @@ func (c *call) allowed() string {
 	return strings.Join(methods, ", ")
 }
 
-// bodyProblem says what is wrong with the way the body is sent, or nothing. The servers may be more patient; a client has
-// no reason to ask for it.
+// bodyProblem says what is wrong with the way the body is sent, or nothing. The servers may be more
+// patient; a client has no reason to ask for it.
 func (c *call) bodyProblem() string {
 	kind := c.Header.Get("Content-Type")
 	media, _, _ := mime.ParseMediaType(kind)

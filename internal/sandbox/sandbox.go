@@ -1,12 +1,15 @@
-// Package sandbox imitates the servers of Supermetrics and MoneyKit in memory, for tests and examples.
+// Package sandbox imitates the servers of Supermetrics and MoneyKit in memory, for tests and
+// examples.
 //
-// A Sandbox is an http.Handler with state: links are created, logged in to, closed and expire; tokens are issued and run
-// out; refreshes take their time. It checks what the real servers check and fails in the words that they use. Supermetrics
-// answers under /v2 and /enterprise/v2, the Plaid-compatible layer under /plaid-compatible, and MoneyKit everywhere else. Under
-// /login/ stands a page that plays the data source's login, for people and their browsers: see [WithLoginPages].
+// A Sandbox is an http.Handler with state: links are created, logged in to, closed and expire;
+// tokens are issued and run out; refreshes take their time. It checks what the real servers check
+// and fails in the words that they use. Supermetrics answers under /v2 and /enterprise/v2, the
+// Plaid-compatible layer under /plaid-compatible, and MoneyKit everywhere else. Under /login/
+// stands a page that plays the data source's login, for people and their browsers: see
+// [WithLoginPages].
 //
-// [Sandbox.Transport] connects a client to it without a socket, also inside a testing/synctest bubble. [Sandbox.Script]
-// makes it misbehave, and [Sandbox.Requests] tells what it was asked.
+// [Sandbox.Transport] connects a client to it without a socket, also inside a testing/synctest
+// bubble. [Sandbox.Script] makes it misbehave, and [Sandbox.Requests] tells what it was asked.
 package sandbox
 
 import (
@@ -39,8 +42,9 @@ type Sandbox struct {
 	records   records
 }
 
-// New returns a Sandbox filled with the sample data. Its clock is time.Now: inside a testing/synctest bubble, call New
-// there too, so that the sample data is as old as the bubble's clock says.
+// New returns a Sandbox filled with the sample data. Its clock is time.Now: inside a
+// testing/synctest bubble, call New there too, so that the sample data is as old as the bubble's
+// clock says.
 func New(opts ...Option) *Sandbox {
 	s := &Sandbox{
 		config: config{
@@ -83,8 +87,8 @@ func (s *Sandbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.play(w, c, entry, *fault)
 }
 
-// arrive records the request and takes the fault that is meant for it in one step, so that records and faults have the
-// same order.
+// arrive records the request and takes the fault that is meant for it in one step, so that records
+// and faults have the same order.
 func (s *Sandbox) arrive(c *call) (*Request, *Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

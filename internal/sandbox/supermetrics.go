@@ -51,7 +51,8 @@ func (c *call) problem(status int, code, message, description string) answer {
 	return reply(status, envelope{Meta: obj{"request_id": c.requestID}, Error: e})
 }
 
-// flat is an error in the older dialect that a few operations kept: the request id is in the header only.
+// flat is an error in the older dialect that a few operations kept: the request id is in the header
+// only.
 func flat(status int, code, message string) answer {
 	return reply(status, struct {
 		Error   string `json:"error"`

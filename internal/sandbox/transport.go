@@ -12,9 +12,10 @@ import (
 	"time"
 )
 
-// Transport is an http.RoundTripper that talks to the sandbox without a socket: a real http.Transport at one end, a real
-// http.Server at the other, pipes in between. Whatever net/http does with connections, it does here too, and inside a
-// testing/synctest bubble all of its waiting is virtual.
+// Transport is an http.RoundTripper that talks to the sandbox without a socket: a real
+// http.Transport at one end, a real http.Server at the other, pipes in between. Whatever net/http
+// does with connections, it does here too, and inside a testing/synctest bubble all of its waiting
+// is virtual.
 type Transport struct {
 	base     *http.Transport
 	server   *http.Server
@@ -27,8 +28,9 @@ type Transport struct {
 	closed bool
 }
 
-// Transport starts a server for the sandbox and returns the way to it. Any host leads there, with http and with https
-// alike (nothing is encrypted). Call it inside the bubble that uses it, and Close it there.
+// Transport starts a server for the sandbox and returns the way to it. Any host leads there, with
+// http and with https alike (nothing is encrypted). Call it inside the bubble that uses it, and
+// Close it there.
 func (s *Sandbox) Transport() *Transport {
 	t := &Transport{
 		server:   &http.Server{Handler: s, ErrorLog: log.New(io.Discard, "", 0)},
@@ -55,7 +57,8 @@ func (t *Transport) CloseIdleConnections() {
 	t.base.CloseIdleConnections()
 }
 
-// Close ends the server and every connection. Requests that are under way fail, and so do later ones.
+// Close ends the server and every connection. Requests that are under way fail, and so do later
+// ones.
 func (t *Transport) Close() {
 	_ = t.server.Close()
 	t.mu.Lock()
@@ -107,7 +110,8 @@ func (t *Transport) refused() bool {
 	return true
 }
 
-// track remembers the connection until it closes: the server forgets those that it has not begun to serve when it ends.
+// track remembers the connection until it closes: the server forgets those that it has not begun to
+// serve when it ends.
 func (t *Transport) track(conn net.Conn) net.Conn {
 	t.mu.Lock()
 	defer t.mu.Unlock()

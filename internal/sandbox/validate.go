@@ -14,8 +14,8 @@ import (
 	"unicode/utf8"
 )
 
-// Supermetrics' input. The rules on null and empty members are stricter than the server's may be: a client owes to leave
-// such members out, and here a client that does not is found.
+// Supermetrics' input. The rules on null and empty members are stricter than the server's may be: a
+// client owes to leave such members out, and here a client that does not is found.
 
 // members is a JSON object before its members are looked at.
 type members map[string]json.RawMessage

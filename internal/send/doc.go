@@ -6,7 +6,8 @@
 // connection before a byte is written to it, and ends the request there if it was written before,
 // or if its [Rules] say so. It knows afterwards whether a byte may have left.
 //
-// The package knows nothing of what is sent, of limits and of repetitions. A fault that no repetition
-// cures, such as a certificate that is not trusted, it names (in fault.go). It is tested through the
-// root package over real sockets, because what it defends against is what net/http does there.
+// The package knows nothing of what is sent, of limits and of repetitions. A fault that no
+// repetition cures, such as a certificate that is not trusted, it names (in fault.go). It is tested
+// through the root package over real sockets, because what it defends against is what net/http does
+// there.
 package send

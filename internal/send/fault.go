@@ -14,8 +14,8 @@ import (
 )
 
 // Cause is what the request failed of: what this package has ended it for, else the error without
-// the URL that net/http writes into it. What no repetition cures is [Incurable]. A nil Sending is one
-// that was never begun.
+// the URL that net/http writes into it. What no repetition cures is [Incurable]. A nil Sending is
+// one that was never begun.
 func (s *Sending) Cause(err error) error {
 	if s == nil {
 		return withoutURL(err)
@@ -157,8 +157,8 @@ func (s *Sending) tunnelRefused(err error, refused **tunnelError) bool {
 	return false
 }
 
-// RefuseTunnel makes a typed error of a proxy's refusal.
-func RefuseTunnel(_ context.Context, _ *url.URL, _ *http.Request, answer *http.Response) error {
+// refuseTunnel makes a typed error of a proxy's refusal.
+func refuseTunnel(_ context.Context, _ *url.URL, _ *http.Request, answer *http.Response) error {
 	if answer.StatusCode == http.StatusOK {
 		return nil
 	}

@@ -37,9 +37,9 @@ func IsCorrupt(err error) bool {
 	return corrupt || errors.Is(err, gzip.ErrHeader) || errors.Is(err, gzip.ErrChecksum)
 }
 
-// ReadBody reads a body up to a limit. If there is more, it is [ErrTooLarge]. Each buffer is four times
-// the one before, and the last is the limit. For 8 MiB all of them together take 11 MB; io.ReadAll
-// takes 17 MB, and bytes.Buffer 34 MB.
+// ReadBody reads a body up to a limit. If there is more, it is [ErrTooLarge]. Each buffer is four
+// times the one before, and the last is the limit. For 8 MiB all of them together take 11 MB;
+// io.ReadAll takes 17 MB, and bytes.Buffer 34 MB.
 func ReadBody(r io.Reader, limit int64) ([]byte, error) {
 	size := limit
 	for size > 16<<10 {
@@ -75,9 +75,9 @@ func nothingMore(r io.Reader) error {
 	return err
 }
 
-// Meter bounds how much of a stream is read between two items, so that memory depends on the largest
-// item alone. It keeps the beginning of the answer, in case that it is an error, and the connection's
-// own error, which the scanner's would hide.
+// Meter bounds how much of a stream is read between two items, so that memory depends on the
+// largest item alone. It keeps the beginning of the answer, in case that it is an error, and the
+// connection's own error, which the scanner's would hide.
 type Meter struct {
 	Head []byte // of the answer
 	Err  error  // the connection's, or ErrTooLarge

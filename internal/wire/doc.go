@@ -10,7 +10,8 @@
 //     whole number may be quoted, or have a fraction of zeros.
 //   - A value of another type than the field's is passed over. So are null and an empty text: they
 //     never erase what another name of the field has brought.
-//   - In a list, an item that is odd is left out. A map has an entry for each member that is an object.
+//   - In a list, an item that is odd is left out. A map has an entry for each member that is an
+//     object.
 //   - Only what is no JSON is an error, and what would take more memory than it may.
 //
 // The package knows nothing of HTTP, nor of the types that it reads. Its tests need no server.

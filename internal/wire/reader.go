@@ -53,8 +53,8 @@ func New(types ...Type) *Reader {
 	return r
 }
 
-// Read reads the next value into what to points at. It keeps what is there already, unless the value
-// brings something else.
+// Read reads the next value into what to points at. It keeps what is there already, unless the
+// value brings something else.
 func (r *Reader) Read(s *Scanner, to any) error {
 	v := reflect.ValueOf(to).Elem()
 	return r.planOf(v.Type())(s, v)
@@ -197,8 +197,8 @@ func (r *Reader) ReadItem(s *Scanner, to any) error {
 	return r.itemPlan(v.Type().Elem())(s, v)
 }
 
-// itemPlan appends an item to a list. One that brings nothing is left out, but an empty object is an
-// item.
+// itemPlan appends an item to a list. One that brings nothing is left out, but an empty object is
+// an item.
 func (r *Reader) itemPlan(t reflect.Type) plan {
 	_, given := r.given[t]
 	read, objects, size := r.planOf(t), t.Kind() == reflect.Struct && !given, t.Size()

@@ -1,0 +1,51 @@
+package send
+
+import (
+	"crypto/tls"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"time"
+)
+
+// DefaultTransport is net/http's with room for more idle connections to the one host there is, and
+// bounded headers.
+func DefaultTransport() *http.Transport {
+	return &http.Transport{
+		Proxy:                  http.ProxyFromEnvironment,
+		DialContext:            (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+		ForceAttemptHTTP2:      true,
+		MaxIdleConns:           100,
+		MaxIdleConnsPerHost:    32,
+		IdleConnTimeout:        90 * time.Second,
+		TLSHandshakeTimeout:    10 * time.Second,
+		ExpectContinueTimeout:  time.Second,
+		MaxResponseHeaderBytes: 256 << 10,
+		OnProxyConnectResponse: refuseTunnel,
+		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
+	}
+}
+
+// LoopbackName is how net/http spells a host that does not leave the machine, so that it goes past
+// every proxy; "" for others.
+func LoopbackName(host string) string {
+	if strings.ToLower(host) == "localhost" { // EqualFold would fold letters outside ASCII as well
+		return "localhost"
+	}
+	if ip, err := netip.ParseAddr(host); err == nil && ip.IsLoopback() {
+		return ip.WithZone("").Unmap().String()
+	}
+	return ""
+}
+
+// HostPort joins a host and a port, which may be empty.
+func HostPort(host, port string) string {
+	if port != "" {
+		return net.JoinHostPort(host, port)
+	}
+	if strings.Contains(host, ":") {
+		return "[" + host + "]"
+	}
+	return host
+}
