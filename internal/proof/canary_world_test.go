@@ -117,10 +117,14 @@ type canaryLimiter struct {
 func (l canaryLimiter) Wait(ctx context.Context, group string) error {
 	l.w.value("limiter", group)
 	if !l.s.brief {
+		l.w.value("limiter", hiddenValue{group})
 		l.w.carried("limiter", ctx)
 	}
 	return nil
 }
+
+// hiddenValue is a caller's value that has another in it, which fmt asks no method of.
+type hiddenValue struct{ v any }
 
 // carried prints a context as fmt does, and what a package other than the standard library's has
 // put into it, as fmt finds it there. The rest is not to be looked into while another goroutine may
@@ -159,6 +163,7 @@ func (w *canaryWorld) hooks(s situation) duolink.Hooks {
 	told := func(name string, ctx context.Context, v any) {
 		w.value("hook", v)
 		if name != "AttemptEnd" && !s.brief {
+			w.value("hook", hiddenValue{v})
 			w.carried("hook", ctx)
 		}
 		if name == s.panics {
