@@ -1,16 +1,33 @@
 package duolink
 
 import (
-	"bytes"
-	"encoding/json"
 	"net/url"
 	"strings"
 	"unicode/utf8"
 
+	"github.com/duolink/duolink/internal/wire"
 	"github.com/google/go-querystring/query"
 )
 
-// How arguments are checked, and become a URL and a payload.
+// How operations are made, and how their arguments are checked and become a URL and a payload.
+
+// endpoint is an operation without arguments. The pattern is a method and a route.
+func endpoint(api API, name, pattern string, repeated idempotency) operation {
+	method, route, _ := strings.Cut(pattern, " ")
+	return operation{api: api, name: name, method: method, route: route, idempotency: repeated}
+}
+
+// countedPerApp is an operation whose requests the vendor counts for the whole application, too.
+func countedPerApp(op operation) operation {
+	op.perApp = true
+	return op
+}
+
+// on names the resource that the operation is about.
+func (op operation) on(id string) operation {
+	op.args = []string{id}
+	return op
+}
 
 // encode turns the operation's arguments into a URL and a payload.
 func (p *prepared) encode() error {
@@ -91,15 +108,13 @@ func checkText(name, s string, most int) error {
 	return nil
 }
 
-// compactJSON encodes without HTML escapes and without the newline that an Encoder adds.
+// compactJSON encodes without HTML escapes.
 func compactJSON(v any) ([]byte, error) {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(v); err != nil {
+	text, err := wire.Compact(v)
+	if err != nil {
 		return nil, argumentError("the body cannot be encoded")
 	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+	return text, nil
 }
 
 // jsonParam is a query parameter that holds JSON.

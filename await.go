@@ -27,16 +27,22 @@ type AwaitProgress struct {
 	Next     time.Duration // until the next look
 }
 
-// Await waits until somebody has logged in through the link, and returns it then, with its LoginID,
-// whatever its status. Give the context a deadline: a link can stay open after its ExpiryTime,
-// which is the server's to judge. One that is closed or expired without a login is
-// ErrLoginLinkClosed or ErrLoginLinkExpired, after a grace period; an unknown one ErrNotFound at
-// once. When the context ends before, the error is ErrLoginPending and matches the context's.
+// Await waits until somebody has logged in through the login link, and returns the link with its
+// LoginID.
 //
-// It looks at once, again after about 2 s, then less and less often, to every 15 s: at most 300
-// requests for a link that lives for an hour, and 6,500 for one that lives for a day. A failure
-// that passes, such as a 502 or a 429, does not end the wait, unless the server asks for more than
-// an hour's pause, or than WithMaxWait allows: that is ErrLoginPending with a RetryAfter.
+// Give the context a deadline. A link can stay open after its ExpiryTime, because the server
+// decides when it expires.
+//
+// Await looks at once, again after about 2 s, then less often, up to every 15 s. That is 300
+// requests at most for a link that lives for an hour, and 6,500 for one that lives for a day.
+//
+// A link that is closed or expired without a login is ErrLoginLinkClosed or ErrLoginLinkExpired,
+// after a grace period. An unknown one is ErrNotFound at once. If the context ends before, the
+// error is ErrLoginPending and matches the context's.
+//
+// A failure that passes, such as a 502 or a 429, does not end the wait. If the server asks for more
+// than an hour's pause, or more than WithMaxWait allows, the error is ErrLoginPending with its
+// RetryAfter.
 func (s *LinksService) Await(
 	ctx context.Context, loginLinkID string, options AwaitOptions, opts ...CallOption,
 ) (*LoginLink, error) {

@@ -58,24 +58,6 @@ const (
 // Format keeps an operation that is printed by mistake from telling more than its name.
 func (op operation) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, op.name) }
 
-// endpoint is an operation without arguments. The pattern is a method and a route.
-func endpoint(api API, name, pattern string, repeated idempotency) operation {
-	method, route, _ := strings.Cut(pattern, " ")
-	return operation{api: api, name: name, method: method, route: route, idempotency: repeated}
-}
-
-// countedPerApp is an operation whose requests the vendor counts for the whole application, too.
-func countedPerApp(op operation) operation {
-	op.perApp = true
-	return op
-}
-
-// on names the resource that the operation is about.
-func (op operation) on(id string) operation {
-	op.args = []string{id}
-	return op
-}
-
 // call sends an operation and reads its answer.
 func call[T any](
 	ctx context.Context, c *Client, op operation, answer func(*wire.Scanner) (T, error), opts []CallOption,

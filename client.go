@@ -311,7 +311,7 @@ func WithMaxResponseBytes(n int64) Option {
 func WithUserAgent(product string) Option {
 	product = strings.TrimSpace(product)
 	return func(cfg *config) error {
-		if product == "" || !headerText(product) {
+		if product == "" || !send.IsHeaderText(product) {
 			return argumentError("WithUserAgent: not the text of a header")
 		}
 		cfg.userAgent = product + " " + cfg.userAgent

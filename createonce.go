@@ -17,22 +17,25 @@ import (
 // is looked for.
 const mostListed = 1000
 
-// CreateOnce returns the one login link with this marker, and makes it where there is none, however
-// often it is called, in this process or a later one. The API has no idempotency key, so the
-// marker, an id of yours with letters, digits, - and _ (at most 50), is put into the link's
-// description, as " [ref:marker]": those who see that see it, and both together have 1,000
-// characters. A link that has the marker is returned as it is: look at its Status, and its LoginID,
-// before you send it to anybody. It is made only where the list of links shows none. After a
-// failure that may have made it, it is looked for for half a minute, and then made again; a surplus
-// one that comes about after all is closed by the next call. Leave the marker in the description
-// when you update it, and use another for another link: of a second call, only what is named below
-// is compared.
+// CreateOnce returns the one login link with this marker. It makes the link if there is none,
+// however often it is called, in this process or a later one.
 //
-// A marker that stands in a link of another data source, user or redirect is ErrConflict, and so is
-// a list that is full (1,000 links): the link could be missing from it. Callers in one process
-// share one run, with the call options and headers of the first; it goes on if a link may have been
-// made and they have given up. Two processes that begin at the same moment may each make a link,
-// until the next call. After any other error it can be called again.
+// The marker is an id of yours with at most 50 letters, digits, - and _. The API has no idempotency
+// key, so the marker is put into the link's description, as " [ref:marker]". Whoever sees the
+// description sees it, and both together have at most 1,000 characters. Leave the marker in the
+// description when you update it, and use another one for another link.
+//
+// A link that has the marker is returned as it is. Look at its Status and its LoginID before you
+// send it to anybody. If that link has another data source, user or redirect, the error is
+// ErrConflict. So it is if the list of links is full (1,000): the link could be missing from it.
+//
+// After a failure that may have made the link, it is looked for for half a minute, and then made
+// again. The next call closes a surplus one that comes about after all. After any other error you
+// can call again. Two processes that begin at the same moment may each make a link, until the next
+// call.
+//
+// Callers in one process share one run, with the call options and headers of the first. If all have
+// given up, and a link may have been made, the run goes on.
 func (s *LinksService) CreateOnce(
 	ctx context.Context, link LoginLinkCreate, marker string, opts ...CallOption,
 ) (*LoginLink, error) {

@@ -15,8 +15,7 @@ import (
 	"github.com/duolink/duolink/internal/pace"
 )
 
-// What the flows have in common that are made of several calls and shared by their callers: who may
-// share a run, what its calls inherit from the flow's, and what each caller gets of it.
+// What the flows have in common: who shares a run, what its calls inherit, what each caller gets.
 
 // identity says who calls, to everybody who is counted, held up or served together.
 func (p *prepared) identity() string {
@@ -115,9 +114,9 @@ func (p *prepared) handOver(response *Response, err error) error {
 // defaultGrace is what an end that may not be the last word is given.
 const defaultGrace = 30 * time.Second
 
-// poll looks until what a flow waits for has ended. A failure that passes (a 502, a 429) does not end
-// the wait. One of a credential's provider or a limiter, that came before any attempt, is not the
-// server's, and does. A token that was refused is renewed by the next look, once.
+// poll looks until what a flow waits for has ended. A failure that passes (a 502, a 429) does not
+// end the wait. One of a credential's provider or a limiter, that came before any attempt, is not
+// the server's, and does. A token that was refused is renewed by the next look, once.
 func (p *prepared) poll(ctx context.Context, w pace.Poll, lapsed func(ended error, more string) *Error) error {
 	look, renewed := w.Look, false
 	w.Patience = p.patience()

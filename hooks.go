@@ -181,9 +181,8 @@ func (p *prepared) warn(ctx context.Context, what string, attrs ...slog.Attr) {
 }
 
 func (p *prepared) attrs() []slog.Attr {
-	return []slog.Attr{
-		slog.String("api", string(p.op.api)), slog.String("operation", p.op.name), slog.String("route", p.op.route),
-	}
+	api, operation := slog.String("api", string(p.op.api)), slog.String("operation", p.op.name)
+	return []slog.Attr{api, operation, slog.String("route", p.op.route)}
 }
 
 // renewed tells of a token exchange, on the goroutine of a call that waited for it.
@@ -194,7 +193,8 @@ func (c *Client) renewed(ctx context.Context, d time.Duration, err error) {
 	}
 	if l := c.config.logger; l != nil {
 		l.LogAttrs(ctx, slog.LevelDebug, "duolink: token renewal", slog.String("api", string(r.API)),
-			slog.Duration("duration", d), slog.Int("status", r.Status), slog.String("code", string(r.Code)), slog.String("failure", r.Failure))
+			slog.Duration("duration", d), slog.Int("status", r.Status), slog.String("code", string(r.Code)),
+			slog.String("failure", r.Failure))
 	}
 	if h := c.config.hooks.TokenRenewal; h != nil {
 		h(ctx, r)

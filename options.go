@@ -5,10 +5,10 @@ import (
 	"io"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/duolink/duolink/internal/flight"
+	"github.com/duolink/duolink/internal/send"
 )
 
 // CallOption changes one call; it is the last argument of every method.
@@ -46,7 +46,7 @@ func WithHeader(name, value string) CallOption {
 		if slices.Contains(ownHeaders, name) || slices.Contains(credentialHeaders, name) {
 			return argumentError("WithHeader: %s is not the caller's to set", name)
 		}
-		if !headerName(name) || !headerText(value) {
+		if !send.IsHeaderName(name) || !send.IsHeaderText(value) {
 			return argumentError("WithHeader: not a header")
 		}
 		if o.extra == nil {
@@ -159,16 +159,4 @@ var ownHeaders = []string{
 	"Accept", "Accept-Encoding", "Connection", "Content-Encoding", "Content-Length", "Content-Type", "Expect", "Host",
 	"Idempotency-Key", "Moneykit-Version", "Plaid-Version", "Te", "Trailer", "Transfer-Encoding", "Upgrade",
 	"User-Agent", "X-Idempotency-Key",
-}
-
-// headerName reports whether a text is a token of RFC 9110.
-func headerName(s string) bool {
-	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {
-		return r <= ' ' || r > '~' || strings.ContainsRune(`"(),/:;<=>?@[\]{}`, r)
-	})
-}
-
-// headerText reports whether a text may stand in a header: visible ASCII, spaces and tabs.
-func headerText(s string) bool {
-	return !strings.ContainsFunc(s, func(r rune) bool { return r != '\t' && (r < ' ' || r > '~') })
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -220,10 +219,10 @@ func (c *Client) RateLimit(api API) RateLimit { return c.state.get(api) }
 
 func rateLimit(h http.Header, now time.Time) RateLimit {
 	var r RateLimit
-	if n, ok := count(h.Get("X-RateLimit-Limit")); ok {
+	if n, ok := pace.Count(h.Get("X-RateLimit-Limit")); ok {
 		r.Limit = n
 	}
-	if r.Remaining, r.Known = count(h.Get("X-RateLimit-Remaining")); r.Known {
+	if r.Remaining, r.Known = pace.Count(h.Get("X-RateLimit-Remaining")); r.Known {
 		r.SeenAt = now
 	}
 	return r
@@ -287,12 +286,4 @@ func WithLimiter(limiter Limiter) Option {
 		cfg.limiter = limiter
 		return nil
 	}
-}
-
-func count(s string) (int, bool) {
-	n, err := strconv.Atoi(strings.TrimSpace(s))
-	if err != nil || n < 0 {
-		return 0, false
-	}
-	return n, true
 }

@@ -23,12 +23,15 @@ func WithRedirectParameter(name string) Option {
 }
 
 // ConfirmRedirect decides whether a browser that comes to the RedirectURL comes from a login
-// through this link, and returns the link as the server has it now, with its LoginID. Of the link
-// that was stored when it was made, ID and RedirectVerifier are used: Reveal and [NewSensitive]
-// take the verifier into a database and out again. A redirect is anybody's input: one whose
-// verifier is missing, empty, there twice or another is ErrRedirectMismatch, and nothing is asked;
-// the comparison takes constant time. A link that has no login, although the verifier is right, is
-// ErrLoginPending: Await tells what becomes of it.
+// through this link. It returns the link as the server has it now, with its LoginID.
+//
+// Of the link that you stored when it was made, it uses ID and RedirectVerifier. Reveal and
+// [NewSensitive] take the verifier into a database and out again.
+//
+// A redirect is anybody's input. If its verifier is missing, empty, there twice or another, the
+// error is ErrRedirectMismatch, and nothing is sent. The comparison takes constant time. If the
+// verifier is right and the link has no login, the error is ErrLoginPending; Await tells what
+// becomes of it.
 func (s *LinksService) ConfirmRedirect(
 	ctx context.Context, link LoginLink, r *http.Request, opts ...CallOption,
 ) (*LoginLink, error) {

@@ -50,24 +50,28 @@ type RefreshProgress struct {
 
 const defaultRefreshTimeout = 10 * time.Minute
 
-// RefreshAndGet refreshes the identity of a link, waits until that is done, and reads it: once,
-// whatever the wait. It looks at the link meanwhile, never at the identity, compares the server's
-// times with each other alone, and asks for the refresh once.
+// RefreshAndGet refreshes the identity of a bank link, waits until that is done, and reads it once.
 //
-// Callers who want it of the same link with the same credential, as the same tenant, at the same
-// time share one refresh. Whoever joins it when it has begun waits for it, also if older data would
-// do, but has that if the refresh fails. Those who want the same accounts share one reading, of
-// which each has a copy. MaxAge, Timeout and Progress are each caller's own; of the call options,
-// the first one's hold, and its headers are sent.
+// It asks for the refresh once, looks at the link meanwhile, and compares the server's times with
+// each other alone. With a MaxAge, data that is no older is returned at once, and nothing is
+// billed.
 //
-// It ends at once where waiting is of no use: ErrDeleted, ErrForbidden, ErrRateLimited (a second
+// Waiting ends at once if it is of no use: ErrDeleted, ErrForbidden, ErrRateLimited (a second
 // refresh within a day), ErrBankLinkState with a BankLinkErrorCode that does not pass by itself,
-// ErrProductUnavailable where the bank cannot be asked now, and ErrRefreshFailed with the
-// ProductErrorCode; one that passes by itself has half a minute to do so. ErrRefreshPending is the
-// end of Timeout or of the context, or a server that asks for a longer pause than WithMaxWait
-// allows. Its Outcome is OutcomeNotSent or OutcomeRejected if no refresh has begun and none will.
-// Otherwise this client watches the refresh for ten minutes more: ask it again, with a MaxAge, and
-// it is not paid for twice. Another process knows nothing of it.
+// ErrProductUnavailable if the bank cannot be asked now, and ErrRefreshFailed with its
+// ProductErrorCode. A code that passes by itself has half a minute to do so.
+//
+// ErrRefreshPending is the end of Timeout or of the context, or a server that asks for a longer
+// pause than WithMaxWait allows. If no refresh has begun, and none will, its Outcome is
+// OutcomeNotSent or OutcomeRejected. Otherwise this client watches the refresh for ten minutes
+// more: ask again, with a MaxAge, and it is not paid for twice. Another process knows nothing of
+// it.
+//
+// Callers who ask for the same link at the same time, with the same credential and as the same
+// tenant, share one refresh. Whoever joins it waits for it, also if older data would do; if it
+// fails, they get that data. Those who want the same accounts share one reading, and each has a
+// copy. MaxAge, Timeout and Progress are each caller's own. Of the call options and headers, those
+// of the first hold.
 func (s *IdentityService) RefreshAndGet(
 	ctx context.Context, bankLinkID string, options RefreshOptions, opts ...CallOption,
 ) (*Identity, error) {
@@ -81,9 +85,8 @@ func (s *IdentityService) RefreshAndGet(
 	return refreshAndRead(ctx, r, bare[Identity], opts)
 }
 
-// RefreshAndNumbers refreshes the account numbers of a link, waits until that is done, and reads
-// them once. It is to [AuthService.Numbers] what [IdentityService.RefreshAndGet] is to Get, and
-// ends in the same ways.
+// RefreshAndNumbers refreshes the account numbers of a bank link, waits until that is done, and
+// reads them once. It is to [AuthService.Numbers] what [IdentityService.RefreshAndGet] is to Get.
 //
 // With RefreshOptions.AccountIDs the answer has these accounts alone, and none of those that the
 // link does not have.

@@ -1,11 +1,10 @@
 package duolink
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 
 	"github.com/duolink/duolink/internal/reveal"
+	"github.com/duolink/duolink/internal/wire"
 )
 
 // RevealJSON writes a value as [json.Marshal] does, but with the text of each [Sensitive] in it and
@@ -17,13 +16,11 @@ import (
 // json.Marshal, unless the method calls RevealJSON.
 func RevealJSON(v any) ([]byte, error) {
 	revealed.Mark(&v)
-	var out bytes.Buffer
-	encoder := json.NewEncoder(&out)
-	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(v); err != nil {
+	text, err := wire.Compact(v)
+	if err != nil {
 		return nil, fmt.Errorf("duolink: a value is not written to JSON: %w", err)
 	}
-	return bytes.TrimSuffix(out.Bytes(), []byte("\n")), nil
+	return text, nil
 }
 
 // revealed marks each Sensitive of a value that is to be written.

@@ -67,7 +67,8 @@ func (a *app) logged(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start, seen := time.Now(), &statusWriter{ResponseWriter: w, status: http.StatusOK}
 		next.ServeHTTP(seen, r)
-		a.logger.Info("request", "method", r.Method, "page", r.Pattern, "status", seen.status, "duration", time.Since(start))
+		a.logger.Info("request", "method", r.Method, "page", r.Pattern, "status", seen.status,
+			"duration", time.Since(start))
 	})
 }
 
@@ -84,7 +85,8 @@ func (w *statusWriter) WriteHeader(status int) {
 func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // policy lets a page load what is ours and run no script but that.
-const policy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+const policy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; " +
+	"form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
 func (a *app) guarded(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -117,7 +119,8 @@ func (a *app) atHome(next http.Handler) http.Handler {
 			http.Redirect(w, r, home.String(), http.StatusTemporaryRedirect)
 		default:
 			a.fail(w, http.StatusMisdirectedRequest, problem{
-				Title: "This is another address", Text: "Open the service at its own address and try again there. Nothing was changed.",
+				Title: "This is another address",
+				Text:  "Open the service at its own address and try again there. Nothing was changed.",
 			})
 		}
 	})

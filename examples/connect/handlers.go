@@ -44,7 +44,8 @@ func (a *app) create(w http.ResponseWriter, r *http.Request) {
 	session := a.session(r)
 	if session == "" {
 		a.fail(w, http.StatusBadRequest, problem{
-			Title: "Your browser sent no cookie", Text: "We need one to know that it is you who comes back. Allow cookies for this site, then begin again.",
+			Title: "Your browser sent no cookie",
+			Text:  "We need one to know that it is you who comes back. Allow cookies for this site, then begin again.",
 		})
 		return
 	}
@@ -88,7 +89,13 @@ func (a *app) chooseAgain(w http.ResponseWriter, r *http.Request, session, user 
 		a.failWith(w, err)
 		return
 	}
-	view := chooseView{Sources: sources, Chosen: r.PostFormValue("source"), OnlyUser: user, Form: rand.Text(), Connections: list}
+	view := chooseView{
+		Sources:     sources,
+		Chosen:      r.PostFormValue("source"),
+		OnlyUser:    user,
+		Form:        rand.Text(),
+		Connections: list,
+	}
 	switch {
 	case !sourceKnown:
 		view.Problem = "Choose one of the data sources."
@@ -107,7 +114,9 @@ func (a *app) own(w http.ResponseWriter, r *http.Request) (connection, bool) {
 	switch {
 	case errors.Is(err, errNoConnection):
 		a.fail(w, http.StatusNotFound, problem{
-			Title: "We do not know this connection", Text: "This browser has not begun it, or it was too long ago. If you began in another browser, go back there: it knows whether you have signed in.",
+			Title: "We do not know this connection",
+			Text: "This browser has not begun it, or it was too long ago. If you began in another browser, " +
+				"go back there: it knows whether you have signed in.",
 		})
 	case err != nil:
 		a.failWith(w, err)
@@ -132,7 +141,8 @@ func (a *app) show(w http.ResponseWriter, r *http.Request) {
 	case stateConnected:
 		a.showAccounts(w, r, c)
 	default:
-		a.render(w, http.StatusOK, "over", overTitles[c.State], overView{connection: c, Title: overTitles[c.State], Form: rand.Text()})
+		over := overView{connection: c, Title: overTitles[c.State], Form: rand.Text()}
+		a.render(w, http.StatusOK, "over", over.Title, over)
 	}
 }
 

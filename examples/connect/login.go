@@ -30,8 +30,9 @@ func (a *app) connected(w http.ResponseWriter, r *http.Request) {
 		a.logger.Warn("a redirect that the data source has not made")
 		a.fail(w, http.StatusForbidden, problem{
 			Title: "This is not the way back from " + c.Source.Name,
-			Text:  "The address that brought you here is not the one that it sends you to, so we did not use it. Nothing was confirmed and nothing was changed.",
-			Back:  "/connections/" + c.ID,
+			Text: "The address that brought you here is not the one that it sends you to, so we did not use it. " +
+				"Nothing was confirmed and nothing was changed.",
+			Back: "/connections/" + c.ID,
 		})
 		return
 	case err == nil:

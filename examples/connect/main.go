@@ -43,7 +43,11 @@ func run(ctx context.Context, args []string, getenv func(string) string, out, lo
 	defer stop()
 	flags := flag.NewFlagSet("connect", flag.ContinueOnError)
 	addr := flags.String("addr", "127.0.0.1:8080", "where to listen; port 0 takes a free one")
-	public := flags.String("url", "", "where browsers find the service, like https://connect.example.com; without it, the address it listens on")
+	public := flags.String(
+		"url",
+		"",
+		"where browsers find the service, like https://connect.example.com; without it, the address it listens on",
+	)
 	var usage strings.Builder
 	flags.SetOutput(&usage)
 	switch err := flags.Parse(args); {
@@ -89,7 +93,8 @@ func browserAddress(addr net.Addr) string {
 // publicURL reads what -url says: a scheme and a host, since paths and cookies begin at the root.
 func publicURL(text string) (*url.URL, error) {
 	u, err := url.Parse(strings.TrimSuffix(text, "/"))
-	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.Path+u.RawQuery+u.Fragment != "" || u.User != nil {
+	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.Path+u.RawQuery+u.Fragment != "" ||
+		u.User != nil {
 		return nil, errors.New("-url must be like https://connect.example.com, without a path")
 	}
 	// As browsers have it in the Host header: there, a scheme's own port is left out.
@@ -153,7 +158,8 @@ func besides(service, pages http.Handler) http.Handler {
 }
 
 func (s *site) greet(out io.Writer) error {
-	text := "Connect, against the sandbox: nothing here is real, and nothing leaves this machine.\nSet SUPERMETRICS_API_KEY for the real API.\n"
+	text := "Connect, against the sandbox: nothing here is real, and nothing leaves this machine.\n" +
+		"Set SUPERMETRICS_API_KEY for the real API.\n"
 	if !s.app.sandbox {
 		text = "Connect, against the real API: SUPERMETRICS_API_KEY is set. Logins are real, and revoking ends them.\n"
 	}

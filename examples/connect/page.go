@@ -19,8 +19,10 @@ var templates embed.FS
 
 // pages are the templates, each of them in the same frame.
 var pages = func() map[string]*template.Template {
-	frame := template.Must(template.New("frame.html").Funcs(template.FuncMap{"clock": clock, "stamp": stamp, "count": strconv.Itoa}).
-		ParseFS(templates, "templates/frame.html"))
+	frame := template.Must(
+		template.New("frame.html").Funcs(template.FuncMap{"clock": clock, "stamp": stamp, "count": strconv.Itoa}).
+			ParseFS(templates, "templates/frame.html"),
+	)
 	out := map[string]*template.Template{}
 	for _, name := range []string{"choose", "waiting", "connected", "revoke", "over", "problem"} {
 		out[name] = template.Must(template.Must(frame.Clone()).ParseFS(templates, "templates/"+name+".html"))
@@ -84,14 +86,19 @@ func (a *app) failBack(w http.ResponseWriter, err error, back string) {
 func explain(err error) problem {
 	e, ok := errors.AsType[*duolink.Error](err)
 	if !ok {
-		p := problem{status: http.StatusInternalServerError, Title: "Something went wrong here", Text: "It is our fault, not yours. Please try again."}
+		p := problem{
+			status: http.StatusInternalServerError,
+			Title:  "Something went wrong here",
+			Text:   "It is our fault, not yours. Please try again.",
+		}
 		if errors.Is(err, context.DeadlineExceeded) {
 			p.status, p.Text = http.StatusGatewayTimeout, "It took too long. Please try again."
 		}
 		return p
 	}
 	p := problem{status: http.StatusBadGateway, Reference: e.RequestID, retryAfter: e.RetryAfter}
-	rejected := errors.Is(err, duolink.ErrValidation) || errors.Is(err, duolink.ErrBadRequest) || errors.Is(err, duolink.ErrArgument)
+	rejected := errors.Is(err, duolink.ErrValidation) || errors.Is(err, duolink.ErrBadRequest) ||
+		errors.Is(err, duolink.ErrArgument)
 	switch action := e.Action(); {
 	case e.Code == duolink.CodeLinkLimitExceeded:
 		p.status, p.Title = http.StatusServiceUnavailable, "Too many sign-ins are open"
@@ -129,10 +136,21 @@ func in(d time.Duration) string {
 }
 
 func (a *app) nowhere(w http.ResponseWriter, _ *http.Request) {
-	a.fail(w, http.StatusNotFound, problem{Title: "There is nothing here", Text: "The address may be mistyped, or the page has moved."})
+	a.fail(
+		w,
+		http.StatusNotFound,
+		problem{Title: "There is nothing here", Text: "The address may be mistyped, or the page has moved."},
+	)
 }
 
 // foreignForm answers what would change something and comes from another site's page.
 func (a *app) foreignForm(w http.ResponseWriter, _ *http.Request) {
-	a.fail(w, http.StatusForbidden, problem{Title: "This did not come from our page", Text: "Another site tried to act in your name. Nothing was changed."})
+	a.fail(
+		w,
+		http.StatusForbidden,
+		problem{
+			Title: "This did not come from our page",
+			Text:  "Another site tried to act in your name. Nothing was changed.",
+		},
+	)
 }

@@ -19,7 +19,9 @@ const (
 
 // awaiter is what of the Links service a wait needs.
 type awaiter interface {
-	Await(ctx context.Context, loginLinkID string, options duolink.AwaitOptions, opts ...duolink.CallOption) (*duolink.LoginLink, error)
+	Await(
+		ctx context.Context, loginLinkID string, options duolink.AwaitOptions, opts ...duolink.CallOption,
+	) (*duolink.LoginLink, error)
 }
 
 // waits are the waits for logins that are under way. Everybody who looks at a connection shares its
@@ -28,7 +30,7 @@ type waits struct {
 	links   awaiter
 	arrived func(id string, to state, loginID string)
 
-	ctx    context.Context //nolint:containedctx // it outlives the requests that start waits, and ends them with the service
+	ctx    context.Context //nolint:containedctx // it outlives requests, and ends the waits with the service
 	cancel context.CancelFunc
 	group  sync.WaitGroup
 

@@ -93,7 +93,9 @@ func decide(ctx context.Context, client *duolink.Client, q question) decision {
 		return d.unclear("the item is in error: " + string(code))
 	}
 	if !slices.ContainsFunc(d.Accounts, func(a accountDecision) bool { _, ok := numbers.ForAccount(a.ID); return ok }) {
-		return d.unclear("the access token leads to no numbers of these accounts: they have none, or it is another link's")
+		return d.unclear(
+			"the access token leads to no numbers of these accounts: they have none, or it is another link's",
+		)
 	}
 	d.addNumbers(numbers)
 	return conclude(d)
@@ -183,7 +185,10 @@ func payable(n duolink.NumbersByScheme) duolink.NumbersByScheme {
 		EFT: keep(n.EFT, func(e duolink.EFTNumber) bool {
 			return !e.AccountNumber.IsZero() && e.InstitutionNumber != "" && e.BranchNumber != ""
 		}),
-		BACS:          keep(n.BACS, func(b duolink.BACSNumber) bool { return !b.AccountNumber.IsZero() && b.SortCode != "" }),
+		BACS: keep(
+			n.BACS,
+			func(b duolink.BACSNumber) bool { return !b.AccountNumber.IsZero() && b.SortCode != "" },
+		),
 		International: keep(n.International, func(i duolink.InternationalNumber) bool { return !i.IBAN.IsZero() }),
 	}
 }

@@ -90,7 +90,8 @@ func (c command) wrong(err error) int {
 func (c command) say(asJSON bool) {
 	text := "MoneyKit's API. A refresh may be billed."
 	if c.inSandbox() {
-		text = "A sandbox of MoneyKit, inside of this program: nothing here is real. MONEYKIT_CLIENT_ID and MONEYKIT_CLIENT_SECRET lead to the API."
+		text = "A sandbox of MoneyKit, inside of this program: nothing here is real. " +
+			"MONEYKIT_CLIENT_ID and MONEYKIT_CLIENT_SECRET lead to the API."
 	}
 	w := c.stdout
 	if asJSON {
@@ -109,9 +110,19 @@ func (c command) question(args []string) (q question, asJSON bool, err error) {
 	flags.StringVar(&q.link, "link", "", "the bank link, like mk_...")
 	flags.StringVar(&q.name, "name", "", "who should be paid: the owner's full name")
 	flags.StringVar(&q.account, "account", "", "only this account of the link")
-	flags.DurationVar(&q.refresh.MaxAge, "max-age", 0, "do not refresh owners that are not older, like 24h; each refresh may be billed, and there is one a day")
+	flags.DurationVar(
+		&q.refresh.MaxAge,
+		"max-age",
+		0,
+		"do not refresh owners that are not older, like 24h; each refresh may be billed, and there is one a day",
+	)
 	flags.DurationVar(&q.refresh.Timeout, "timeout", 10*time.Minute, "how long to wait for the bank")
-	flags.BoolVar(&asJSON, "json", false, "print JSON with the real names and numbers, for a program; it has to be kept as safe as they are")
+	flags.BoolVar(
+		&asJSON,
+		"json",
+		false,
+		"print JSON with the real names and numbers, for a program; it has to be kept as safe as they are",
+	)
 	switch err := flags.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
 		c.help(flags)
@@ -135,7 +146,10 @@ func (c command) check(q question) error {
 	case (c.getenv("MONEYKIT_CLIENT_ID") == "") != (c.getenv("MONEYKIT_CLIENT_SECRET") == ""):
 		return errors.New("set both of MONEYKIT_CLIENT_ID and MONEYKIT_CLIENT_SECRET, or neither")
 	case c.inSandbox() && c.getenv("MONEYKIT_ACCESS_TOKEN")+c.getenv("MONEYKIT_BASE_URL") != "":
-		return errors.New("MONEYKIT_CLIENT_ID and MONEYKIT_CLIENT_SECRET are missing; without them, leave the other MONEYKIT_ variables empty")
+		return errors.New(
+			"MONEYKIT_CLIENT_ID and MONEYKIT_CLIENT_SECRET are missing; " +
+				"without them, leave the other MONEYKIT_ variables empty",
+		)
 	case q.link == "" || q.name == "":
 		return errors.New("-link and -name are required; payout -h tells more")
 	case q.token.IsZero():
@@ -163,7 +177,11 @@ func (c command) client() (*duolink.Client, func(), error) {
 	if c.inSandbox() {
 		return sandboxClient(c.servers)
 	}
-	opts := []duolink.Option{duolink.WithMoneyKit(duolink.ClientCredentials(c.getenv("MONEYKIT_CLIENT_ID"), c.getenv("MONEYKIT_CLIENT_SECRET")))}
+	opts := []duolink.Option{
+		duolink.WithMoneyKit(
+			duolink.ClientCredentials(c.getenv("MONEYKIT_CLIENT_ID"), c.getenv("MONEYKIT_CLIENT_SECRET")),
+		),
+	}
 	if base := c.getenv("MONEYKIT_BASE_URL"); base != "" {
 		opts = append(opts, duolink.WithBaseURL(duolink.MoneyKit, base))
 	}

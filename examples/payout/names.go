@@ -46,7 +46,8 @@ func compareNames(expected, actual string) comparison {
 	}
 	best := compareParsed(expected, actual, parse(expected, false), parse(actual, false))
 	// J.R. may be JR or two initials.
-	if spaced := compareParsed(expected, actual, parse(expected, true), parse(actual, true)); spaced.Level.better(best.Level) {
+	spaced := compareParsed(expected, actual, parse(expected, true), parse(actual, true))
+	if spaced.Level.better(best.Level) {
 		return spaced
 	}
 	return best
@@ -183,7 +184,12 @@ type word struct {
 }
 
 // foldings tell what word.equal had to do, by its depth.
-var foldings = []string{"", "folding case", "folding case and accents", "folding case and accents, an umlaut being written with e"}
+var foldings = []string{
+	"",
+	"folding case",
+	"folding case and accents",
+	"folding case and accents, an umlaut being written with e",
+}
 
 func (w word) equal(other word) (depth int, ok bool) {
 	switch {
@@ -203,7 +209,8 @@ func (w word) long() bool { return utf8.RuneCountInString(w.plain) > 1 }
 
 // initialOf reports whether one of two words is the initial of the other.
 func (w word) initialOf(other word) bool {
-	return w.long() != other.long() && (strings.HasPrefix(w.plain, other.plain) || strings.HasPrefix(other.plain, w.plain))
+	return w.long() != other.long() &&
+		(strings.HasPrefix(w.plain, other.plain) || strings.HasPrefix(other.plain, w.plain))
 }
 
 // mixed reports letters of several of the alphabets that look alike.
@@ -267,7 +274,24 @@ func (n *name) add(text string, first bool) {
 }
 
 // Those that follow a name, such as Jr and III, tell father and son apart and are no titles.
-var titles = []string{"mr", "mrs", "ms", "miss", "mx", "dr", "prof", "sir", "herr", "frau", "mme", "mlle", "monsieur", "madame", "sra", "srta"}
+var titles = []string{
+	"mr",
+	"mrs",
+	"ms",
+	"miss",
+	"mx",
+	"dr",
+	"prof",
+	"sir",
+	"herr",
+	"frau",
+	"mme",
+	"mlle",
+	"monsieur",
+	"madame",
+	"sra",
+	"srta",
+}
 
 // dropTitles drops titles at the beginning and behind a comma, unless nothing would be left.
 func (n *name) dropTitles() {

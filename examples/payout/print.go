@@ -37,9 +37,10 @@ var headlines = map[verdict]string{match: "MATCH", noMatch: "NO MATCH", cannotTe
 
 // advice is what to do about an error, for people.
 var advice = map[duolink.Action]string{
-	duolink.ActionRetry:          "try again later; -max-age uses what has come meanwhile",
-	duolink.ActionWaitUntil:      "try again later, not before the limit allows it; -max-age does without a refresh",
-	duolink.ActionReauthenticate: "new proof is needed: the person links the bank again, or, after a 401, you look at the credentials",
+	duolink.ActionRetry:     "try again later; -max-age uses what has come meanwhile",
+	duolink.ActionWaitUntil: "try again later, not before the limit allows it; -max-age does without a refresh",
+	duolink.ActionReauthenticate: "new proof is needed: the person links the bank again, or, after a 401, " +
+		"you look at the credentials",
 	duolink.ActionAskPermission:  "ask the person to permit this, by linking again",
 	duolink.ActionFixRequest:     "the same call fails again: check the link, the token and the set-up",
 	duolink.ActionRecreate:       "make a new link",
@@ -70,7 +71,15 @@ func printAccounts(out io.Writer, d decision) {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	row(w, "ACCOUNT", "NAME", "MASK", "OWNERS", "NAMES COMPARED", "DECISION")
 	for _, a := range d.Accounts {
-		row(w, a.ID, a.Name, cmp.Or(a.Mask, "-"), owners(a), string(a.Comparison.Level)+": "+a.Comparison.How, headlines[a.Verdict]+": "+a.Reason)
+		row(
+			w,
+			a.ID,
+			a.Name,
+			cmp.Or(a.Mask, "-"),
+			owners(a),
+			string(a.Comparison.Level)+": "+a.Comparison.How,
+			headlines[a.Verdict]+": "+a.Reason,
+		)
 	}
 	_ = w.Flush() // into a buffer
 }
@@ -150,7 +159,11 @@ func newProgress(w io.Writer) *progress {
 const toLineStart, toLineEnd = "\r", "\x1b[K"
 
 func (p *progress) show(r duolink.RefreshProgress) {
-	text := "asking the bank: " + strconv.Itoa(int(r.Elapsed.Seconds())) + " s so far, next look in " + r.Next.Round(time.Second/10).String()
+	text := "asking the bank: " + strconv.Itoa(
+		int(r.Elapsed.Seconds()),
+	) + " s so far, next look in " + r.Next.Round(
+		time.Second/10,
+	).String()
 	if r.Err != nil {
 		text += " (the last one failed)"
 	}

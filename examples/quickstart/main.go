@@ -70,7 +70,11 @@ func newTour(getenv func(string) string) (*tour, func(), error) {
 	if key == "" && id == "" {
 		return sandboxTour()
 	}
-	t := &tour{dataSource: "GAWA", bankLinkID: getenv("MONEYKIT_LINK_ID"), accessToken: duolink.NewSecret(getenv("MONEYKIT_ACCESS_TOKEN"))}
+	t := &tour{
+		dataSource:  "GAWA",
+		bankLinkID:  getenv("MONEYKIT_LINK_ID"),
+		accessToken: duolink.NewSecret(getenv("MONEYKIT_ACCESS_TOKEN")),
+	}
 	if s := getenv("SUPERMETRICS_DATA_SOURCE"); s != "" {
 		t.dataSource = s
 	}
@@ -82,7 +86,8 @@ func newTour(getenv func(string) string) (*tour, func(), error) {
 		opts = append(opts, duolink.WithMoneyKit(duolink.ClientCredentials(id, secret)))
 	}
 	// Proxies and gateways stand where the vendors' hosts do in some networks.
-	for name, api := range map[string]duolink.API{"SUPERMETRICS_BASE_URL": duolink.Supermetrics, "MONEYKIT_BASE_URL": duolink.MoneyKit} {
+	bases := map[string]duolink.API{"SUPERMETRICS_BASE_URL": duolink.Supermetrics, "MONEYKIT_BASE_URL": duolink.MoneyKit}
+	for name, api := range bases {
 		if base := getenv(name); base != "" {
 			opts = append(opts, duolink.WithBaseURL(api, base))
 		}

@@ -52,7 +52,10 @@ func (t *tour) linkLife(ctx context.Context) error {
 	w := t.table("A login link's life", "STEP", "STATUS", "LOGIN", "DESCRIPTION")
 	step := func(name string, l *duolink.LoginLink) { row(w, name, string(l.Status), l.LoginID, l.Description) }
 
-	link, err := t.client.Links.Create(ctx, duolink.LoginLinkCreate{DataSourceID: t.dataSource, ExpiresIn: 10 * time.Hour, Description: "Q3 report"})
+	link, err := t.client.Links.Create(
+		ctx,
+		duolink.LoginLinkCreate{DataSourceID: t.dataSource, ExpiresIn: 10 * time.Hour, Description: "Q3 report"},
+	)
 	if err != nil {
 		return err
 	}
@@ -72,7 +75,10 @@ func (t *tour) linkLife(ctx context.Context) error {
 		return err
 	}
 
-	second, err := t.client.Links.Create(ctx, duolink.LoginLinkCreate{DataSourceID: t.dataSource, Description: "never used"})
+	second, err := t.client.Links.Create(
+		ctx,
+		duolink.LoginLinkCreate{DataSourceID: t.dataSource, Description: "never used"},
+	)
 	if err != nil {
 		return err
 	}
@@ -131,7 +137,12 @@ func (t *tour) identity(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	title := fmt.Sprintf("Owners at %s (%s, identity of %s)", link.InstitutionName, link.State, day(link.Products[duolink.ProductIdentity].RefreshedAt))
+	title := fmt.Sprintf(
+		"Owners at %s (%s, identity of %s)",
+		link.InstitutionName,
+		link.State,
+		day(link.Products[duolink.ProductIdentity].RefreshedAt),
+	)
 	w := t.table(title, "ACCOUNT", "NAME", "BALANCE", "OWNERS", "E-MAIL", "CITY")
 	for _, a := range who.Accounts {
 		var names, emails, cities []string
@@ -144,7 +155,15 @@ func (t *tour) identity(ctx context.Context) error {
 				cities = append(cities, address.City)
 			}
 		}
-		row(w, a.ID, a.Name, balance(a.Balances), strings.Join(names, ", "), strings.Join(emails, ", "), strings.Join(cities, ", "))
+		row(
+			w,
+			a.ID,
+			a.Name,
+			balance(a.Balances),
+			strings.Join(names, ", "),
+			strings.Join(emails, ", "),
+			strings.Join(cities, ", "),
+		)
 	}
 	return w.Flush()
 }

@@ -48,7 +48,11 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	opts := []sandbox.Option{sandbox.WithDocumentationPlaceholders(), sandbox.WithRequestsPerSecond(*rate), sandbox.WithLoginPages("")}
+	opts := []sandbox.Option{
+		sandbox.WithDocumentationPlaceholders(),
+		sandbox.WithRequestsPerSecond(*rate),
+		sandbox.WithLoginPages(""),
+	}
 	if *limits {
 		opts = append(opts, sandbox.WithMoneyKitLimits())
 	}

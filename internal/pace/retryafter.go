@@ -178,3 +178,12 @@ func dateOf(s string) (time.Time, bool) {
 	}
 	return time.Time{}, false
 }
+
+// Count reads a number that is not negative, such as what is left of a limit.
+func Count(text string) (int, bool) {
+	n, err := strconv.Atoi(strings.TrimSpace(text))
+	if err != nil || n < 0 {
+		return 0, false
+	}
+	return n, true
+}

@@ -153,7 +153,12 @@ func (p *product) wire(name string) obj {
 	out := obj{
 		"refreshed_at":      instant(p.refreshed, layoutNoZoneFraction),
 		"last_attempted_at": instant(p.attempted, layoutFraction),
-		"error_code":        orNull(p.errorCode), "error_message": nil, "unavailable": orNull(p.unavailable), "settings": nil,
+		"error_code": orNull(
+			p.errorCode,
+		),
+		"error_message": nil,
+		"unavailable":   orNull(p.unavailable),
+		"settings":      nil,
 	}
 	if p.errorCode != "" {
 		out["error_message"] = "The refresh failed"

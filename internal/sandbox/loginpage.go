@@ -67,7 +67,10 @@ func (s *Sandbox) serveLogin(w http.ResponseWriter, r *http.Request) {
 	header.Set("Referrer-Policy", "no-referrer")
 	// No form-action: browsers apply it to the redirect behind the form, too, which leads to any
 	// host.
-	header.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; img-src data:; base-uri 'none'; frame-ancestors 'none'")
+	header.Set(
+		"Content-Security-Policy",
+		"default-src 'none'; style-src 'self'; img-src data:; base-uri 'none'; frame-ancestors 'none'",
+	)
 	token := strings.TrimPrefix(r.URL.Path, loginPath)
 	switch {
 	case r.Method != http.MethodGet && r.Method != http.MethodHead && r.Method != http.MethodPost:
@@ -175,7 +178,8 @@ func (s *Sandbox) sampleUser(l *loginLink) string {
 // again reaches the same accounts again.
 func (s *Sandbox) sample(dataSource, username string) *login {
 	for _, l := range s.logins {
-		if l.dataSource == dataSource && l.revoked.IsZero() && (username == "" || strings.EqualFold(l.username, username)) {
+		if l.dataSource == dataSource && l.revoked.IsZero() &&
+			(username == "" || strings.EqualFold(l.username, username)) {
 			return l
 		}
 	}

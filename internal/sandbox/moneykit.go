@@ -98,7 +98,11 @@ func (s *Sandbox) checkClient(c *call) (answer, bool) {
 	case !bearer || !known:
 		return unauthorized(http.StatusUnauthorized, "The credentials are missing or not valid"), false
 	case !c.now.Before(expiry):
-		return native(http.StatusUnauthorized, "api_error.auth.expired_access_token", "The access token has expired"), false
+		return native(
+			http.StatusUnauthorized,
+			"api_error.auth.expired_access_token",
+			"The access token has expired",
+		), false
 	}
 	return answer{}, true
 }
@@ -154,7 +158,11 @@ func (s *Sandbox) reach(c *call, perLink, perApp int) (*bankLink, answer, bool) 
 	case l == nil:
 		return nil, native(http.StatusNotFound, "link_error.not_found", "The link was not found"), false
 	case l.foreign:
-		return nil, native(http.StatusUnauthorized, "link_error.unauthorized_access", "The link belongs to another client"), false
+		return nil, native(
+			http.StatusUnauthorized,
+			"link_error.unauthorized_access",
+			"The link belongs to another client",
+		), false
 	}
 	if wait, ok := s.spendMinute(c, perLink, perApp); !ok {
 		return nil, c.tooMany(wait), false
@@ -302,7 +310,13 @@ func (c *call) products() ([]string, answer, bool) {
 			return nil, validation("type_error.enum", "The product is not known", "body", "products", i), false
 		}
 		if slices.Contains(in.Products[:i], name) {
-			return nil, validation("value_error.list.unique_items", "The product is repeated", "body", "products", i), false
+			return nil, validation(
+				"value_error.list.unique_items",
+				"The product is repeated",
+				"body",
+				"products",
+				i,
+			), false
 		}
 	}
 	return in.Products, answer{}, true

@@ -9,8 +9,9 @@ import (
 )
 
 var plaid = vendor{
-	fail:   failPlaid,
-	admit:  func(*Sandbox, *call) (answer, bool) { return answer{}, true }, // credentials may stand in the body: see authGet
+	fail: failPlaid,
+	// Credentials may stand in the body: see authGet.
+	admit:  func(*Sandbox, *call) (answer, bool) { return answer{}, true },
 	routes: []route{{"auth.get", "POST", "/auth/get", mediaJSON, (*Sandbox).authGet}},
 }
 
@@ -68,7 +69,11 @@ func (s *Sandbox) authGet(c *call) answer {
 	if l == nil {
 		return c.invalidInput("INVALID_ACCESS_TOKEN", "The access token is not valid")
 	}
-	if wait, ok := s.spend(c.now, window{"auth.get " + l.id, 15, time.Minute}, window{"auth.get", 12_000, time.Minute}); !ok {
+	if wait, ok := s.spend(
+		c.now,
+		window{"auth.get " + l.id, 15, time.Minute},
+		window{"auth.get", 12_000, time.Minute},
+	); !ok {
 		return c.tooMany(wait)
 	}
 	if code := l.itemError(); code != "" {

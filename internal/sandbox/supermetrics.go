@@ -62,7 +62,12 @@ func flat(status int, code, message string) answer {
 
 // invalid is the 422 for a value that breaks a rule.
 func (c *call) invalid(message string) answer {
-	return c.problem(http.StatusUnprocessableEntity, "UNPROCESSABLE_ENTITY", message, "Correct the request before sending it again.")
+	return c.problem(
+		http.StatusUnprocessableEntity,
+		"UNPROCESSABLE_ENTITY",
+		message,
+		"Correct the request before sending it again.",
+	)
 }
 
 func (c *call) badRequest(message string) answer {
@@ -100,7 +105,12 @@ func admitSupermetrics(s *Sandbox, c *call) (answer, bool) {
 func (s *Sandbox) checkAPIKey(c *call) (answer, bool) {
 	authorization := c.Header.Values("Authorization")
 	if len(authorization) == 0 {
-		return c.problem(http.StatusUnauthorized, "API_KEY_REQUIRED", "An API key is required", "Send it as a bearer token."), false
+		return c.problem(
+			http.StatusUnauthorized,
+			"API_KEY_REQUIRED",
+			"An API key is required",
+			"Send it as a bearer token.",
+		), false
 	}
 	key, bearer := strings.CutPrefix(authorization[0], "Bearer ")
 	if len(authorization) > 1 || !bearer || !s.config.keys[key] {

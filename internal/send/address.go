@@ -49,3 +49,15 @@ func HostPort(host, port string) string {
 	}
 	return host
 }
+
+// IsHeaderName reports whether a text is a token of RFC 9110.
+func IsHeaderName(s string) bool {
+	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {
+		return r <= ' ' || r > '~' || strings.ContainsRune(`"(),/:;<=>?@[\]{}`, r)
+	})
+}
+
+// IsHeaderText reports whether a text may stand in a header: visible ASCII, spaces and tabs.
+func IsHeaderText(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r != '\t' && (r < ' ' || r > '~') })
+}
