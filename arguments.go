@@ -1,6 +1,8 @@
 package duolink
 
 import (
+	"fmt"
+	"io"
 	"net/url"
 	"strings"
 	"unicode/utf8"
@@ -10,6 +12,9 @@ import (
 )
 
 // How operations are made, and how their arguments are checked and become a URL and a payload.
+
+// Format keeps an operation that is printed by mistake from telling more than its name.
+func (op operation) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, op.name) }
 
 // endpoint is an operation without arguments. The pattern is a method and a route.
 func endpoint(api API, name, pattern string, repeated idempotency) operation {

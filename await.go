@@ -56,10 +56,8 @@ func (s *LinksService) Await(
 		return nil, err
 	}
 	a, began := &awaiting{asked: p, grace: cmp.Or(options.Grace, defaultGrace)}, time.Now()
-	if p.response == nil {
-		p.response = &Response{}
-	}
-	with := p.inherit(p.response)
+	response := cmp.Or(p.response, &Response{})
+	with := p.inherit(response)
 	var w pace.Poll
 	w.Look = func() (pace.Look, error) {
 		a.requests++
@@ -68,7 +66,7 @@ func (s *LinksService) Await(
 			return pace.Look{}, err
 		}
 		seen := a.classify(link)
-		seen.Promised = promisedPause(p.response)
+		seen.Promised = promisedPause(response)
 		return seen, nil
 	}
 	w.Tell = func(err error, next time.Duration) {
@@ -88,7 +86,7 @@ type awaiting struct {
 	grace    time.Duration
 	link     LoginLink // as last seen
 	requests int
-	ended    time.Time // when the link was first seen closed or expired
+	endedAt  time.Time // when the link was first seen closed or expired
 }
 
 // classify says whether the wait is over, and with what.
@@ -103,13 +101,13 @@ func (a *awaiting) classify(link *LoginLink) pace.Look {
 	case LoginLinkExpired:
 		kind, message = ErrLoginLinkExpired, "expired, and nobody has logged in"
 	default:
-		a.ended = time.Time{}
+		a.endedAt = time.Time{}
 		return pace.Look{}
 	}
-	if a.ended.IsZero() {
-		a.ended = time.Now()
+	if a.endedAt.IsZero() {
+		a.endedAt = time.Now()
 	}
-	left := a.grace - time.Since(a.ended)
+	left := a.grace - time.Since(a.endedAt)
 	if left <= 0 {
 		e := a.asked.newError(kind, message)
 		return pace.Look{Over: true, End: e}

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"math"
 	"net/http"
@@ -22,11 +21,11 @@ import (
 //
 // A service method says what it wants: an operation. It is checked and encoded once, into prepared,
 // which never changes. Then go-retryablehttp runs the attempts. It is made for this one call, and
-// its slots are methods of attempts: PrepareRetry (ready) has the pace and a credential let an
-// attempt out, RoundTrip sends it once, the response handler (receive) reads the answer and
-// classifies it, CheckRetry says whether there is another attempt, and Backoff how long to wait
-// before. Each attempt is a fresh value, and settle draws its conclusions: for the pace, the budget
-// of repetitions and the hooks. What comes out in the end is the answer, or one *Error (result).
+// its slots are methods of attempts. Each attempt is a fresh value: ready has the pace and a
+// credential let it out, RoundTrip sends it once, receive reads the answer and classifies it, and
+// settle draws the conclusions, for the pace, the budget of repetitions and the hooks. checkRetry
+// says whether there is another attempt, by the rules in retry.go. Then backoff says how long to
+// wait before, and readyNext readies it. What comes out is the answer, or one *Error (result).
 
 // operation is what one call wants. The rows of a service file are operations without arguments.
 type operation struct {
@@ -55,9 +54,6 @@ const (
 	errorLimit   = 1 << 20
 )
 
-// Format keeps an operation that is printed by mistake from telling more than its name.
-func (op operation) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, op.name) }
-
 // call sends an operation and reads its answer.
 func call[T any](
 	ctx context.Context, c *Client, op operation, answer func(*wire.Scanner) (T, error), opts []CallOption,
@@ -82,7 +78,7 @@ func (c *Client) do(
 	if err != nil {
 		return nil, err
 	}
-	a := &attempts{prepared: p, decode: decode, latest: &attempt{}, next: &attempt{}, ended: time.Now()}
+	a := &attempts{prepared: p, decode: decode, latest: &attempt{}, next: &attempt{}, endedAt: time.Now()}
 	return a, a.result(ctx, a.run(ctx))
 }
 
@@ -105,14 +101,14 @@ type prepared struct {
 func (c *Client) prepare(ctx context.Context, op operation, opts []CallOption) (*prepared, error) {
 	p := &prepared{client: c, op: op, retry: c.config.retry, limit: cmp.Or(c.config.limit, op.limit, defaultLimit)}
 	if ctx == nil {
-		return nil, p.named(argumentError("the context is nil"))
+		return nil, p.unsent(argumentError("the context is nil"))
 	}
 	for _, opt := range opts {
 		if opt == nil {
-			return nil, p.named(argumentError("a call option is nil"))
+			return nil, p.unsent(argumentError("a call option is nil"))
 		}
 		if err := opt(&p.callOptions); err != nil {
-			return nil, p.named(err)
+			return nil, p.unsent(err)
 		}
 	}
 	if p.maxWait != nil {
@@ -133,7 +129,7 @@ func (c *Client) prepare(ctx context.Context, op operation, opts []CallOption) (
 		err = p.encode()
 	}
 	if err != nil {
-		return nil, p.named(err)
+		return nil, p.unsent(err)
 	}
 	return p, nil
 }
@@ -143,15 +139,15 @@ type attempts struct {
 	*prepared
 	decode func(*wire.Scanner) error // reads the answer
 
-	history []Attempt     // as hooks and Response see them
-	latest  *attempt      // that has begun
-	next    *attempt      // that is being readied
-	ended   time.Time     // the latest, or when the call began
-	failed  *Error        // what the latest failed with
-	wait    time.Duration // before the next one
-	reason  WaitReason
-	denied  http.Header // carried the token that was refused: it is not sent again
-	unclear bool        // an attempt may have been carried out, whatever became of the later ones
+	history       []Attempt     // as hooks and Response see them
+	latest        *attempt      // that has begun
+	next          *attempt      // that is being readied
+	endedAt       time.Time     // of the latest, or when the call began
+	lastError     *Error        // what the latest failed with
+	wait          time.Duration // before the next one
+	reason        WaitReason
+	refusedHeader http.Header // carried the token that was refused: it is not sent again
+	unclear       bool        // an attempt may have been carried out, whatever became of the later ones
 }
 
 // attempt is one time that the request is sent, and what came of it.
@@ -181,10 +177,10 @@ func (a *attempts) run(ctx context.Context) error {
 	}
 	req, err := retryablehttp.NewRequestWithContext(ctx, a.op.method, a.url, payload)
 	if err != nil {
-		return a.named(argumentError("the request cannot be built"))
+		return a.unsent(argumentError("the request cannot be built"))
 	}
 	if err := a.ready(req.Request); err != nil {
-		return a.named(err)
+		return a.unsent(err)
 	}
 	req.SetResponseHandler(func(resp *http.Response) error { return a.receive(ctx, resp) })
 	loop := retryablehttp.Client{
@@ -214,16 +210,16 @@ func (a *attempts) ready(req *http.Request) error {
 	return a.admitAndSign(req, a.next)
 }
 
-// readyNext readies another attempt. What the server said tells more than why it could not be asked
-// again, unless that is the token exchange's error.
+// readyNext readies another attempt. If it cannot, the call ends with what the server said last,
+// which tells more. The error of a token exchange is the exception: it names what has to be mended.
 func (a *attempts) readyNext(req *http.Request) error {
 	err := a.ready(req)
-	e, ours := errors.AsType[*Error](err)
+	e, ours := err.(*Error) //nolint:errorlint // one that a provider of tokens wraps is its own affair
 	if err == nil || ours && e.Operation != "" {
 		return err
 	}
-	a.failed.because(err)
-	return a.failed
+	a.lastError.because(err)
+	return a.lastError
 }
 
 // admitAndSign has the limit groups' permits, and then a credential. That may take its time, so the
@@ -263,9 +259,9 @@ func (a *attempts) sign(req *http.Request, at *attempt) error {
 	}
 	err := a.auth.authorize(req.Context(), a.op.api, h)
 	req.Header, at.header = h, h
-	if err == nil && a.denied != nil && h.Get("Authorization") == a.denied.Get("Authorization") {
-		a.failed.renewable = false
-		return a.failed // it says already what the server would say
+	if err == nil && a.refusedHeader != nil && h.Get("Authorization") == a.refusedHeader.Get("Authorization") {
+		a.lastError.renewable = false
+		return a.lastError // it says already what the server would say
 	}
 	return err
 }
@@ -273,13 +269,15 @@ func (a *attempts) sign(req *http.Request, at *attempt) error {
 // RoundTrip sends an attempt, once. One that is held back at its connection waits for its limit
 // groups again, and is still the same attempt.
 func (a *attempts) RoundTrip(req *http.Request) (*http.Response, error) {
-	ctx, at := req.Context(), a.begin(req.Context())
+	ctx, at := req.Context(), a.next
+	at.began, a.latest = time.Now(), at
+	a.started(ctx, at)
 	if req.Body != nil {
 		_ = req.Body.Close() // each request that goes out has a body of its own
 	}
 	rules := send.Rules{
-		Body: a.payload, UserAgent: a.client.config.userAgent, Limit: a.timeout(), Wanted: a.wanted,
-		Now: func() bool { return a.allOpen(at) },
+		Body: a.payload, UserAgent: a.client.config.userAgent, Limit: a.timeout(), Commit: a.commitWrite,
+		MayGo: func() bool { return a.allOpen(at) },
 	}
 	for {
 		if err := ctx.Err(); err != nil { // net/http would not even ask for a connection
@@ -376,10 +374,10 @@ func (a *attempts) settle(ctx context.Context) {
 		c.state.note(a.op.api, at.head, now)
 	}
 	switch {
-	case at.status == 0:
+	case at.status == 0: // no answer says nothing of the limits
 	case at.err != nil && at.err.closesGroup():
-		a.refused(ctx, at, now)
-	default:
+		a.closeGroups(ctx, at, now)
+	default: // whatever it says, the limits had nothing against it
 		for _, g := range at.groups {
 			c.pace.Accept(g.key, g.permit, now)
 		}
@@ -390,29 +388,32 @@ func (a *attempts) settle(ctx context.Context) {
 		a.nothingHappened(at.err.Outcome)
 	}
 	a.unclear = a.unclear || at.err != nil && at.err.Outcome == OutcomeUnknown
-	a.end(ctx, at)
+	a.endedAt = now
+	a.finished(ctx, at)
 }
 
-// checkRetry decides, after a failed attempt, whether there will be another.
+// checkRetry decides, after a failed attempt, whether there will be another. The library asks
+// twice: when an answer has begun, and when receive has read it. If no answer came, receive was not
+// called, so the attempt is settled here.
 func (a *attempts) checkRetry(ctx context.Context, _ *http.Response, err error) (bool, error) {
 	at := a.latest
 	switch {
-	case err == nil: // it is good, or was not received yet
+	case err == nil: // it is good, or was not read yet
 		return false, nil
 	case at.held != nil:
-		at.err = a.named(at.held)
+		at.err = a.unsent(at.held)
 		a.settle(ctx)
 		return false, at.err
 	case at.err == nil: // no answer was received
 		at.err = a.failure(at, err)
 		a.settle(ctx)
 	}
-	a.failed = at.err
+	a.lastError = at.err
 	again := a.again(ctx, at)
 	return again, at.err
 }
 
-// backoff is how long to wait before the next attempt.
+// backoff is how long to wait before the next attempt. The library waits.
 func (a *attempts) backoff(ctx context.Context) time.Duration {
 	if a.wait > 0 {
 		a.waits(ctx, len(a.history)+1, a.reason, a.wait)
@@ -420,15 +421,15 @@ func (a *attempts) backoff(ctx context.Context) time.Duration {
 	return a.wait
 }
 
-// result is the answer's error, once the loop has ended.
+// result is the call's error once the loop has ended, or nil. It fills in the caller's Response.
 func (a *attempts) result(ctx context.Context, err error) error {
 	if err == nil {
 		a.report()
 		return nil
 	}
-	e, judged := errors.AsType[*Error](err)
-	if !judged { // the context ended between two attempts: say both, that and why there was to be another
-		if e = a.failed; e == nil {
+	e, ours := errors.AsType[*Error](err)
+	if !ours { // the context ended between two attempts: say both, that and why there was to be another
+		if e = a.lastError; e == nil {
 			e = a.failure(a.latest, err)
 		}
 		e.because(cmp.Or(ctx.Err(), err))

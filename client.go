@@ -257,21 +257,17 @@ func WithInsecureHTTP() Option {
 	}
 }
 
-// WithHTTPClient takes the transport, timeout and cookie jar of an http.Client. It is copied, never
-// changed. A nil Transport is http.DefaultTransport, as in net/http. CheckRedirect is not used,
-// because redirects are never followed. The jar is not used for calls with WithToken or
-// BearerTokenFunc: it would carry the session of one tenant to another.
+// WithHTTPClient takes the transport (nil is http.DefaultTransport), timeout and cookie jar of an
+// http.Client. It is copied, never changed. CheckRedirect is not used, because redirects are never
+// followed. The jar is not used for calls with WithToken or BearerTokenFunc, because it would carry one
+// tenant's session to another. The Timeout bounds the wait of a request at its connection, too.
 //
-// An attempt is one request: a transport that sends a request again by itself is stopped before the
-// second one goes out. A request of its own, say for a token, has another User-Agent. A transport
-// that is not an *http.Transport may send in ways that this package does not see. Error.Outcome is
-// OutcomeNotSent then only if its error says that there was no connection, or if this package has
-// stopped the request at its connection. An *http.Transport with RegisterProtocol hides such a way:
-// put a transport of yours before it. With HTTP2.StrictMaxConcurrentRequests a request waits again
-// when it has its connection: that time is an attempt's, and nobody looks at the limit group after
-// it.
-//
-// The Timeout of the http.Client bounds the wait of a request at its connection, too.
+// A transport that sends a request again by itself is stopped before the second one goes out. A
+// request of its own, say for a token, needs another User-Agent. If the transport is not an
+// *http.Transport, Outcome is OutcomeNotSent only if its error says that there was no connection, or
+// if this package stopped the request at its connection. RegisterProtocol hides such a transport in an
+// *http.Transport: put a transport of yours before it. With HTTP2.StrictMaxConcurrentRequests a
+// request waits once more when it has its connection, and nobody looks at its limit group after that.
 func WithHTTPClient(client *http.Client) Option {
 	return func(cfg *config) error {
 		if client == nil {

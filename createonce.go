@@ -13,8 +13,7 @@ import (
 	"github.com/duolink/duolink/internal/pace"
 )
 
-// mostListed is how many links a list shows. One that shows so many may have left out the one that
-// is looked for.
+// mostListed is how many links a list shows. A full one may have left out the one that is wanted.
 const mostListed = 1000
 
 // CreateOnce returns the one login link with this marker. It makes the link if there is none,

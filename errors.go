@@ -41,9 +41,9 @@ var (
 	// ErrBankLinkState: the bank link cannot serve this now; Error.BankLinkErrorCode or Error.Code
 	// says why (MoneyKit's 422 link_error.bad_state, Plaid's ITEM_ERROR).
 	ErrBankLinkState = errors.New("bank link in a bad state")
-	// ErrRateLimited: too many requests; Error.RetryAfter says when to come back, if the server did
-	// (429). With OutcomeNotSent, an earlier call was refused, and this one had not the patience to
-	// wait.
+	// ErrRateLimited: too many requests (429). Error.RetryAfter says when to come back, if the
+	// server did. With OutcomeNotSent an earlier call was refused, and this one could not wait so
+	// long.
 	ErrRateLimited = errors.New("rate limited")
 	// ErrServer: the server, or what stands before it, failed (5xx).
 	ErrServer = errors.New("server error")
@@ -114,7 +114,7 @@ type Error struct {
 	Outcome Outcome
 
 	cause     *error // a pointer, for fmt shows the inside of what it asks no method of, such as an Error by value
-	renewable bool   // the token was refused and given up: the next request may have another
+	renewable bool   // the token was refused, and the next request may have another one
 }
 
 // Outcome says what is known of the server's side of a failed call.

@@ -6,17 +6,16 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/duolink/duolink/internal/redact"
+	"github.com/duolink/duolink/internal/send"
 	"github.com/duolink/duolink/internal/wire"
 )
 
-// How an attempt fails: what is made of an answer that says no, of one that is of no use, and of a
-// connection that breaks. The types of errors are in errors.go.
+// How an attempt becomes an error. The types of errors are in errors.go.
 
 // newError is the one constructor of the errors of a call.
 func (p *prepared) newError(kind error, message string) *Error {
@@ -24,7 +23,7 @@ func (p *prepared) newError(kind error, message string) *Error {
 }
 
 // named puts the operation's name on an error that arose before anything was sent.
-func (p *prepared) named(err error) *Error { return named(err, p.op.api, p.op.name) }
+func (p *prepared) unsent(err error) *Error { return named(err, p.op.api, p.op.name) }
 
 // answered is an error about an answer. Whether a write was carried out is unknown then.
 func (a *attempts) answered(at *attempt, kind error, message string) *Error {
@@ -43,7 +42,7 @@ func (a *attempts) refusal(at *attempt) *Error {
 	}
 	if at.status/100 == 3 { // whatever its body says, it is no answer of the API
 		e.Kind = ErrMalformedResponse
-		e.Message = "redirects are never followed; this one leads to " + redirectHost(at.location)
+		e.Message = "redirects are never followed; this one leads to " + brief(send.RedirectHost(at.location))
 	} else {
 		e.describe(at.body[:min(len(at.body), errorLimit)])
 		e.Kind = kindOf(at.status, e)
@@ -127,17 +126,6 @@ func basePath(base string) string {
 	_, rest, _ := strings.Cut(base, "://")
 	_, path, _ := strings.Cut(strings.TrimSuffix(rest, plaidPath), "/")
 	return path
-}
-
-func redirectHost(location string) string {
-	u, err := url.Parse(location)
-	switch {
-	case err != nil || location == "" || u.Scheme != "" && u.Hostname() == "":
-		return "nowhere that can be read"
-	case u.Host == "":
-		return "the same host"
-	}
-	return brief(u.Host)
 }
 
 // requestID is what the vendor's support asks for, unless it quotes a secret.

@@ -35,7 +35,7 @@ func (p *prepared) tenant(ctx context.Context) (string, *prepared, error) {
 	}
 	h := http.Header{}
 	if err := b.authorize(ctx, p.op.api, h); err != nil {
-		return "", nil, p.named(err)
+		return "", nil, p.unsent(err)
 	}
 	token := h.Get("Authorization")
 	own := *p
@@ -51,8 +51,9 @@ func sharedWrite(w flight.Write) CallOption {
 	}
 }
 
-// wanted asks the run that the call belongs to whether somebody still waits for what is sent now.
-func (p *prepared) wanted() bool { return p.write == nil || p.write.Commit() }
+// commitWrite tells the run that the call belongs to that its write is sent now. It reports false
+// if nobody waits for that any more.
+func (p *prepared) commitWrite() bool { return p.write == nil || p.write.Commit() }
 
 // nothingHappened tells that run that nothing has come of it.
 func (p *prepared) nothingHappened(outcome Outcome) {

@@ -7,13 +7,17 @@ import (
 	"time"
 )
 
-// Hooks are told what the client does. Any of them may be nil. They must be safe for concurrent
-// use, and hold the call up while they run; no lock is held meanwhile, and a panic in one is the
-// caller's. They are called on the goroutine of the call, and those of what serves many calls, a
-// token exchange or a shared flow, on one of its own: a panic there reaches one of the calls that
-// wait, or, of an exchange, the next one that asks for a token, and one that calls the same flow
-// would wait for itself. Abandoned is told when nobody waits: its panic is dropped. What they are
-// told is what may be logged: no id, query, header or body.
+// Hooks are told what the client does. Any of them may be nil. What they are told may be logged: it
+// has no id, query, header or body.
+//
+// They must be safe for concurrent use. The call waits while one runs, and no lock is held. They
+// are called on the goroutine of the call, and a panic in one is the caller's.
+//
+// A token exchange and a shared flow serve many calls, so their hooks are called on a goroutine of
+// their own. A panic there reaches one of the calls that wait; a panic in an exchange that nobody
+// waits for reaches the next call that asks for a token. A hook must not call the flow that it is
+// told of, because the flow would wait for itself. Abandoned is told when nobody waits, so its
+// panic is dropped.
 type Hooks struct {
 	AttemptStart func(context.Context, Attempt) // Number, and Wait, are known
 	AttemptEnd   func(context.Context, Attempt)
@@ -105,29 +109,25 @@ func WithLogger(logger *slog.Logger) Option {
 	}
 }
 
-// begin makes the attempt that was readied the latest one.
-func (a *attempts) begin(ctx context.Context) *attempt {
-	at := a.next
-	at.began, a.latest = time.Now(), at
+// started puts an attempt into the history, and tells of it.
+func (a *attempts) started(ctx context.Context, at *attempt) {
 	public := Attempt{
-		API: a.op.api, Operation: a.op.name, Route: a.op.route, Number: at.number, Wait: at.began.Sub(a.ended),
+		API: a.op.api, Operation: a.op.name, Route: a.op.route, Number: at.number, Wait: at.began.Sub(a.endedAt),
 	}
 	a.history = append(a.history, public)
 	if h := a.client.config.hooks.AttemptStart; h != nil {
 		h(ctx, public)
 	}
-	return at
 }
 
-// end puts an attempt into the history, the log and the hooks.
-func (a *attempts) end(ctx context.Context, at *attempt) {
-	a.ended = time.Now()
+// finished puts what came of an attempt into the history, the log and the hooks.
+func (a *attempts) finished(ctx context.Context, at *attempt) {
 	if at.number == 0 { // net/http has refused the request before the transport saw it
 		return
 	}
 	public, log := &a.history[at.number-1], a.client.config.logger
 	logged := log != nil && log.Enabled(ctx, slog.LevelDebug)
-	public.Duration, public.Status = a.ended.Sub(at.began), at.status
+	public.Duration, public.Status = a.endedAt.Sub(at.began), at.status
 	switch {
 	case at.err != nil:
 		public.Code, public.Failure, public.RequestID = at.err.Code, at.err.class(), at.err.RequestID

@@ -3,7 +3,10 @@ package duolink
 import (
 	"go/parser"
 	"go/token"
+	"os"
+	"path"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -11,47 +14,108 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestServicesSayWhatNotHow keeps the service files from knowing the wire: what they may import is listed here.
+const module = "github.com/duolink/duolink"
+
+// importsOf are what the non-test files of a directory import, by file.
+func importsOf(t *testing.T, dir string) map[string][]string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, "*.go"))
+	require.NoError(t, err)
+	all := map[string][]string{}
+	for _, file := range files {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ImportsOnly)
+		require.NoError(t, err)
+		all[filepath.Base(file)] = []string{}
+		for _, spec := range f.Imports {
+			name, err := strconv.Unquote(spec.Path.Value)
+			require.NoError(t, err)
+			all[filepath.Base(file)] = append(all[filepath.Base(file)], name)
+		}
+	}
+	require.NotEmpty(t, all, dir)
+	return all
+}
+
+// The service files say what, never how: they know neither HTTP nor the ways of a call.
 func TestServicesSayWhatNotHow(t *testing.T) {
 	allowed := []string{
 		"cmp", "context", "errors", "fmt", "iter", "slices", "strings", "time",
-		"github.com/duolink/duolink/internal/wire", // the few answers of a shape of their own
+		module + "/internal/wire", // the few answers of a shape of their own
 	}
+	files := importsOf(t, ".")
 	for _, file := range []string{"logins.go", "links.go", "identity.go", "auth.go"} {
-		f, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ImportsOnly)
-		require.NoError(t, err)
-		require.NotEmpty(t, f.Imports)
-		for _, spec := range f.Imports {
-			path, err := strconv.Unquote(spec.Path.Value)
-			require.NoError(t, err)
-			require.Contains(t, allowed, path, file)
+		require.Contains(t, files, file)
+		for _, name := range files[file] {
+			require.Contains(t, allowed, name, file)
 		}
 	}
 }
 
-// A room knows nothing of the package that uses it, nor of another room, and imports what is listed
-// here beside the standard library. In the pace there is no HTTP.
+// A room knows neither the package that uses it, nor another room. What it may import beside the
+// standard library stands here, and whether it may know the network.
 func TestRoomsHaveWalls(t *testing.T) {
-	for room, allowed := range map[string][]string{
-		"internal/pace": {"golang.org/x/time/rate"},
-	} {
-		files, err := filepath.Glob(filepath.Join(room, "*.go"))
-		require.NoError(t, err)
-		require.NotEmpty(t, files)
-		for _, file := range files {
-			if strings.HasSuffix(file, "_test.go") {
-				continue
-			}
-			f, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ImportsOnly)
-			require.NoError(t, err)
-			for _, spec := range f.Imports {
-				path, err := strconv.Unquote(spec.Path.Value)
-				require.NoError(t, err)
-				require.False(t, path == "net" || strings.HasPrefix(path, "net/"), "%s imports %s", file, path)
-				if strings.Contains(path, ".") {
-					require.Contains(t, allowed, path, file)
+	rooms := map[string]struct {
+		modules []string
+		network bool
+	}{
+		"wire":   {modules: []string{"github.com/go-faster/jx"}},
+		"pace":   {modules: []string{"golang.org/x/time/rate"}},
+		"flight": {},
+		"redact": {},
+		"reveal": {},
+		"send":   {network: true},
+	}
+	for room, may := range rooms {
+		for file, imports := range importsOf(t, filepath.Join("internal", room)) {
+			for _, name := range imports {
+				network := name == "net" || strings.HasPrefix(name, "net/") || name == "crypto/tls"
+				require.False(t, network && !may.network, "%s/%s imports %s", room, file, name)
+				if strings.Contains(name, ".") {
+					require.Contains(t, may.modules, name, "%s/%s", room, file)
 				}
 			}
 		}
 	}
+	dirs, err := os.ReadDir("internal")
+	require.NoError(t, err)
+	for _, dir := range dirs { // whoever is not a room has another task, and is named here
+		_, room := rooms[dir.Name()]
+		known := room || slices.Contains([]string{"proof", "sandbox", "tools"}, dir.Name())
+		require.True(t, known, "internal/%s is neither a room nor one of the others", dir.Name())
+	}
+}
+
+// Only one file knows what scans the bytes of an answer.
+func TestOneFileKnowsTheScanner(t *testing.T) {
+	for _, dir := range []string{".", "internal/wire", "internal/sandbox"} {
+		for file, imports := range importsOf(t, dir) {
+			if path.Join(dir, file) != "internal/wire/scan.go" {
+				require.NotContains(t, imports, "github.com/go-faster/jx", path.Join(dir, file))
+			}
+		}
+	}
+}
+
+// A file can be read in one go, and a line on one screen.
+func TestSizes(t *testing.T) {
+	const mostLines, mostColumns = 450, 120
+	err := filepath.WalkDir(".", func(file string, d os.DirEntry, err error) error {
+		if err != nil || d.IsDir() || filepath.Ext(file) != ".go" {
+			return err
+		}
+		text, err := os.ReadFile(file)
+		require.NoError(t, err)
+		lines := strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
+		for i, line := range lines {
+			require.LessOrEqual(t, len([]rune(line)), mostColumns, "%s:%d", file, i+1)
+		}
+		if !strings.HasSuffix(file, "_test.go") {
+			require.LessOrEqual(t, len(lines), mostLines, file)
+		}
+		return nil
+	})
+	require.NoError(t, err)
 }

@@ -11,16 +11,19 @@ import (
 
 // What the vendors count together, and whom a refusal holds up.
 
-// limitGroup is what a server counts together, and the permit of an attempt to go out within it.
+// limitGroup is what a server counts together, and the permit of an attempt to go out within it. A
+// request may belong to several groups.
 type limitGroup struct {
 	key    string
-	whole  bool // all requests of a credential, or all of its requests of an operation
+	whole  bool // all requests of a credential, or all of its requests of one operation
 	permit pace.Permit
 }
 
-// groups names the limit groups of a call, the narrow ones first. At Supermetrics a credential is
-// counted, and the queries to a data source; at MoneyKit an operation on a link, or what it asks
-// for there, and the operation.
+// groups names the limit groups of a call, the smallest first.
+//
+//   - Supermetrics counts the queries to a data source, and all requests of a credential.
+//   - MoneyKit counts an operation on a link, and a refresh of each product of a link. Some
+//     operations it counts for the whole application, too.
 func (op operation) groups(caller string) (all []limitGroup) {
 	own := append([]string{caller}, op.args...)
 	for _, item := range slices.Sorted(slices.Values(op.items)) { // in one order, whatever the caller's
@@ -75,8 +78,8 @@ func (a *attempts) release() {
 // After an attempt it is that one's error, which says more.
 func (a *attempts) notAdmitted(ctx context.Context, err error) error {
 	e := &Error{Kind: ErrRateLimited, Outcome: OutcomeNotSent, Message: "not sent, for an earlier call was refused"}
-	if a.failed != nil {
-		e = a.failed
+	if a.lastError != nil {
+		e = a.lastError
 	}
 	if long, ok := errors.AsType[pace.TooLong](err); ok {
 		e.RetryAfter = max(e.RetryAfter, long.Wait)
@@ -103,7 +106,7 @@ const longestWhole = time.Minute
 
 // refused closes the limit groups of which the refusal speaks: for as long as the server says, or,
 // where it does not, for a backoff, which grows while it keeps refusing.
-func (a *attempts) refused(ctx context.Context, at *attempt, now time.Time) {
+func (a *attempts) closeGroups(ctx context.Context, at *attempt, now time.Time) {
 	e, wait := at.err, at.err.RetryAfter
 	if wait == 0 && permanent(e) { // a quota without a time is not a matter of pace
 		return

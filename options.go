@@ -115,8 +115,7 @@ type Response struct {
 	body   func() []byte
 }
 
-// Header is the answer's, with whatever confidential the server put there; nil where no answer
-// arrived.
+// Header is the answer's, with everything confidential in it. It is nil if no answer arrived.
 func (r *Response) Header() http.Header {
 	if r.header == nil {
 		return nil
@@ -133,7 +132,7 @@ func (r *Response) Body() []byte {
 	return r.body()
 }
 
-// String shows the status, the request id and the number of attempts.
+// String shows no more than Status, RequestID and the number of attempts.
 func (r Response) String() string {
 	return fmt.Sprintf("status %d, request %s, attempts %d", r.Status, r.RequestID, len(r.Attempts))
 }

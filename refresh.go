@@ -22,8 +22,8 @@ type RefreshOptions struct {
 	// Timeout is how long to wait; default 10 minutes. The context may end the wait before. No
 	// refresh is watched for longer than an hour.
 	Timeout time.Duration
-	// Progress is called after the looks at the link that do not end the wait; who comes late, or
-	// is slow, misses some.
+	// Progress is called after each look at the link that does not end the wait. A caller who joins
+	// late, or whose function is slow, misses some.
 	Progress func(RefreshProgress)
 	// AccountIDs are the accounts that are wanted; none means all. What is refreshed is the link's,
 	// whichever are wanted. MoneyKit sends the numbers of all accounts: RefreshAndNumbers leaves

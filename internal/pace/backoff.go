@@ -6,12 +6,12 @@ import (
 	"time"
 )
 
-// Backoff is the random wait after so many attempts, from 1. Its bound begins at least, doubles
-// with each attempt, and ends at most.
-func Backoff(least, most time.Duration, attempts int) time.Duration {
-	bound := most
-	if shift := attempts - 1; least<<shift>>shift == least { // it does not overflow
-		bound = min(bound, least<<shift)
+// Backoff is the random wait after so many attempts. It is below a bound, which is first after one
+// attempt, doubles with each more, and is never above last.
+func Backoff(first, last time.Duration, attempts int) time.Duration {
+	bound := last
+	if shift := max(attempts-1, 0); first<<shift>>shift == first { // it does not overflow
+		bound = min(bound, first<<shift)
 	}
 	return Jitter(bound)
 }

@@ -106,7 +106,10 @@ func (gs *Groups) enter(key string, now time.Time) (*group, time.Duration, Reaso
 		opens = g.opensAt
 	}
 	ahead := (float64(g.queued) + 1 - g.limiter.TokensAt(opens)) / float64(g.limiter.Limit())
-	if g.search { // the rate grows as fast as itself
+	// While the rate is searched for, it doubles: after t seconds at a rate that grows as fast as
+	// itself, e^t - 1 times as many have gone as in one second at the rate of now. So t is the
+	// logarithm.
+	if g.search {
 		ahead = math.Log1p(ahead)
 	}
 	wait := time.Duration(ahead * float64(time.Second))

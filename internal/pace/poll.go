@@ -89,8 +89,8 @@ func (p *Poll) wait(ctx context.Context, seen Look, err error) error {
 	return nil
 }
 
-// next is how long to wait before the next look. It is spread by a tenth to either side, so that many
-// who began together do not look together.
+// next is how long to wait before the next look. It is spread by a tenth to either side, so that
+// many who began together do not look together.
 func (p *Poll) next() time.Duration {
 	d := cmp.Or(p.pause, FirstPause)
 	p.pause = min(d*13/10, LaterPause)

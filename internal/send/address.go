@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"strings"
 	"time"
 )
@@ -60,4 +61,16 @@ func IsHeaderName(s string) bool {
 // IsHeaderText reports whether a text may stand in a header: visible ASCII, spaces and tabs.
 func IsHeaderText(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return r != '\t' && (r < ' ' || r > '~') })
+}
+
+// RedirectHost names the host that a redirect leads to, in words.
+func RedirectHost(location string) string {
+	u, err := url.Parse(location)
+	switch {
+	case err != nil || location == "" || u.Scheme != "" && u.Hostname() == "":
+		return "nowhere that can be read"
+	case u.Host == "":
+		return "the same host"
+	}
+	return u.Host
 }

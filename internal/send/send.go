@@ -39,8 +39,12 @@ type Rules struct {
 	Body      []byte
 	UserAgent string        // tells the request from those that a transport sends for itself
 	Limit     time.Duration // from the connection to the end of the answer, and once more for dialing
-	Now       func() bool   // may it go out now? Asked at its connection and, over HTTP/1, at its first byte
-	Wanted    func() bool   // does somebody wait for it? Asked last, and once where nothing goes wrong
+	// MayGo is asked at the connection and, over HTTP/1, at the first byte. If it says no, the
+	// request is held back, and may be sent later.
+	MayGo func() bool
+	// Commit is asked last, before the first byte can leave. If it says yes, the request counts as
+	// sent. If it says no, nobody waits for the request any more.
+	Commit func() bool
 }
 
 // Send sends a request. The Sending tells what became of it, in any case.
@@ -59,7 +63,7 @@ func (t *Transport) Send(req *http.Request, rules Rules) (*Sending, *http.Respon
 }
 
 func (s *Sending) send(next http.RoundTripper, req *http.Request) (*http.Response, error) {
-	if !s.plain && !s.rules.Wanted() { // of such a transport nobody knows when the first byte leaves
+	if !s.plain && !s.rules.Commit() { // of such a transport nobody knows when the first byte leaves
 		s.note(func() { s.stop(ErrNobodyWaits) })
 		s.end()
 		return nil, ErrNobodyWaits
@@ -118,12 +122,12 @@ type Sending struct {
 
 	mu        sync.Mutex
 	timer     *time.Timer
-	ended     bool
+	ended     bool                  // the answer was read, or there is none
 	asked     bool                  // net/http was asked for a connection
-	dialed    bool                  // and made one, or found out that it cannot
-	encrypts  bool                  // and began to encrypt it
-	connected bool                  // and had one that the request may use: bytes may have left
-	wrote     bool                  // the header, at least into a buffer
+	dialed    bool                  // net/http made a connection, or could not
+	encrypts  bool                  // net/http began to encrypt it
+	connected bool                  // the request has a connection: from here on bytes may have left
+	wrote     bool                  // the header was written, at least into a buffer
 	foreign   bool                  // the header that is being written is another request's
 	conn      httptrace.GotConnInfo // its connection, unless others may be on it
 	stopped   error                 // why the request goes no further
@@ -189,7 +193,7 @@ func (s *Sending) getConn(string) {
 
 // gotConn is told of a connection before anything is written to it.
 func (s *Sending) gotConn(info httptrace.GotConnInfo) {
-	why := s.connect(s.rules.Now())
+	why := s.connect(s.rules.MayGo())
 	if s.transport.shared(info.Conn, s.host) {
 		info.Conn = nil
 	}
@@ -201,7 +205,7 @@ func (s *Sending) gotConn(info httptrace.GotConnInfo) {
 
 // connect takes a connection, or says why the request must not use it. A second one is fine if
 // nothing was written to the first: HTTP/2 may find its connection full.
-func (s *Sending) connect(now bool) error {
+func (s *Sending) connect(mayGo bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
@@ -211,9 +215,9 @@ func (s *Sending) connect(now bool) error {
 		return ErrAttemptEnded
 	case s.wrote:
 		return ErrSentAgain
-	case !now:
+	case !mayGo:
 		return ErrNotNow
-	case s.plain && !s.rules.Wanted():
+	case s.plain && !s.rules.Commit():
 		return ErrNobodyWaits
 	}
 	s.connected = true
@@ -249,7 +253,7 @@ func (s *Sending) wroteHeaders() {
 	s.wrote, s.foreign = s.wrote || !s.foreign && !closed, false
 	look := s.wrote && s.plain
 	s.mu.Unlock()
-	if look && conn.Conn != nil && !s.rules.Now() {
+	if look && conn.Conn != nil && !s.rules.MayGo() {
 		s.turnBack(ErrNotNow, conn)
 	}
 }
@@ -307,10 +311,10 @@ func (s *Sending) HeldBack(err error) bool {
 	return context.Cause(s.ctx) == ErrNotNow && s.NothingLeft(err)
 }
 
-// NothingLeft reports that provably no byte of the request left. net/http tells when it has a
-// connection. A transport of the caller may have gone another way and told nothing, so the error
-// has to say it as well. A request that was stopped at its connection has an ended context from
-// then on.
+// NothingLeft reports that provably no byte of the request left: it never had a connection that it
+// was let use. Either this package has stopped it before, or net/http was asked for a connection
+// and had none. Of a transport that is not net/http's own, the error has to say so as well: it may
+// have gone another way, and told nothing.
 func (s *Sending) NothingLeft(err error) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
