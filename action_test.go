@@ -9,7 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Every code of both vendors has an action, and it is the one that helps. The table is written by hand, from their pages.
+// Every code of both vendors has an action, and it is the one that helps. The table is written by
+// hand, from their pages.
 func TestActionOfEveryCode(t *testing.T) {
 	want := map[Action][]Code{
 		ActionFixRequest: {

@@ -301,7 +301,8 @@ func TestGoldenAuthNumbers(t *testing.T) {
 	})
 }
 
-// The numbers of an account stand apart from its balances in Plaid's dialect, and in an order of their own.
+// The numbers of an account stand apart from its balances in Plaid's dialect, and in an order of
+// their own.
 func TestForAccount(t *testing.T) {
 	c := replying(t, 200, `{"accounts":[
 		{"account_id":"acc_1","name":"Checking","balances":{"current":100.10,"iso_currency_code":"USD"}},

@@ -33,7 +33,8 @@ func TestInvalidUTF8(t *testing.T) {
 	}
 }
 
-// A byte order mark is passed over in every kind of answer, however small the pieces are in which it arrives.
+// A byte order mark is passed over in every kind of answer, however small the pieces are in which
+// it arrives.
 func TestByteOrderMark(t *testing.T) {
 	const bom = "\xef\xbb\xbf"
 	in := func(status int, file string, slow bool) *Client {
@@ -63,7 +64,8 @@ func TestByteOrderMark(t *testing.T) {
 	}
 }
 
-// A proxy may compress although the transport, which somebody else configured, did not ask for it and does not undo it.
+// A proxy may compress although the transport, which somebody else configured, did not ask for it
+// and does not undo it.
 func TestGzip(t *testing.T) {
 	in := func(status int, body string) *Client {
 		var b bytes.Buffer
@@ -128,7 +130,8 @@ func TestBodiesThatAreNoAnswer(t *testing.T) {
 	}
 }
 
-// An object in which nothing stands that was asked for is no answer either: never a zero value without an error.
+// An object in which nothing stands that was asked for is no answer either: never a zero value
+// without an error.
 func TestEmptyObjects(t *testing.T) {
 	for _, operation := range []string{"logins.get", "links.get", "links.create", "links.update"} {
 		for _, body := range []string{`{}`, `{"data":{}}`, `{"data":{"result":true}}`, `{"data":[]}`, `{"data":[{}]}`, `{"data":"dsll_1"}`, `{"data":[{"link_id":"a","login_id":"a"},{"link_id":"b","login_id":"b"}]}`} {
@@ -192,7 +195,8 @@ func TestTrailingData(t *testing.T) {
 	}
 }
 
-// Invalid bytes become what encoding/json makes of them, in every helper, in keys, and across the edges of a stream's buffer.
+// Invalid bytes become what encoding/json makes of them, in every helper, in keys, and across the
+// edges of a stream's buffer.
 func TestInvalidUTF8AsInEncodingJSON(t *testing.T) {
 	invalid := []string{"\xff", "a\xffb", "\xff\xfe\xfd", "\xc3\x28", "\xe2\x82", "\xe2\x28\xa1", "\xf0\x9f\x98", "\xed\xa0\x80", "\xc0\x80", "\xf5\x80\x80\x80", `\ud800`, `\udc00\ud800`, `\ud83d\ude00`, "é\x80", `\u0000`, `\/`}
 	for _, raw := range invalid {

@@ -61,7 +61,8 @@ func (b *bodies) closedOnce(t *testing.T, opened int) {
 	}
 }
 
-// leakTest is what a call goes through. At its end every body is closed and, as the bubble's end proves, no goroutine left.
+// leakTest is what a call goes through. At its end every body is closed and, as the bubble's end
+// proves, no goroutine left.
 type leakTest struct {
 	opts   []Option
 	server []sandbox.Option

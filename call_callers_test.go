@@ -90,8 +90,9 @@ func atOnce(t *testing.T, n int, call func() error) {
 	}
 }
 
-// Sixty-four callers of everything at the same time, of two tenants, some of them called off, on a server that fails now and
-// then. What comes back is each caller's own, and what was sent has each caller's credential.
+// Sixty-four callers of everything at the same time, of two tenants, some of them called off, on a
+// server that fails now and then. What comes back is each caller's own, and what was sent has each
+// caller's credential.
 func TestManyCallers(t *testing.T) {
 	const (
 		callers = 64

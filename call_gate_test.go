@@ -64,7 +64,8 @@ func newSlowDials(answer string) *slowDials {
 	return s
 }
 
-// A request that gets its connection while its limit group is closed does not go out: it waits for the group's time.
+// A request that gets its connection while its limit group is closed does not go out: it waits for
+// the group's time.
 func TestGateAtTheConnection(t *testing.T) {
 	const refused = "HTTP/1.1 429 Too Many Requests\r\nRetry-After: 1000\r\nContent-Length: 0\r\n\r\n"
 	for operation, call := range callsAndExchange() {
@@ -99,7 +100,8 @@ func TestGateAtTheConnection(t *testing.T) {
 	}
 }
 
-// What was held back at its connection goes out when the group opens, as the same attempt, and the wait is told.
+// What was held back at its connection goes out when the group opens, as the same attempt, and the
+// wait is told.
 func TestGateAtTheConnectionOpens(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSlowDials("HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\n" + `{"data":[]}`)
@@ -150,7 +152,8 @@ func speaking(t *testing.T, protocol string, h http.Handler) (*httptest.Server, 
 	return s, base
 }
 
-// The same over real sockets, and for each way that net/http speaks: a connection that comes too late carries nothing.
+// The same over real sockets, and for each way that net/http speaks: a connection that comes too
+// late carries nothing.
 func TestGateOverRealSockets(t *testing.T) {
 	for _, protocol := range protocols {
 		var arrived atomic.Int32
@@ -186,8 +189,8 @@ func TestGateOverRealSockets(t *testing.T) {
 	}
 }
 
-// A group that closes after a request got its connection, and before HTTP/1 has written to it, still lets nothing out. The
-// goroutine that writes may have waited for a core in between.
+// A group that closes after a request got its connection, and before HTTP/1 has written to it,
+// still lets nothing out. The goroutine that writes may have waited for a core in between.
 func TestGateAtTheFirstByte(t *testing.T) {
 	for _, protocol := range []string{"HTTP/1", "HTTP/1 over TLS"} {
 		var arrived atomic.Int32
@@ -230,7 +233,8 @@ func TestGateAtTheFirstByte(t *testing.T) {
 	}
 }
 
-// HTTP/2 tells of its header after it has written it. That request counts as sent, on the first connection to a host as well.
+// HTTP/2 tells of its header after it has written it. That request counts as sent, on the first
+// connection to a host as well.
 func TestGateAfterHTTP2HasWritten(t *testing.T) {
 	for _, protocol := range []string{"HTTP/2", "HTTP/2 without TLS"} {
 		for operation, call := range callsAndExchange() {
@@ -276,14 +280,15 @@ func TestGateAtTheFirstByteOpens(t *testing.T) {
 	})
 }
 
-// oddConn is what a transport of the caller's shows of a QUIC connection: an address, and nothing that may be used.
+// oddConn is what a transport of the caller's shows of a QUIC connection: an address, and nothing
+// that may be used.
 type oddConn struct{ net.Conn }
 
 func (oddConn) LocalAddr() net.Addr { return &net.UDPAddr{} }
 func (oddConn) Close() error        { panic("other requests use it") }
 
-// HTTP/3 shows a connection that nobody may close, and other transports show none. There the context alone holds a request
-// back, and one that went out all the same is not called unsent.
+// HTTP/3 shows a connection that nobody may close, and other transports show none. There the
+// context alone holds a request back, and one that went out all the same is not called unsent.
 func TestGateWithoutAConnectionToClose(t *testing.T) {
 	for name, conn := range map[string]net.Conn{"HTTP/3": oddConn{}, "none": nil} {
 		for end, writes := range map[string]bool{"it obeys": false, "it writes all the same": true} {

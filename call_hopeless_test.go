@@ -28,7 +28,8 @@ type hopelessWay struct {
 	sent  bool // the request may have left
 }
 
-// What no repetition cures is tried once, is named, and asks for another set-up. Its cause is there to be looked at.
+// What no repetition cures is tried once, is named, and asks for another set-up. Its cause is there
+// to be looked at.
 func TestWhatNoRepetitionCures(t *testing.T) {
 	pin := errors.New("the pin of " + testSecret)
 	served := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"data":[]}`) })

@@ -17,7 +17,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Time in the queue for a connection is not an attempt's: of many callers on one connection, nobody fails by AttemptTimeout.
+// Time in the queue for a connection is not an attempt's: of many callers on one connection, nobody
+// fails by AttemptTimeout.
 func TestQueueIsNotAttemptTime(t *testing.T) {
 	for operation, call := range calls {
 		t.Run(operation, func(t *testing.T) {

@@ -74,7 +74,8 @@ func TestHTTPClientIsCopied(t *testing.T) {
 	require.Nil(t, http.DefaultClient.CheckRedirect)
 }
 
-// An http.Client without a transport means http.DefaultTransport, whatever that is when the request goes out.
+// An http.Client without a transport means http.DefaultTransport, whatever that is when the request
+// goes out.
 func TestClientWithoutTransport(t *testing.T) {
 	before := http.DefaultTransport
 	defer func() { http.DefaultTransport = before }()

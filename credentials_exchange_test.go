@@ -229,8 +229,9 @@ func TestFailedExchange(t *testing.T) {
 	})
 }
 
-// A failed exchange is not hammered: those who come right after it have its error, each in a copy of its own, and of those
-// that keep failing there is one a second at most, then one in half a minute.
+// A failed exchange is not hammered: those who come right after it have its error, each in a copy
+// of its own, and of those that keep failing there is one a second at most, then one in half a
+// minute.
 func TestFailedExchangeIsNotHammered(t *testing.T) {
 	inWorld(t, func(t *testing.T, w world) {
 		c := w.client(t, exchanging())
@@ -288,7 +289,8 @@ func TestExchangeThatWasNotSent(t *testing.T) {
 	})
 }
 
-// The exchange that fails before a repetition gives each caller an error of its own to keep and to change.
+// The exchange that fails before a repetition gives each caller an error of its own to keep and to
+// change.
 func TestFailedExchangeBeforeARepetition(t *testing.T) {
 	inWorld(t, func(t *testing.T, w world) {
 		c := w.client(t, exchanging())

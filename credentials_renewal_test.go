@@ -240,7 +240,8 @@ func TestRenewalThatFailsAheadOfTheEnd(t *testing.T) {
 	}, sandbox.WithTokenLife(time.Hour))
 }
 
-// A renewal that fails does so for all who waited for it, and each of them has an error of its own to keep and to change.
+// A renewal that fails does so for all who waited for it, and each of them has an error of its own
+// to keep and to change.
 func TestFailedRenewalOfMany(t *testing.T) {
 	for name, warm := range map[string]bool{"first exchange": false, "renewal after an expiry": true} {
 		t.Run(name, func(t *testing.T) {

@@ -165,7 +165,8 @@ func TestBearerTokenFuncFails(t *testing.T) {
 	}
 }
 
-// A credential that fails between two attempts ends the call, and takes nothing back of what the first attempt may have done.
+// A credential that fails between two attempts ends the call, and takes nothing back of what the
+// first attempt may have done.
 func TestBearerTokenFuncFailsLater(t *testing.T) {
 	cause := errors.New("the vault is closed")
 	inWorld(t, func(t *testing.T, w world) {
@@ -215,7 +216,8 @@ func TestBearerTokenFuncIsCanceled(t *testing.T) {
 	})
 }
 
-// Each call's token stays with it, through retries, while others with the client's own credential run beside it.
+// Each call's token stays with it, through retries, while others with the client's own credential
+// run beside it.
 func TestTokensDoNotCross(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex

@@ -9,7 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// oneLine expects the text of an error to be short, on one line, and without anything of where it came from.
+// oneLine expects the text of an error to be short, on one line, and without anything of where it
+// came from.
 func oneLine(t *testing.T, err error) {
 	t.Helper()
 	text := err.Error()

@@ -34,9 +34,10 @@ func seedFiles(f *testing.F, pattern string, add func(body []byte)) {
 	}
 }
 
-// lookalikes are texts that do not have a mark in them, and look as if they had when they are printed: with a character before
-// the rest of the mark whose escape may end in its first letter, as \x1a ends in an a, or with a letter that becomes another's
-// small one. A mark is fit to be searched for if none of them is found.
+// lookalikes are texts that do not have a mark in them, and look as if they had when they are
+// printed: with a character before the rest of the mark whose escape may end in its first letter,
+// as \x1a ends in an a, or with a letter that becomes another's small one. A mark is fit to be
+// searched for if none of them is found.
 func lookalikes(mark string) (all []string) {
 	for r := range rune(0x100) {
 		if !unicode.IsPrint(r) {
@@ -51,7 +52,8 @@ func lookalikes(mark string) (all []string) {
 	return all
 }
 
-// The body of an error, whatever it is, gives a typed error of one short line without the secret that it quotes.
+// The body of an error, whatever it is, gives a typed error of one short line without the secret
+// that it quotes.
 func FuzzErrorBody(f *testing.F) {
 	const secret, id = "secret_canary_4f0c2a7e", "link_canary_1"
 	for _, text := range slices.Concat(lookalikes(secret), lookalikes(id)) {
@@ -77,7 +79,8 @@ func FuzzErrorBody(f *testing.F) {
 	})
 }
 
-// Every answer's reader takes any bytes; what it reads, RevealJSON writes and json.Unmarshal reads back equal.
+// Every answer's reader takes any bytes; what it reads, RevealJSON writes and json.Unmarshal reads
+// back equal.
 func FuzzAnswers(f *testing.F) {
 	names := slices.Sorted(maps.Keys(calls))
 	for i, name := range names {
@@ -172,7 +175,8 @@ func FuzzTimestamp(f *testing.F) {
 	})
 }
 
-// A decimal keeps its literal, and its exact value is computed or refused, never approximated or endless.
+// A decimal keeps its literal, and its exact value is computed or refused, never approximated or
+// endless.
 func FuzzDecimal(f *testing.F) {
 	for _, s := range []string{"340.12", "500", "1e-05", "12345678901234567.89", `"1200.50"`, "null", "1e999999999", "-0.00", `"n/a"`, `{"a":1}`} {
 		f.Add([]byte(s))

@@ -15,7 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Answers as the APIs write them, read through the real client: the connection is in memory, all above it is what users run.
+// Answers as the APIs write them, read through the real client: the connection is in memory, all
+// above it is what users run.
 
 const (
 	testKey    = "sm-test-key-0001"
@@ -79,7 +80,8 @@ func golden(t *testing.T, file string) string {
 	return string(b)
 }
 
-// answering is a client that gets the same file, a path under testdata, as the answer to everything.
+// answering is a client that gets the same file, a path under testdata, as the answer to
+// everything.
 func answering(t *testing.T, status int, file string) *Client {
 	t.Helper()
 	return replying(t, status, golden(t, file))
@@ -95,7 +97,8 @@ func replying(t *testing.T, status int, body string, header ...string) *Client {
 // check judges what a call returned for one file.
 type check[T any] = func(t *testing.T, got T, err error)
 
-// goldens calls an operation with each of its files as the answer. A file that has no check fails the test.
+// goldens calls an operation with each of its files as the answer. A file that has no check fails
+// the test.
 func goldens[T any](t *testing.T, operation string, call func(context.Context, *Client) (T, error), checks map[string]check[T]) {
 	t.Helper()
 	entries, err := os.ReadDir(filepath.Join("testdata", operation))
@@ -130,7 +133,8 @@ func TestEveryOperationIsReadFromGoldenFiles(t *testing.T) {
 	}
 }
 
-// is expects exactly this answer: nil and empty lists are told apart, and so are the texts of one instant.
+// is expects exactly this answer: nil and empty lists are told apart, and so are the texts of one
+// instant.
 func is[T any](want T) check[T] {
 	return func(t *testing.T, got T, err error) {
 		t.Helper()
@@ -152,7 +156,8 @@ func malformed[T any](requestID string) check[T] {
 	}
 }
 
-// stamp is the timestamp that a text stands for; the instant, in RFC 3339, is left out where the text says the same.
+// stamp is the timestamp that a text stands for; the instant, in RFC 3339, is left out where the
+// text says the same.
 func stamp(text string, instant ...string) Timestamp {
 	at, err := time.Parse(time.RFC3339Nano, append(instant, text)[0])
 	if err != nil {
@@ -164,7 +169,8 @@ func stamp(text string, instant ...string) Timestamp {
 // unreadable is a timestamp of which there is the text alone.
 func unreadable(text string) Timestamp { return Timestamp{text: text} }
 
-// notations are the timestamps of the lists in logins.list, logins.query_accounts and links.list, by the item's name.
+// notations are the timestamps of the lists in logins.list, logins.query_accounts and links.list,
+// by the item's name.
 var notations = map[string]Timestamp{
 	"offset":            stamp("2021-10-22T11:47:16+00:00"),
 	"offset_not_utc":    stamp("2021-10-22T13:47:16+02:00", "2021-10-22T11:47:16Z"),

@@ -85,7 +85,8 @@ func confidentialTexts() []string {
 	return slices.Compact(all)
 }
 
-// confidentialIn are those of them that the latest request of an operation had in it, and its bearer token.
+// confidentialIn are those of them that the latest request of an operation had in it, and its
+// bearer token.
 func confidentialIn(s *sandbox.Sandbox, operation string) (found []string) {
 	for _, r := range slices.Backward(s.Requests()) {
 		if r.Operation != operation {
@@ -193,7 +194,8 @@ func TestLoggerTellsWhatHooksTell(t *testing.T) {
 	require.Equal(t, want, lines)
 }
 
-// A server may hand back in a header what it was sent; that is printed no more than any other secret.
+// A server may hand back in a header what it was sent; that is printed no more than any other
+// secret.
 func TestEchoedRequestIDs(t *testing.T) {
 	for _, secret := range []string{sandbox.APIKey, sandbox.OpenLoginLinkID} {
 		logger, records := keepRecords()

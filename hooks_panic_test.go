@@ -14,7 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A panic in a hook is the caller's. It leaves nothing locked and nothing open: the next call of the same limit group goes.
+// A panic in a hook is the caller's. It leaves nothing locked and nothing open: the next call of
+// the same limit group goes.
 func TestPanicInAHook(t *testing.T) {
 	armed := true
 	disarm := func() {
@@ -107,7 +108,8 @@ func TestPanicInAHook(t *testing.T) {
 	}
 }
 
-// Two hundred callers wait for a token when a hook panics: one of them has the panic, all of them return.
+// Two hundred callers wait for a token when a hook panics: one of them has the panic, all of them
+// return.
 func TestPanicWhileOthersWaitForAToken(t *testing.T) {
 	for name, tc := range map[string]struct {
 		hooks  Hooks

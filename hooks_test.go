@@ -72,7 +72,8 @@ func unavailable(after time.Duration, header http.Header) sandbox.Fault {
 	return sandbox.Fault{Status: 503, Delay: after, Header: header, Body: `{"error":{"code":"SERVICE_UNAVAILABLE","message":"Later"}}`}
 }
 
-// One call that meets everything: what the hooks are told of it, in which order, and that the Response tells the same.
+// One call that meets everything: what the hooks are told of it, in which order, and that the
+// Response tells the same.
 func TestHooksTellTheStory(t *testing.T) {
 	d := &diary{}
 	inBubble(t, nil, []Option{WithHooks(d.hooks()), WithRetry(Retry{MaxAttempts: 9})}, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
@@ -155,7 +156,8 @@ func TestHooksHaveTheContext(t *testing.T) {
 	})
 }
 
-// A wait for the pace of a reopened group is told as any other, whoever waits: nobody stands still unseen.
+// A wait for the pace of a reopened group is told as any other, whoever waits: nobody stands still
+// unseen.
 func TestPaceIsTold(t *testing.T) {
 	for name, callers := range map[string]int{"one caller": 1, "three callers": 3} {
 		t.Run(name, func(t *testing.T) {

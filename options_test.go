@@ -66,7 +66,8 @@ func TestWithResponse(t *testing.T) {
 		require.Empty(t, r.RequestID)
 		require.Empty(t, r.Attempts)
 
-		// MoneyKit says nothing of its limits. The exchange before the call is not the call's answer.
+		// MoneyKit says nothing of its limits. The exchange before the call is not the call's
+		// answer.
 		_, err = c.Identity.Link(t.Context(), sandbox.LinkID, WithResponse(&r))
 		require.NoError(t, err)
 		require.Equal(t, 1, w.Count("auth.token"))

@@ -12,7 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// collect ranges over an iterator to its end. The error has to be the last step, and without a value.
+// collect ranges over an iterator to its end. The error has to be the last step, and without a
+// value.
 func collect[T any](t *testing.T, seq iter.Seq2[T, error]) (all []T, failure error) {
 	t.Helper()
 	for v, err := range seq {
@@ -48,7 +49,8 @@ func TestGoldenStreamAccounts(t *testing.T) {
 	}
 }
 
-// The API writes accounts last in a login. Where it does not, an account still comes with the whole of its login.
+// The API writes accounts last in a login. Where it does not, an account still comes with the whole
+// of its login.
 func TestStreamAccountsMemberOrder(t *testing.T) {
 	const accounts, cached = `"accounts":[{"account_id":"1"},7,{"account_id":"2"}]`, `"cache_time":"2026-01-01T00:00:00Z"`
 	const person = `"display_name":"Avery Sample","ds_user":"avery.sample@example.com"`

@@ -67,7 +67,8 @@ func TestWholeWay(t *testing.T) {
 	})
 }
 
-// Somebody who signs in on another device comes back to none of our pages; the waiting page finds out by itself.
+// Somebody who signs in on another device comes back to none of our pages; the waiting page finds
+// out by itself.
 func TestSignInElsewhere(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *fixture) {
 		p := f.person()
@@ -195,7 +196,8 @@ func TestRevokedElsewhere(t *testing.T) {
 	})
 }
 
-// Forms of other sites, and requests that say nothing of where they come from and have no cookie, change nothing.
+// Forms of other sites, and requests that say nothing of where they come from and have no cookie,
+// change nothing.
 func TestForeignForms(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *fixture) {
 		p := f.person()
@@ -228,7 +230,8 @@ func TestForeignForms(t *testing.T) {
 	})
 }
 
-// Nobody sees, confirms or ends what another browser has begun, even with its address and its verifier.
+// Nobody sees, confirms or ends what another browser has begun, even with its address and its
+// verifier.
 func TestIsolation(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *fixture) {
 		owner, stranger, nobody := f.person(), f.person(), f.person()
@@ -277,7 +280,8 @@ func TestSameFormTwice(t *testing.T) {
 	})
 }
 
-// However many look, one wait goes on; it ends when nobody has looked for a while, and with the service.
+// However many look, one wait goes on; it ends when nobody has looked for a while, and with the
+// service.
 func TestSharedWait(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *fixture) {
 		asked := func(viewers int) int {

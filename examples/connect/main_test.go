@@ -18,8 +18,8 @@ import (
 	"github.com/duolink/duolink/internal/sandbox"
 )
 
-// start runs the program until the test ends, or until stop, which returns what the program did. Lines are the first that
-// it printed, up to its address.
+// start runs the program until the test ends, or until stop, which returns what the program did.
+// Lines are the first that it printed, up to its address.
 func start(t *testing.T, environment map[string]string, args ...string) (address string, lines []string, stop func() error) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -72,7 +72,8 @@ func surf(t *testing.T) func(target string, form url.Values) (string, *http.Resp
 	}
 }
 
-// wholeWay goes from the first page to the accounts, over HTTP, and returns where the login page was.
+// wholeWay goes from the first page to the accounts, over HTTP, and returns where the login page
+// was.
 func wholeWay(t *testing.T, address string) (loginHost string) {
 	t.Helper()
 	visit := surf(t)

@@ -72,7 +72,8 @@ func TestProblems(t *testing.T) {
 	}
 }
 
-// What is gone is gone: of a link that is no longer there nothing needs to be closed, and a login without accounts says so.
+// What is gone is gone: of a link that is no longer there nothing needs to be closed, and a login
+// without accounts says so.
 func TestGone(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *fixture) {
 		p := f.person()

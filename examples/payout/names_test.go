@@ -131,7 +131,8 @@ func TestLevels(t *testing.T) {
 	require.False(t, different.better(different))
 }
 
-// A name compares the same however its letters are written: in capitals, or with the accents as characters of their own.
+// A name compares the same however its letters are written: in capitals, or with the accents as
+// characters of their own.
 func TestLettersFoldToThemselves(t *testing.T) {
 	for letter, base := range plainLetters {
 		name := "x" + string(letter) + "x Sample"
@@ -141,7 +142,8 @@ func TestLettersFoldToThemselves(t *testing.T) {
 	}
 }
 
-// Whatever a bank may write, who comes first changes nothing, and each name that can be read is itself.
+// Whatever a bank may write, who comes first changes nothing, and each name that can be read is
+// itself.
 func FuzzNames(f *testing.F) {
 	for _, tc := range comparisons {
 		f.Add(tc.a, tc.b)

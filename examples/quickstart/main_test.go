@@ -30,7 +30,8 @@ var titles = []string{
 	"\nLogins\n", "\nAccounts of GAWA\n", "\nA login link's life\n", "\nLogin links\n", "\nOwners at Chase (connected, identity of ", "\nAccount numbers\n",
 }
 
-// confidential is what the sandbox knows and no program prints: its credentials, and the people of its sample data.
+// confidential is what the sandbox knows and no program prints: its credentials, and the people of
+// its sample data.
 func confidential(t *testing.T) []string {
 	t.Helper()
 	all := []string{
@@ -68,7 +69,8 @@ func confidential(t *testing.T) []string {
 	return all
 }
 
-// keepsQuiet expects that nothing confidential stands in an output. A postal code may be a part of a longer number.
+// keepsQuiet expects that nothing confidential stands in an output. A postal code may be a part of
+// a longer number.
 func keepsQuiet(t *testing.T, out string) {
 	t.Helper()
 	for _, text := range confidential(t) {

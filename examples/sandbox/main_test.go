@@ -24,7 +24,8 @@ func (p printed) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// start runs the program on a free port until the test ends, or until stop, which returns what the program did.
+// start runs the program on a free port until the test ends, or until stop, which returns what the
+// program did.
 func start(t *testing.T) (url, text string, stop func() error) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())

@@ -10,7 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The time for which nothing is tried grows, and begins anew when all was quiet for as long as the longest.
+// The time for which nothing is tried grows, and begins anew when all was quiet for as long as the
+// longest.
 func TestHoldOff(t *testing.T) {
 	now, h := time.Now(), HoldOff{}
 	for i := range 200 {
@@ -89,7 +90,8 @@ func TestRenewalThatWasNotTried(t *testing.T) {
 	require.Equal(t, 3, made)
 }
 
-// A caller who gives up leaves the renewal to the others, and a panic is raised on one of their goroutines.
+// A caller who gives up leaves the renewal to the others, and a panic is raised on one of their
+// goroutines.
 func TestRenewalGoesOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, made, _ := renewals(func(n int) error {

@@ -177,7 +177,8 @@ func TestOddValues(t *testing.T) {
 	reads(t, map[string]inner{`{"value":"a"}`: {"a"}})
 }
 
-// What is broken is an error for each type, whether it is there whole or comes byte by byte, and never a panic.
+// What is broken is an error for each type, whether it is there whole or comes byte by byte, and
+// never a panic.
 func TestBrokenJSON(t *testing.T) {
 	for _, broken := range []string{
 		"", " ", "{", "[", `"`, `{"a"`, `{"a":`, `{"a":1`, `{"a":1,`, `{"a":1,}`, `{a:1}`, `{1:1}`, `[1`, `[1,`, `[1,]`, `["a`,
@@ -215,7 +216,8 @@ func TestBrokenOff(t *testing.T) {
 	}
 }
 
-// The memory that lists and maps take is bounded by the limit of the answer, and Forget begins anew.
+// The memory that lists and maps take is bounded by the limit of the answer, and Forget begins
+// anew.
 func TestSpend(t *testing.T) {
 	const limit = 64 << 10
 	for name, of := range map[string]any{"list": []sample{}, "texts": []string{}, "map": map[string]sample{}} {

@@ -29,7 +29,8 @@ import (
 	"github.com/duolink/duolink/internal/sandbox"
 )
 
-// allTime bounds everything here: a page that never comes ends the test, not the patience of whoever waits for it.
+// allTime bounds everything here: a page that never comes ends the test, not the patience of
+// whoever waits for it.
 const allTime = 4 * time.Minute
 
 // program is examples/connect, built, and chromium a running browser; both are shared by all tests.
@@ -104,7 +105,8 @@ func flags(path, profile string) []chromedp.ExecAllocatorOption {
 	return options
 }
 
-// service starts the program with an environment and returns its address. Where there is no browser, the test ends here.
+// service starts the program with an environment and returns its address. Where there is no
+// browser, the test ends here.
 func service(t *testing.T, environment ...string) string {
 	t.Helper()
 	if chromium == nil {
@@ -176,8 +178,8 @@ func open(t *testing.T, base string, width int64) *browser {
 	return b
 }
 
-// judge compares what the console has complained about with what the test expects. Chromium complains about every page
-// whose status is an error.
+// judge compares what the console has complained about with what the test expects. Chromium
+// complains about every page whose status is an error.
 func (b *browser) judge() {
 	// A complaint can come a little after its page.
 	ctx, cancel := context.WithTimeout(b.ctx, pageTime)
@@ -203,7 +205,8 @@ func (b *browser) expect(status int) {
 	b.expected = append(b.expected, fmt.Sprintf("status of %d", status))
 }
 
-// listen collects what the console complains about: errors, and what the security policy has blocked.
+// listen collects what the console complains about: errors, and what the security policy has
+// blocked.
 func (b *browser) listen(event any) {
 	var text string
 	switch e := event.(type) {

@@ -61,7 +61,8 @@ func TestWholeWay(t *testing.T) {
 	}
 }
 
-// tabTo moves the focus to what says this text, forward only, and sees to it that one sees where it is.
+// tabTo moves the focus to what says this text, forward only, and sees to it that one sees where it
+// is.
 func (b *browser) tabTo(text string) {
 	b.Helper()
 	for range 20 {
