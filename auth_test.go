@@ -9,7 +9,9 @@ import (
 
 // The numbers of the samples.
 var (
-	ach  = ACHNumber{AccountNumber: NewSensitive("000011112222"), RoutingNumber: "111222333", WireRoutingNumber: "011222333"}
+	ach = ACHNumber{
+		AccountNumber: NewSensitive("000011112222"), RoutingNumber: "111222333", WireRoutingNumber: "011222333",
+	}
 	eft  = EFTNumber{AccountNumber: NewSensitive("0011223"), InstitutionNumber: "021", BranchNumber: "01140"}
 	bacs = BACSNumber{AccountNumber: NewSensitive("55555555"), SortCode: "201555"}
 	gb   = InternationalNumber{IBAN: NewSensitive("GB33BUKB20201555555555"), BIC: "BUKBGB22XXX"}
@@ -69,7 +71,9 @@ func TestGoldenAuthGet(t *testing.T) {
 					AvailableProducts: []PlaidProduct{PlaidProductBalance, PlaidProductIdentity},
 					BilledProducts:    []PlaidProduct{PlaidProductAuth, PlaidProductTransactions},
 					Products:          []PlaidProduct{PlaidProductAuth, PlaidProductTransactions},
-					ConsentedProducts: []PlaidProduct{PlaidProductAuth, PlaidProductBalance, PlaidProductIdentity, PlaidProductTransactions},
+					ConsentedProducts: []PlaidProduct{
+						PlaidProductAuth, PlaidProductBalance, PlaidProductIdentity, PlaidProductTransactions,
+					},
 				},
 				RequestID: "example-req-auth-get-0001",
 			})(t, got, err)
@@ -80,8 +84,10 @@ func TestGoldenAuthGet(t *testing.T) {
 		},
 		"absent.json": is(&PlaidNumbers{
 			Accounts: []PlaidAccount{{ID: one, Name: "Premier Checking", Type: AccountTypeDepository}, {ID: two}},
-			Numbers:  NumbersByScheme{ACH: []ACHNumber{{AccountID: one, AccountNumber: NewSensitive("000011112222"), RoutingNumber: "111222333"}}},
-			Item:     Item{ID: item},
+			Numbers: NumbersByScheme{
+				ACH: []ACHNumber{{AccountID: one, AccountNumber: NewSensitive("000011112222"), RoutingNumber: "111222333"}},
+			},
+			Item: Item{ID: item},
 		}),
 		"absent_all.json": is(&PlaidNumbers{Accounts: []PlaidAccount{}}),
 		"error_on_200.json": func(t *testing.T, got *PlaidNumbers, err error) {
@@ -90,7 +96,8 @@ func TestGoldenAuthGet(t *testing.T) {
 			e := asError(t, err)
 			require.Equal(t, PlaidErrorTypeItemError, e.PlaidType)
 			require.Equal(t, CodeProductNotReady, e.Code)
-			require.Equal(t, "the requested product is not yet ready. please provide a webhook or try the request again later", e.Message)
+			require.Equal(t, "the requested product is not yet ready. please provide a webhook or try the request again later",
+				e.Message)
 			require.Equal(t, "example-req-auth-get-0003", e.RequestID)
 			require.Equal(t, "https://docs.example.com/errors/item/#product_not_ready", e.DocumentationURL)
 			require.Equal(t, 200, e.StatusCode)
@@ -103,7 +110,9 @@ func TestGoldenAuthGet(t *testing.T) {
 			},
 			Item: Item{
 				ID: item, InstitutionID: "chase",
-				Error:             ItemError{Type: PlaidErrorTypeItemError, Code: CodeItemLoginRequired, Message: relogin, Status: 400},
+				Error: ItemError{
+					Type: PlaidErrorTypeItemError, Code: CodeItemLoginRequired, Message: relogin, Status: 400,
+				},
 				AvailableProducts: []PlaidProduct{PlaidProductBalance}, BilledProducts: []PlaidProduct{PlaidProductAuth},
 			},
 			RequestID: "example-req-auth-get-0004",
@@ -120,7 +129,9 @@ func TestGoldenAuthGet(t *testing.T) {
 			Accounts: []PlaidAccount{},
 			Item:     Item{ID: item, Error: ItemError{Type: PlaidErrorTypeItemError, Code: CodeItemLoginRequired}},
 		}),
-		"null_objects.json": is(&PlaidNumbers{Accounts: []PlaidAccount{{ID: one, Name: "Premier Checking", Type: AccountTypeDepository}}}),
+		"null_objects.json": is(&PlaidNumbers{
+			Accounts: []PlaidAccount{{ID: one, Name: "Premier Checking", Type: AccountTypeDepository}},
+		}),
 		"placeholder_sample.json": is(&PlaidNumbers{ // as published: an object stands where the subtype should
 			Accounts: []PlaidAccount{{
 				ID: something, Balances: Balances{Currency: something, Available: "123", Current: "123", Limit: "123"},
@@ -128,10 +139,12 @@ func TestGoldenAuthGet(t *testing.T) {
 			}},
 			Numbers: NumbersByScheme{
 				ACH: []ACHNumber{{
-					AccountID: something, AccountNumber: NewSensitive(something), RoutingNumber: something, WireRoutingNumber: something,
+					AccountID: something, AccountNumber: NewSensitive(something), RoutingNumber: something,
+					WireRoutingNumber: something,
 				}},
 				EFT: []EFTNumber{{
-					AccountID: something, AccountNumber: NewSensitive(something), InstitutionNumber: something, BranchNumber: something,
+					AccountID: something, AccountNumber: NewSensitive(something), InstitutionNumber: something,
+					BranchNumber: something,
 				}},
 				BACS:          []BACSNumber{{AccountID: something, AccountNumber: NewSensitive(something), SortCode: something}},
 				International: []InternationalNumber{{AccountID: something, IBAN: NewSensitive(something), BIC: something}},
@@ -165,7 +178,8 @@ func TestGoldenAuthGet(t *testing.T) {
 				International: []InternationalNumber{of(plaid, gb)},
 			},
 			Item: Item{
-				ID: "exampleItemId00000000000000000000000001", InstitutionID: "ins_example_1", Webhook: "https://app.example.com/hooks/plaid",
+				ID: "exampleItemId00000000000000000000000001", InstitutionID: "ins_example_1",
+				Webhook:           "https://app.example.com/hooks/plaid",
 				AvailableProducts: []PlaidProduct{PlaidProductBalance, PlaidProductIdentity, "investments"},
 				BilledProducts:    []PlaidProduct{PlaidProductAuth, PlaidProductTransactions},
 				Products:          []PlaidProduct{PlaidProductAuth, PlaidProductTransactions},
@@ -204,7 +218,9 @@ func TestGoldenAuthGet(t *testing.T) {
 }
 
 func TestGoldenAuthNumbers(t *testing.T) {
-	none := NumbersByScheme{ACH: []ACHNumber{}, EFT: []EFTNumber{}, BACS: []BACSNumber{}, International: []InternationalNumber{}}
+	none := NumbersByScheme{
+		ACH: []ACHNumber{}, EFT: []EFTNumber{}, BACS: []BACSNumber{}, International: []InternationalNumber{},
+	}
 	savings, checking := none, none
 	savings.BACS, savings.International = []BACSNumber{bacs}, []InternationalNumber{gb}
 	checking.ACH, checking.EFT, checking.International = []ACHNumber{ach}, []EFTNumber{eft}, []InternationalNumber{de}
@@ -248,7 +264,9 @@ func TestGoldenAuthNumbers(t *testing.T) {
 			Accounts: []BankAccountWithNumbers{
 				{
 					BankAccount: BankAccount{ID: "acc_example_0001", Type: "depository.checking"},
-					Numbers:     NumbersByScheme{ACH: []ACHNumber{{}}, EFT: []EFTNumber{{}}, BACS: []BACSNumber{{}}, International: []InternationalNumber{{}}},
+					Numbers: NumbersByScheme{
+						ACH: []ACHNumber{{}}, EFT: []EFTNumber{{}}, BACS: []BACSNumber{{}}, International: []InternationalNumber{{}},
+					},
 				},
 				{BankAccount: BankAccount{ID: "acc_example_0002"}},
 				{BankAccount: BankAccount{ID: "acc_example_0003"}},
@@ -266,11 +284,15 @@ func TestGoldenAuthNumbers(t *testing.T) {
 		},
 		"unknown.json": is(&BankNumbers{
 			Link: plainLink(func(l *BankLink) {
-				l.State, l.ErrorCode, l.Provider, l.LinkTags = "hibernating", "spaceship_error", "acme", []string{"customer:1001", "7"}
+				l.State, l.ErrorCode, l.Provider, l.LinkTags = "hibernating", "spaceship_error", "acme", []string{
+					"customer:1001", "7",
+				}
 				l.Products = map[Product]ProductStatus{
-					ProductAccountNumbers: {RefreshedAt: stamp("2023-02-16T09:15:02", "2023-02-16T09:15:02Z"), ErrorCode: "solar_flare"},
-					"crypto":              {RefreshedAt: stamp("2023-02-16T09:18:05", "2023-02-16T09:18:05Z")},
-					"x_object":            {},
+					ProductAccountNumbers: {
+						RefreshedAt: stamp("2023-02-16T09:15:02", "2023-02-16T09:15:02Z"), ErrorCode: "solar_flare",
+					},
+					"crypto":   {RefreshedAt: stamp("2023-02-16T09:18:05", "2023-02-16T09:18:05Z")},
+					"x_object": {},
 				}
 				l.AvailableProducts = []Product{ProductIdentity, "crypto"}
 			}),
@@ -307,7 +329,8 @@ func TestForAccount(t *testing.T) {
 	c := replying(t, 200, `{"accounts":[
 		{"account_id":"acc_1","name":"Checking","balances":{"current":100.10,"iso_currency_code":"USD"}},
 		{"account_id":"acc_2","name":"Savings"},{"account_id":"acc_3","name":"No numbers"}],
-		"numbers":{"ach":[{"account_id":"acc_2","account":"0002","routing":"011401533"},{"account_id":"acc_1","account":"0001","routing":"011401533"},
+		"numbers":{"ach":[{"account_id":"acc_2","account":"0002","routing":"011401533"},{"account_id":"acc_1",`+
+		`"account":"0001","routing":"011401533"},
 			{"account_id":"acc_9","account":"0009","routing":"011401533"}],
 		"eft":[{"account_id":"acc_2","account":"1112","institution":"021","branch":"01140"}],
 		"international":[{"account_id":"acc_1","iban":"GB29NWBK60161331926819","bic":"NWBKGB21"}],
@@ -317,15 +340,18 @@ func TestForAccount(t *testing.T) {
 
 	first, ok := numbers.ForAccount("acc_1")
 	require.True(t, ok)
-	require.Equal(t, []string{"acc_1", "Checking", "100.10", "USD"}, []string{first.ID, first.Name, string(first.Balances.Current), first.Balances.Currency})
+	require.Equal(t, []string{"acc_1", "Checking", "100.10", "USD"},
+		[]string{first.ID, first.Name, string(first.Balances.Current), first.Balances.Currency})
 	require.Equal(t, "0001", first.Numbers.ACH[0].AccountNumber.Reveal())
 	require.Equal(t, "GB29NWBK60161331926819", first.Numbers.International[0].IBAN.Reveal())
-	require.Equal(t, []int{1, 0, 0, 1}, []int{len(first.Numbers.ACH), len(first.Numbers.EFT), len(first.Numbers.BACS), len(first.Numbers.International)})
+	require.Equal(t, []int{1, 0, 0, 1},
+		[]int{len(first.Numbers.ACH), len(first.Numbers.EFT), len(first.Numbers.BACS), len(first.Numbers.International)})
 
 	second, ok := numbers.ForAccount("acc_2")
 	require.True(t, ok)
 	require.Equal(t, []string{"0002", "1112", "2222"}, []string{
-		second.Numbers.ACH[0].AccountNumber.Reveal(), second.Numbers.EFT[0].AccountNumber.Reveal(), second.Numbers.BACS[0].AccountNumber.Reveal(),
+		second.Numbers.ACH[0].AccountNumber.Reveal(), second.Numbers.EFT[0].AccountNumber.Reveal(),
+		second.Numbers.BACS[0].AccountNumber.Reveal(),
 	})
 	third, ok := numbers.ForAccount("acc_3")
 	require.True(t, ok, "an account without numbers is one")
@@ -337,7 +363,8 @@ func TestForAccount(t *testing.T) {
 }
 
 func TestForAccountOfTheNativeNumbers(t *testing.T) {
-	c := replying(t, 200, `{"accounts":[{"account_id":"acc_2","numbers":{"ach":[{"account_number":"0002","routing_number":"011401533"}]}},
+	c := replying(t, 200,
+		`{"accounts":[{"account_id":"acc_2","numbers":{"ach":[{"account_number":"0002","routing_number":"011401533"}]}},
 		{"account_id":"acc_1","numbers":{}}],"link":{"link_id":"mk_1"}}`)
 	numbers, err := c.Auth.Numbers(t.Context(), "mk_1")
 	require.NoError(t, err)

@@ -18,7 +18,8 @@ import (
 // What becomes of texts that are no valid UTF-8, and of escapes that are none, encoding/json says.
 func TestInvalidUTF8(t *testing.T) {
 	for _, raw := range []string{
-		"a\xffb", "\xff\xff\xff", "tail\xe2\x82", "\xed\xa0\x80 surrogate", "\xc0\xaf overlong", "\xf5\x80\x80\x80", "\xe2\x28\xa1",
+		"a\xffb", "\xff\xff\xff", "tail\xe2\x82", "\xed\xa0\x80 surrogate", "\xc0\xaf overlong", "\xf5\x80\x80\x80",
+		"\xe2\x28\xa1",
 		`\ud83d`, `\ud83d\ude00`, `\ude00\ud83d`, `\ud83dx`, `\ud83d\n`, `\ud83d\u0041`, "ok \xf0\x9f\x98\x80 \xf0\x9f",
 	} {
 		t.Run(fmt.Sprintf("%q", raw), func(t *testing.T) {
@@ -57,7 +58,8 @@ func TestByteOrderMark(t *testing.T) {
 			require.Equal(t, CodeForbidden, asError(t, err).Code)
 			require.Equal(t, "EXAMPLEREQ_error_0001", asError(t, err).RequestID)
 
-			all, err := collect(t, in(200, "logins.query_accounts/sample.json", slow).Logins.StreamAccounts(t.Context(), AccountsQuery{DataSourceID: "GAWA"}))
+			all, err := collect(t, in(200, "logins.query_accounts/sample.json", slow).Logins.StreamAccounts(t.Context(),
+				AccountsQuery{DataSourceID: "GAWA"}))
 			require.NoError(t, err)
 			require.Len(t, all, 3)
 		})
@@ -79,7 +81,8 @@ func TestGzip(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, logins, 1)
 
-	all, err := collect(t, in(200, golden(t, "logins.query_accounts/sample.json")).Logins.StreamAccounts(t.Context(), AccountsQuery{DataSourceID: "GAWA"}))
+	all, err := collect(t, in(200, golden(t, "logins.query_accounts/sample.json")).Logins.StreamAccounts(t.Context(),
+		AccountsQuery{DataSourceID: "GAWA"}))
 	require.NoError(t, err)
 	require.Len(t, all, 3)
 
@@ -106,8 +109,10 @@ func TestGzipWithoutContent(t *testing.T) {
 // Nothing, or something that is no JSON, is an answer for those alone who need none.
 func TestBodiesThatAreNoAnswer(t *testing.T) {
 	bodies := map[string]string{
-		"empty": "", "white space": " \r\n\t ", "html": golden(t, "errors/html.html"), "scalar": "503", "null": "null", "array": "[]",
-		"string": `"done"`, "truncated": `{"data":{"link_id":"dsll`, "two documents": `{"link_id":"a","accounts":[],"data":[]}{}`,
+		"empty": "", "white space": " \r\n\t ", "html": golden(t, "errors/html.html"), "scalar": "503", "null": "null",
+		"array":  "[]",
+		"string": `"done"`, "truncated": `{"data":{"link_id":"dsll`,
+		"two documents": `{"link_id":"a","accounts":[],"data":[]}{}`,
 	}
 	for operation, call := range calls {
 		for name, body := range bodies {
@@ -134,7 +139,10 @@ func TestBodiesThatAreNoAnswer(t *testing.T) {
 // without an error.
 func TestEmptyObjects(t *testing.T) {
 	for _, operation := range []string{"logins.get", "links.get", "links.create", "links.update"} {
-		for _, body := range []string{`{}`, `{"data":{}}`, `{"data":{"result":true}}`, `{"data":[]}`, `{"data":[{}]}`, `{"data":"dsll_1"}`, `{"data":[{"link_id":"a","login_id":"a"},{"link_id":"b","login_id":"b"}]}`} {
+		for _, body := range []string{
+			`{}`, `{"data":{}}`, `{"data":{"result":true}}`, `{"data":[]}`, `{"data":[{}]}`, `{"data":"dsll_1"}`,
+			`{"data":[{"link_id":"a","login_id":"a"},{"link_id":"b","login_id":"b"}]}`,
+		} {
 			t.Run(operation+" "+body, func(t *testing.T) {
 				require.ErrorIs(t, calls[operation](t.Context(), replying(t, 200, body)), ErrMalformedResponse)
 			})
@@ -143,7 +151,8 @@ func TestEmptyObjects(t *testing.T) {
 	// A link has an error_code too, but also an id: MoneyKit's native error is not a link.
 	for _, operation := range []string{"identity.get", "identity.link", "identity.refresh", "auth.numbers"} {
 		t.Run(operation+" native error", func(t *testing.T) {
-			require.ErrorIs(t, calls[operation](t.Context(), replying(t, 200, golden(t, "errors/moneykit_native.json"))), ErrMalformedResponse)
+			require.ErrorIs(t, calls[operation](t.Context(), replying(t, 200, golden(t, "errors/moneykit_native.json"))),
+				ErrMalformedResponse)
 		})
 	}
 	for _, operation := range []string{"identity.get", "identity.link", "auth.get", "auth.numbers"} {
@@ -157,23 +166,32 @@ func TestEmptyObjects(t *testing.T) {
 
 // Of a member that stands there twice the last counts that brings something, as in encoding/json.
 func TestDuplicateKeys(t *testing.T) {
-	link, err := replying(t, 200, `{"data":{"link_id":"first","description":"first","link_id":"dsll_2","description":null,"status_code":"OPEN","status_code":{}}}`).Links.Get(t.Context(), "dsll_1")
+	link, err := replying(t, 200, `{"data":{"link_id":"first","description":"first","link_id":"dsll_2",`+
+		`"description":null,"status_code":"OPEN","status_code":{}}}`).Links.Get(
+		t.Context(), "dsll_1")
 	require.NoError(t, err)
 	require.Equal(t, &LoginLink{ID: "dsll_2", Description: "first", Status: LoginLinkOpen}, link)
 
-	link, err = replying(t, 200, `{"data":{"link_id":"first","ds_id":"GAWA"},"data":{"link_id":"dsll_2"}}`).Links.Get(t.Context(), "dsll_1")
+	link, err = replying(t, 200, `{"data":{"link_id":"first","ds_id":"GAWA"},"data":{"link_id":"dsll_2"}}`).Links.Get(
+		t.Context(), "dsll_1")
 	require.NoError(t, err)
 	require.Equal(t, "dsll_2", link.ID)
 
-	list, err := replying(t, 200, `{"data":[{"login_id":"dsl_1"},{"login_id":"dsl_2"}],"data":[{"login_id":"dsl_3"}]}`).Logins.List(t.Context())
+	list, err := replying(t, 200, `{"data":[{"login_id":"dsl_1"},{"login_id":"dsl_2"}],"data":[{"login_id":"dsl_3"}]}`).Logins.List(
+		t.Context())
 	require.NoError(t, err)
 	require.Equal(t, []Login{{ID: "dsl_3"}}, list)
 
-	bank, err := replying(t, 200, `{"link_id":"mk_1","link_tags":["a"],"link_tags":["b"],"products":{"identity":{"error_code":"timeout"}},"products":{"accounts":{}}}`).Identity.Link(t.Context(), bankLink)
+	bank, err := replying(t, 200, `{"link_id":"mk_1","link_tags":["a"],"link_tags":["b"],`+
+		`"products":{"identity":{"error_code":"timeout"}},"products":{"accounts":{}}}`).Identity.Link(
+		t.Context(), bankLink)
 	require.NoError(t, err)
-	require.Equal(t, &BankLink{ID: "mk_1", LinkTags: []string{"b"}, Products: map[Product]ProductStatus{ProductAccounts: {}}}, bank)
+	require.Equal(t,
+		&BankLink{ID: "mk_1", LinkTags: []string{"b"}, Products: map[Product]ProductStatus{ProductAccounts: {}}}, bank)
 
-	who, err := replying(t, 200, `{"accounts":[{"account_id":"1"}],"accounts":[{"account_id":"2","account_id":"3"}],"link":{"link_id":"mk_1"}}`).Identity.Get(t.Context(), bankLink, IdentityQuery{})
+	who, err := replying(t, 200, `{"accounts":[{"account_id":"1"}],"accounts":[{"account_id":"2","account_id":"3"}],`+
+		`"link":{"link_id":"mk_1"}}`).Identity.Get(
+		t.Context(), bankLink, IdentityQuery{})
 	require.NoError(t, err)
 	require.Equal(t, []BankAccountWithOwners{{BankAccount: BankAccount{ID: "3"}}}, who.Accounts)
 }
@@ -188,7 +206,10 @@ func TestTrailingData(t *testing.T) {
 		for _, space := range []string{"", " ", "\n", "\r\n\t ", strings.Repeat(" ", 200_000)} {
 			require.NoError(t, calls[operation](t.Context(), replying(t, 200, space+body+space)), operation)
 		}
-		for _, trailing := range []string{"x", "{}", " {}", "[]", "null", "1", `""`, ",", "}", "]", ";", "\x00", "\xef\xbb\xbf", "\n" + body, strings.Repeat(" ", 200_000) + "x", "<!-- -->", "\u00a0"} {
+		for _, trailing := range []string{
+			"x", "{}", " {}", "[]", "null", "1", `""`, ",", "}", "]", ";", "\x00", "\xef\xbb\xbf", "\n" + body,
+			strings.Repeat(" ", 200_000) + "x", "<!-- -->", "\u00a0",
+		} {
 			err := calls[operation](t.Context(), replying(t, 200, body+trailing))
 			require.ErrorIs(t, err, ErrMalformedResponse, "%s %q", operation, trailing[max(0, len(trailing)-20):])
 		}
@@ -198,7 +219,10 @@ func TestTrailingData(t *testing.T) {
 // Invalid bytes become what encoding/json makes of them, in every helper, in keys, and across the
 // edges of a stream's buffer.
 func TestInvalidUTF8AsInEncodingJSON(t *testing.T) {
-	invalid := []string{"\xff", "a\xffb", "\xff\xfe\xfd", "\xc3\x28", "\xe2\x82", "\xe2\x28\xa1", "\xf0\x9f\x98", "\xed\xa0\x80", "\xc0\x80", "\xf5\x80\x80\x80", `\ud800`, `\udc00\ud800`, `\ud83d\ude00`, "é\x80", `\u0000`, `\/`}
+	invalid := []string{
+		"\xff", "a\xffb", "\xff\xfe\xfd", "\xc3\x28", "\xe2\x82", "\xe2\x28\xa1", "\xf0\x9f\x98", "\xed\xa0\x80", "\xc0\x80",
+		"\xf5\x80\x80\x80", `\ud800`, `\udc00\ud800`, `\ud83d\ude00`, "é\x80", `\u0000`, `\/`,
+	}
 	for _, raw := range invalid {
 		t.Run(fmt.Sprintf("%q", raw), func(t *testing.T) {
 			var want string
@@ -229,8 +253,10 @@ func TestInvalidUTF8AsInEncodingJSON(t *testing.T) {
 			}
 
 			for pad := 64<<10 - 60; pad < 64<<10+4; pad++ {
-				body := `{"data":[{"ds_user":"u","display_name":"d","cache_time":null,"accounts":[{"x":"` + strings.Repeat(" ", pad-70) + `","account_name":` + quoted + `}]}]}`
-				all, err := collect(t, replying(t, 200, body).Logins.StreamAccounts(t.Context(), AccountsQuery{DataSourceID: "GAWA"}))
+				body := `{"data":[{"ds_user":"u","display_name":"d","cache_time":null,"accounts":[{"x":"` +
+					strings.Repeat(" ", pad-70) + `","account_name":` + quoted + `}]}]}`
+				all, err := collect(t,
+					replying(t, 200, body).Logins.StreamAccounts(t.Context(), AccountsQuery{DataSourceID: "GAWA"}))
 				require.NoError(t, err)
 				require.Equal(t, want, all[0].Name, pad)
 			}

@@ -120,20 +120,38 @@ func TestEveryBodyIsClosedOnce(t *testing.T) {
 		"after a failure": {script: []sandbox.Fault{{Status: 503}}, bodies: 2},
 		"after 429":       {script: []sandbox.Fault{{Status: 429, Header: http.Header{"Retry-After": {"5"}}}}, bodies: 2},
 		"no content":      {script: []sandbox.Fault{{Status: 204}}, fails: ErrMalformedResponse, bodies: 1},
-		"redirect":        {script: []sandbox.Fault{{Status: 302, Header: http.Header{"Location": {"https://elsewhere.test/"}}}}, fails: ErrMalformedResponse, bodies: 1},
-		"malformed":       {script: []sandbox.Fault{{Body: `{"data":`}}, fails: ErrMalformedResponse, bodies: 1},
-		"no gzip":         {opts: []Option{three}, script: always(sandbox.Fault{Body: `{}`, Header: http.Header{"Content-Encoding": {"gzip"}}}), fails: errAny, bodies: 3},
-		"error in 200":    {script: []sandbox.Fault{{Body: `{"error":{"code":"NOT_FOUND","message":"No"}}`}}, fails: ErrNotFound, bodies: 1},
-		"too large":       {opts: []Option{WithMaxResponseBytes(50)}, fails: ErrResponseTooLarge, bodies: 1},
-		"large error":     {script: []sandbox.Fault{{Status: 400, Body: strings.Repeat("x", 2<<20)}}, fails: ErrBadRequest, bodies: 1},
+		"redirect": {
+			script: []sandbox.Fault{{Status: 302, Header: http.Header{"Location": {"https://elsewhere.test/"}}}},
+			fails:  ErrMalformedResponse, bodies: 1,
+		},
+		"malformed": {script: []sandbox.Fault{{Body: `{"data":`}}, fails: ErrMalformedResponse, bodies: 1},
+		"no gzip": {
+			opts: []Option{three}, script: always(sandbox.Fault{Body: `{}`, Header: http.Header{"Content-Encoding": {"gzip"}}}),
+			fails: errAny, bodies: 3,
+		},
+		"error in 200": {
+			script: []sandbox.Fault{{Body: `{"error":{"code":"NOT_FOUND","message":"No"}}`}}, fails: ErrNotFound, bodies: 1,
+		},
+		"too large": {opts: []Option{WithMaxResponseBytes(50)}, fails: ErrResponseTooLarge, bodies: 1},
+		"large error": {
+			script: []sandbox.Fault{{Status: 400, Body: strings.Repeat("x", 2<<20)}}, fails: ErrBadRequest, bodies: 1,
+		},
 		"truncated, once": {script: []sandbox.Fault{{Truncate: 20}}, bodies: 2},
-		"truncated":       {opts: []Option{three}, script: always(sandbox.Fault{Truncate: 20}), fails: io.ErrUnexpectedEOF, bodies: 3},
-		"stalled, once":   {script: []sandbox.Fault{{Stall: true}}, bodies: 2},
-		"stalled":         {opts: []Option{three}, script: always(sandbox.Fault{Stall: true}), fails: context.DeadlineExceeded, bodies: 3},
-		"attempt timeout": {opts: []Option{three}, script: always(sandbox.Fault{Delay: time.Hour}), fails: context.DeadlineExceeded},
-		"dropped":         {opts: []Option{three}, script: always(sandbox.Fault{Drop: sandbox.DropAfter}), fails: io.EOF},
-		"exhausted":       {opts: []Option{three}, script: always(sandbox.Fault{Status: 502, Body: "<html>"}), fails: ErrServer, bodies: 3},
-		"refused":         {opts: []Option{three}, script: always(sandbox.Fault{Status: 429}), fails: ErrRateLimited, bodies: 3},
+		"truncated": {
+			opts: []Option{three}, script: always(sandbox.Fault{Truncate: 20}), fails: io.ErrUnexpectedEOF, bodies: 3,
+		},
+		"stalled, once": {script: []sandbox.Fault{{Stall: true}}, bodies: 2},
+		"stalled": {
+			opts: []Option{three}, script: always(sandbox.Fault{Stall: true}), fails: context.DeadlineExceeded, bodies: 3,
+		},
+		"attempt timeout": {
+			opts: []Option{three}, script: always(sandbox.Fault{Delay: time.Hour}), fails: context.DeadlineExceeded,
+		},
+		"dropped": {opts: []Option{three}, script: always(sandbox.Fault{Drop: sandbox.DropAfter}), fails: io.EOF},
+		"exhausted": {
+			opts: []Option{three}, script: always(sandbox.Fault{Status: 502, Body: "<html>"}), fails: ErrServer, bodies: 3,
+		},
+		"refused": {opts: []Option{three}, script: always(sandbox.Fault{Status: 429}), fails: ErrRateLimited, bodies: 3},
 		"canceled before the answer": {
 			script: []sandbox.Fault{{Delay: time.Hour}}, call: until(time.Second, getLink), fails: context.Canceled,
 		},
@@ -141,15 +159,18 @@ func TestEveryBodyIsClosedOnce(t *testing.T) {
 			script: []sandbox.Fault{{Stall: true}}, call: until(time.Second, getLink), fails: context.Canceled, bodies: 1,
 		},
 		"canceled in mid-wait": {
-			script: []sandbox.Fault{{Status: 503, Header: http.Header{"Retry-After": {"30"}}}}, call: until(time.Second, getLink),
-			fails: context.Canceled, bodies: 1,
+			script: []sandbox.Fault{{Status: 503, Header: http.Header{"Retry-After": {"30"}}}},
+			call:   until(time.Second, getLink),
+			fails:  context.Canceled, bodies: 1,
 		},
 		"canceled in the cooldown": {
-			script: []sandbox.Fault{{Status: 429, Header: http.Header{"Retry-After": {"30"}}}}, call: until(time.Second, getLink),
-			fails: context.Canceled, bodies: 1,
+			script: []sandbox.Fault{{Status: 429, Header: http.Header{"Retry-After": {"30"}}}},
+			call:   until(time.Second, getLink),
+			fails:  context.Canceled, bodies: 1,
 		},
 		"no time to wait": {
-			script: []sandbox.Fault{{Status: 429, Header: http.Header{"Retry-After": {"86400"}}}}, fails: ErrRateLimited, bodies: 1,
+			script: []sandbox.Fault{{Status: 429, Header: http.Header{"Retry-After": {"86400"}}}}, fails: ErrRateLimited,
+			bodies: 1,
 		},
 		"a token first": {call: getBankLink, bodies: 2},
 		"a token, in the second attempt": {
@@ -159,7 +180,8 @@ func TestEveryBodyIsClosedOnce(t *testing.T) {
 			script: []sandbox.Fault{expired("identity.link")}, call: getBankLink, bodies: 4,
 		},
 		"no token": {
-			opts: []Option{three}, script: always(sandbox.Fault{Operation: "auth.token", Status: 500}), call: getBankLink, fails: ErrServer, bodies: 3,
+			opts: []Option{three}, script: always(sandbox.Fault{Operation: "auth.token", Status: 500}), call: getBankLink,
+			fails: ErrServer, bodies: 3,
 		},
 		"canceled in the exchange": {
 			script: []sandbox.Fault{{Operation: "auth.token", Delay: 10 * time.Second}},
@@ -174,16 +196,20 @@ func TestEveryBodyIsClosedOnce(t *testing.T) {
 		"panic in AttemptStart": {opts: []Option{WithHooks(Hooks{AttemptStart: panicAt[Attempt]})}, panics: true},
 		"panic in AttemptEnd":   {opts: []Option{WithHooks(Hooks{AttemptEnd: panicAt[Attempt]})}, panics: true, bodies: 1},
 		"panic in AttemptEnd of an error": {
-			opts: []Option{WithHooks(Hooks{AttemptEnd: panicAt[Attempt]})}, script: []sandbox.Fault{{Status: 503}}, panics: true, bodies: 1,
+			opts: []Option{WithHooks(Hooks{AttemptEnd: panicAt[Attempt]})}, script: []sandbox.Fault{{Status: 503}}, panics: true,
+			bodies: 1,
 		},
 		"panic in AttemptEnd of a stalled body": {
-			opts: []Option{WithHooks(Hooks{AttemptEnd: panicAt[Attempt]})}, script: []sandbox.Fault{{Stall: true}}, panics: true, bodies: 1,
+			opts: []Option{WithHooks(Hooks{AttemptEnd: panicAt[Attempt]})}, script: []sandbox.Fault{{Stall: true}}, panics: true,
+			bodies: 1,
 		},
 		"panic in Wait": {
-			opts: []Option{WithHooks(Hooks{Wait: panicAt[Wait]})}, script: []sandbox.Fault{{Status: 503}}, panics: true, bodies: 1,
+			opts: []Option{WithHooks(Hooks{Wait: panicAt[Wait]})}, script: []sandbox.Fault{{Status: 503}}, panics: true,
+			bodies: 1,
 		},
 		"panic in Cooldown": {
-			opts: []Option{WithHooks(Hooks{Cooldown: panicAt[Cooldown]})}, script: []sandbox.Fault{{Status: 429}}, panics: true, bodies: 1,
+			opts: []Option{WithHooks(Hooks{Cooldown: panicAt[Cooldown]})}, script: []sandbox.Fault{{Status: 429}}, panics: true,
+			bodies: 1,
 		},
 		"panic in TokenRenewal": {
 			opts: []Option{WithHooks(Hooks{TokenRenewal: panicAt[TokenRenewal]})}, call: getBankLink, panics: true, bodies: 1,
@@ -192,18 +218,32 @@ func TestEveryBodyIsClosedOnce(t *testing.T) {
 			opts: []Option{WithHooks(Hooks{AttemptEnd: panicAt[Attempt]})}, call: getBankLink, panics: true, bodies: 1,
 		},
 
-		"stream":                   {call: eachOfMany, bodies: 1},
-		"stream, gzip":             {server: []sandbox.Option{sandbox.WithGzip()}, call: eachOfMany, bodies: 1},
-		"stream, after an error":   {script: []sandbox.Fault{{Status: 500}}, call: eachOfMany, bodies: 2},
-		"stream, refused":          {script: []sandbox.Fault{{Status: 403}}, call: eachOfMany, fails: ErrForbidden, bodies: 1},
+		"stream":                 {call: eachOfMany, bodies: 1},
+		"stream, gzip":           {server: []sandbox.Option{sandbox.WithGzip()}, call: eachOfMany, bodies: 1},
+		"stream, after an error": {script: []sandbox.Fault{{Status: 500}}, call: eachOfMany, bodies: 2},
+		"stream, refused": {
+			script: []sandbox.Fault{{Status: 403}}, call: eachOfMany, fails: ErrForbidden, bodies: 1,
+		},
 		"stream, left early":       {call: leaving(3), bodies: 1},
 		"stream, gzip, left early": {server: []sandbox.Option{sandbox.WithGzip()}, call: leaving(3), bodies: 1},
 		"stream, left at once":     {call: leaving(1), bodies: 1},
-		"stream, truncated":        {script: []sandbox.Fault{{Truncate: 2000}}, call: eachOfMany, fails: io.ErrUnexpectedEOF, bodies: 1},
-		"stream, stalled":          {script: []sandbox.Fault{{Stall: true}}, call: eachOfMany, fails: context.DeadlineExceeded, bodies: 1},
-		"stream, canceled":         {script: []sandbox.Fault{{Stall: true}}, call: until(time.Second, eachOfMany), fails: context.Canceled, bodies: 1},
-		"stream, malformed":        {script: []sandbox.Fault{{Body: `{"data":[{"accounts":[{"account_id":"a"},]}]}`}}, call: eachOfMany, fails: ErrMalformedResponse, bodies: 1},
-		"stream, error in 200":     {script: []sandbox.Fault{{Body: `{"error":{"code":"NOT_FOUND","message":"No"}}`}}, call: eachOfMany, fails: ErrNotFound, bodies: 1},
+		"stream, truncated": {
+			script: []sandbox.Fault{{Truncate: 2000}}, call: eachOfMany, fails: io.ErrUnexpectedEOF, bodies: 1,
+		},
+		"stream, stalled": {
+			script: []sandbox.Fault{{Stall: true}}, call: eachOfMany, fails: context.DeadlineExceeded, bodies: 1,
+		},
+		"stream, canceled": {
+			script: []sandbox.Fault{{Stall: true}}, call: until(time.Second, eachOfMany), fails: context.Canceled, bodies: 1,
+		},
+		"stream, malformed": {
+			script: []sandbox.Fault{{Body: `{"data":[{"accounts":[{"account_id":"a"},]}]}`}}, call: eachOfMany,
+			fails: ErrMalformedResponse, bodies: 1,
+		},
+		"stream, error in 200": {
+			script: []sandbox.Fault{{Body: `{"error":{"code":"NOT_FOUND","message":"No"}}`}}, call: eachOfMany,
+			fails: ErrNotFound, bodies: 1,
+		},
 		"stream, too large": {
 			opts: []Option{WithMaxResponseBytes(50)}, call: eachOfMany, fails: ErrResponseTooLarge, bodies: 1,
 		},
@@ -220,7 +260,8 @@ func TestEveryBodyIsClosedOnce(t *testing.T) {
 			opts: []Option{WithHooks(Hooks{AttemptEnd: panicAt[Attempt]})}, call: eachOfMany, panics: true, bodies: 1,
 		},
 		"stream, panic in AttemptEnd of an error": {
-			opts: []Option{WithHooks(Hooks{AttemptEnd: panicAt[Attempt]})}, script: []sandbox.Fault{{Status: 500}}, call: eachOfMany,
+			opts: []Option{WithHooks(Hooks{AttemptEnd: panicAt[Attempt]})}, script: []sandbox.Fault{{Status: 500}},
+			call:   eachOfMany,
 			panics: true, bodies: 1,
 		},
 		"pages": {call: func(ctx context.Context, c *Client) error {
@@ -228,15 +269,19 @@ func TestEveryBodyIsClosedOnce(t *testing.T) {
 		}, bodies: 6},
 	}
 	for status, kind := range map[int]error{
-		400: ErrBadRequest, 401: ErrUnauthorized, 403: ErrForbidden, 404: ErrNotFound, 409: ErrConflict, 410: ErrDeleted, 418: ErrBadRequest,
-		422: ErrValidation, 429: ErrRateLimited, 500: ErrServer, 501: ErrServer, 502: ErrServer, 503: ErrServer, 504: ErrServer,
+		400: ErrBadRequest, 401: ErrUnauthorized, 403: ErrForbidden, 404: ErrNotFound, 409: ErrConflict, 410: ErrDeleted,
+		418: ErrBadRequest,
+		422: ErrValidation, 429: ErrRateLimited, 500: ErrServer, 501: ErrServer, 502: ErrServer, 503: ErrServer,
+		504: ErrServer,
 	} {
 		tests[fmt.Sprint(status)] = leakTest{
-			opts: []Option{WithRetry(Retry{MaxAttempts: 1})}, script: always(sandbox.Fault{Status: status}), fails: kind, bodies: 1,
+			opts: []Option{WithRetry(Retry{MaxAttempts: 1})}, script: always(sandbox.Fault{Status: status}), fails: kind,
+			bodies: 1,
 		}
 		tests[fmt.Sprintf("%d, stalled", status)] = leakTest{
 			opts:   []Option{WithRetry(Retry{MaxAttempts: 1})},
-			script: always(sandbox.Fault{Status: status, Body: `{"error":{"code":"X_Y","message":"No"}}`, Stall: true}), fails: kind, bodies: 1,
+			script: always(sandbox.Fault{Status: status, Body: `{"error":{"code":"X_Y","message":"No"}}`, Stall: true}),
+			fails:  kind, bodies: 1,
 		}
 	}
 	for name, tc := range tests {

@@ -34,15 +34,19 @@ func TestIdleConnectionsSurvive(t *testing.T) {
 		call   func(context.Context, *Client) error
 		lost   int // connections that the call itself broke
 	}{
-		"exhausted":            {script: []sandbox.Fault{{Status: 503, Times: 3}}, call: list},
-		"truncated":            {script: []sandbox.Fault{{Truncate: 20}}, call: once, lost: 1},
-		"denied":               {script: []sandbox.Fault{{Status: 403}}, call: list},
-		"malformed":            {script: []sandbox.Fault{{Body: "{"}}, call: list},
-		"not waited for":       {script: []sandbox.Fault{{Status: 503, Header: http.Header{"Retry-After": {"86400"}}}}, call: list},
+		"exhausted": {script: []sandbox.Fault{{Status: 503, Times: 3}}, call: list},
+		"truncated": {script: []sandbox.Fault{{Truncate: 20}}, call: once, lost: 1},
+		"denied":    {script: []sandbox.Fault{{Status: 403}}, call: list},
+		"malformed": {script: []sandbox.Fault{{Body: "{"}}, call: list},
+		"not waited for": {
+			script: []sandbox.Fault{{Status: 503, Header: http.Header{"Retry-After": {"86400"}}}}, call: list,
+		},
 		"canceled in mid-wait": {script: []sandbox.Fault{{Status: 503, Header: retryLater}}, call: until(time.Second, list)},
 		"canceled in mid-body": {script: []sandbox.Fault{{Stall: true}}, call: until(time.Second, list), lost: 1},
-		"canceled at once":     {call: until(0, func(ctx context.Context, c *Client) error { <-ctx.Done(); return list(ctx, c) })},
-		"attempt timeout":      {script: []sandbox.Fault{{Delay: time.Minute}}, call: once, lost: 1},
+		"canceled at once": {
+			call: until(0, func(ctx context.Context, c *Client) error { <-ctx.Done(); return list(ctx, c) }),
+		},
+		"attempt timeout": {script: []sandbox.Fault{{Delay: time.Minute}}, call: once, lost: 1},
 		"deadline before the wait": {
 			script: []sandbox.Fault{{Status: 503, Header: retryLater}},
 			call: func(ctx context.Context, c *Client) error {
@@ -107,7 +111,8 @@ func TestManyCallers(t *testing.T) {
 		c := sandboxClient(t, b, WithRetry(Retry{MaxAttempts: 12, MaxWait: 1000 * time.Hour}))
 		faults := []sandbox.Fault{
 			{Delay: 50 * time.Millisecond, Times: 10}, {Status: 503}, {Truncate: 20}, {Delay: 5 * time.Millisecond, Times: 10},
-			{Status: 500}, {Operation: "auth.token", Status: 500}, {Stall: true}, {Drop: sandbox.DropAfter}, {Status: 429, Header: http.Header{"Retry-After": {"1"}}},
+			{Status: 500}, {Operation: "auth.token", Status: 500}, {Stall: true}, {Drop: sandbox.DropAfter},
+			{Status: 429, Header: http.Header{"Retry-After": {"1"}}},
 		}
 		s.Script(expired("identity.link")) // once: a call is repeated with another token once
 		for range 6 {
@@ -137,7 +142,8 @@ func TestManyCallers(t *testing.T) {
 		b.closedOnce(t, len(b.opened))
 		keys := map[string]int{}
 		for _, r := range s.Requests() {
-			if from := r.Header.Get("X-Caller"); from != "" && !strings.Contains(r.Path, "/links/mk_") && !strings.Contains(r.Path, "plaid") {
+			if from := r.Header.Get("X-Caller"); from != "" && !strings.Contains(r.Path, "/links/mk_") &&
+				!strings.Contains(r.Path, "plaid") {
 				var i int
 				_, err := fmt.Sscanf(from, "caller-%d", &i)
 				require.NoError(t, err)
@@ -200,7 +206,8 @@ func (k *caller) round(ctx context.Context) error {
 		user := []string{sandbox.RequiredUsername, "reports@example.com"}[k.random.IntN(2)]
 		operation, want = "logins.query_accounts", user
 		var l *AccountList
-		if l, err = k.Logins.QueryAccounts(ctx, AccountsQuery{DataSourceID: "GAWA", Users: []string{user}}, mine...); err == nil {
+		if l, err = k.Logins.QueryAccounts(ctx, AccountsQuery{DataSourceID: "GAWA", Users: []string{user}}, mine...); err ==
+			nil {
 			if len(l.Logins) != 1 {
 				return fmt.Errorf("%d logins for one user", len(l.Logins))
 			}

@@ -75,7 +75,8 @@ func TestGateAtTheConnection(t *testing.T) {
 					s := newSlowDials(refused)
 					s.MaxConnsPerHost = connections
 					defer s.CloseIdleConnections()
-					c := clientOf(t, "http://127.0.0.1", operation, &http.Client{Transport: &s.Transport}, WithRetry(Retry{MaxWait: time.Minute}))
+					c := clientOf(t, "http://127.0.0.1", operation, &http.Client{Transport: &s.Transport},
+						WithRetry(Retry{MaxWait: time.Minute}))
 					var wg sync.WaitGroup
 					var starts, ends atomic.Int32
 					c.config.hooks.AttemptStart = func(context.Context, Attempt) { starts.Add(1) }
@@ -271,7 +272,8 @@ func TestGateAtTheFirstByteOpens(t *testing.T) {
 		refuse := sync.OnceFunc(func() {
 			c.pace.Refuse(groupsOf(c, linksList)[0].key, pace.Permit{}, time.Now(), 10*time.Second)
 		})
-		ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { refuse() }})
+		ctx := httptrace.WithClientTrace(t.Context(),
+			&httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { refuse() }})
 		var r Response
 		_, err := c.Links.List(ctx, WithoutRetry(), WithResponse(&r))
 		require.NoError(t, err)

@@ -99,7 +99,8 @@ func TestWhatNoRepetitionCures(t *testing.T) {
 				if transport == nil {
 					client.Transport = send.DefaultTransport()
 				}
-				c := clientOf(t, base, operation, client, WithRetry(Retry{MinBackoff: time.Millisecond, MaxBackoff: time.Millisecond}))
+				c := clientOf(t, base, operation, client,
+					WithRetry(Retry{MinBackoff: time.Millisecond, MaxBackoff: time.Millisecond}))
 				e := asError(t, call(t.Context(), c))
 				require.Equal(t, 1, e.Attempts, "%v", e)
 				require.Contains(t, e.Error(), tc.text)
@@ -171,7 +172,8 @@ func tunnel(status int, own bool) hopelessWay {
 func TestProxyThatFailsIsAskedAgain(t *testing.T) {
 	for _, own := range []bool{false, true} {
 		base, transport := tunnel(http.StatusBadGateway, own).setUp(t)
-		c := clientOf(t, base, "", &http.Client{Transport: transport}, WithRetry(Retry{MinBackoff: time.Millisecond, MaxBackoff: time.Millisecond}))
+		c := clientOf(t, base, "", &http.Client{Transport: transport},
+			WithRetry(Retry{MinBackoff: time.Millisecond, MaxBackoff: time.Millisecond}))
 		_, err := c.Links.Create(t.Context(), LoginLinkCreate{DataSourceID: "GAWA"})
 		e := asError(t, err)
 		require.Equal(t, 4, e.Attempts)
@@ -182,7 +184,9 @@ func TestProxyThatFailsIsAskedAgain(t *testing.T) {
 
 // A server that has failed inside says so with a TLS alert, too. That may be over the next time.
 func TestAlertThatPasses(t *testing.T) {
-	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"data":[]}`) }))
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, `{"data":[]}`)
+	}))
 	s.Config.ErrorLog = log.New(io.Discard, "", 0)
 	s.StartTLS()
 	defer s.Close()

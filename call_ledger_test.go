@@ -46,7 +46,8 @@ func TestExhaustedCallKeepsConnections(t *testing.T) {
 			require.Equal(t, idle, w.transport.Conns(), "%+v", fault)
 		}
 		// One more, while they are in use.
-		w.Script(sandbox.Fault{Operation: "links.list", Delay: time.Minute, Times: 2}, sandbox.Fault{Operation: "links.get", Status: 500, Times: 4})
+		w.Script(sandbox.Fault{Operation: "links.list", Delay: time.Minute, Times: 2},
+			sandbox.Fault{Operation: "links.get", Status: 500, Times: 4})
 		for range 2 {
 			group.Go(func() {
 				if _, err := c.Links.List(t.Context()); err != nil {
@@ -103,14 +104,25 @@ func TestBodiesAreClosedOnce(t *testing.T) {
 		bodies int
 		opts   []Option
 	}{
-		"success":         {nil, get, 1, nil},
-		"no content":      {[]sandbox.Fault{{Status: 204}}, dropped(func(ctx context.Context, c *Client) (bool, error) { return c.Logins.Revoke(ctx, "dsl_1") }), 1, nil},
-		"not found":       {nil, dropped(func(ctx context.Context, c *Client) (*LoginLink, error) { return c.Links.Get(ctx, "dsll_404") }), 1, nil},
-		"repeated":        {[]sandbox.Fault{{Status: 503}, {Status: 429, Header: http.Header{"Retry-After": {"1"}}}}, get, 3, nil},
+		"success": {nil, get, 1, nil},
+		"no content": {
+			[]sandbox.Fault{{Status: 204}},
+			dropped(func(ctx context.Context, c *Client) (bool, error) { return c.Logins.Revoke(ctx, "dsl_1") }), 1, nil,
+		},
+		"not found": {
+			nil, dropped(func(ctx context.Context, c *Client) (*LoginLink, error) { return c.Links.Get(ctx, "dsll_404") }), 1,
+			nil,
+		},
+		"repeated": {
+			[]sandbox.Fault{{Status: 503}, {Status: 429, Header: http.Header{"Retry-After": {"1"}}}}, get, 3, nil,
+		},
 		"given up":        {[]sandbox.Fault{{Status: 500, Times: 4}}, get, 4, nil},
 		"too long a wait": {[]sandbox.Fault{{Status: 429, Header: http.Header{"Retry-After": {"86400"}}}}, get, 1, nil},
 		"not repeatable":  {[]sandbox.Fault{{Operation: "links.create", Status: 503}}, create(LoginLinkCreate{}), 1, nil},
-		"redirect":        {[]sandbox.Fault{{Status: 307, Header: http.Header{"Location": {"https://other.example.com"}}, Body: "moved"}}, get, 1, nil},
+		"redirect": {
+			[]sandbox.Fault{{Status: 307, Header: http.Header{"Location": {"https://other.example.com"}}, Body: "moved"}}, get,
+			1, nil,
+		},
 		"malformed":       {[]sandbox.Fault{{Body: `{"data":`}}, get, 1, nil},
 		"error on 200":    {[]sandbox.Fault{{Body: `{"error":"LINK_NOT_FOUND"}`}}, get, 1, nil},
 		"too large":       {nil, get, 1, []Option{WithMaxResponseBytes(10)}},
@@ -120,13 +132,20 @@ func TestBodiesAreClosedOnce(t *testing.T) {
 		"empty gzip":      {[]sandbox.Fault{{Status: 200, Header: gzipped}}, get, 1, nil},
 		"gzip":            {nil, get, 1, nil},
 		"stalled":         {[]sandbox.Fault{{Stall: true}}, within5s(get), 1, nil},
-		"stalled error":   {[]sandbox.Fault{{Status: 500, Body: strings.Repeat("x", 100), Stall: true}}, within5s(get), 1, nil},
-		"wait canceled":   {[]sandbox.Fault{{Status: 503, Header: http.Header{"Retry-After": {"30"}}}}, canceledAfter5s(get), 1, nil},
+		"stalled error": {
+			[]sandbox.Fault{{Status: 500, Body: strings.Repeat("x", 100), Stall: true}}, within5s(get), 1, nil,
+		},
+		"wait canceled": {
+			[]sandbox.Fault{{Status: 503, Header: http.Header{"Retry-After": {"30"}}}}, canceledAfter5s(get), 1, nil,
+		},
 		"pages": {nil, func(ctx context.Context, c *Client) error {
 			return last(c.Logins.Accounts(ctx, "dsl_2", PageOptions{}))
 		}, 3, nil},
-		"exchange":          {nil, func(ctx context.Context, c *Client) error { return linkOf(ctx, c) }, 2, nil},
-		"exchange refused":  {[]sandbox.Fault{{Operation: "auth.token", Status: 401}}, func(ctx context.Context, c *Client) error { return linkOf(ctx, c) }, 1, nil},
+		"exchange": {nil, func(ctx context.Context, c *Client) error { return linkOf(ctx, c) }, 2, nil},
+		"exchange refused": {
+			[]sandbox.Fault{{Operation: "auth.token", Status: 401}},
+			func(ctx context.Context, c *Client) error { return linkOf(ctx, c) }, 1, nil,
+		},
 		"stream":            {nil, each, 1, nil},
 		"stream, repeated":  {[]sandbox.Fault{{Status: 503}, {Drop: sandbox.DropBefore}}, each, 2, nil},
 		"stream, refused":   {[]sandbox.Fault{{Status: 403}}, each, 1, nil},
@@ -182,8 +201,13 @@ func TestBodiesAreClosedOnce(t *testing.T) {
 func TestBodiesAreClosedOnceOfGzip(t *testing.T) {
 	for _, operation := range []string{"links.get", "logins.query_accounts, streamed"} {
 		for body, bodies := range map[string]int{"no gzip at all": 1, "": 1, "\x1f\x8b\x08": 3} {
-			l := &ledger{next: roundTrip(func(*http.Request) (*http.Response, error) { return reply(200, body, "Content-Encoding", "gzip"), nil })}
-			c, err := New(WithSupermetrics(BearerToken(testKey)), WithHTTPClient(&http.Client{Transport: l}), WithRetry(Retry{MaxAttempts: 3, MinBackoff: 1, MaxBackoff: 1}))
+			l := &ledger{
+				next: roundTrip(func(*http.Request) (*http.Response, error) {
+					return reply(200, body, "Content-Encoding", "gzip"), nil
+				}),
+			}
+			c, err := New(WithSupermetrics(BearerToken(testKey)), WithHTTPClient(&http.Client{Transport: l}),
+				WithRetry(Retry{MaxAttempts: 3, MinBackoff: 1, MaxBackoff: 1}))
 			require.NoError(t, err)
 			require.Error(t, calls[operation](t.Context(), c))
 			require.Len(t, l.bodies, bodies, "%s %q", operation, body)

@@ -61,7 +61,8 @@ func TestContextBoundsTheQueue(t *testing.T) {
 		base := pipes.New(pipes.Halting(""))
 		base.MaxConnsPerHost = 1
 		defer base.CloseIdleConnections()
-		c := clientOf(t, "http://127.0.0.1", "links.create", &http.Client{Transport: &base.Transport}, WithRetry(Retry{AttemptTimeout: time.Hour}))
+		c := clientOf(t, "http://127.0.0.1", "links.create", &http.Client{Transport: &base.Transport},
+			WithRetry(Retry{AttemptTimeout: time.Hour}))
 		ctx, cancel := context.WithCancel(t.Context())
 		var wg sync.WaitGroup
 		wg.Go(func() {

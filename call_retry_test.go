@@ -322,13 +322,14 @@ func TestRetryAfterOfAnAnswerOfNoUse(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var at []time.Time
-				c := clientOf(t, "https://api.example.test", "", &http.Client{Transport: roundTrip(func(*http.Request) (*http.Response, error) {
-					if at = append(at, time.Now()); len(at) > 1 {
-						return reply(200, `{"data":[]}`), nil
-					}
-					header := http.Header{"Retry-After": {"30"}}
-					return &http.Response{StatusCode: 200, ContentLength: tc.size, Header: header, Body: io.NopCloser(tc.body)}, nil
-				})})
+				c := clientOf(t, "https://api.example.test", "",
+					&http.Client{Transport: roundTrip(func(*http.Request) (*http.Response, error) {
+						if at = append(at, time.Now()); len(at) > 1 {
+							return reply(200, `{"data":[]}`), nil
+						}
+						header := http.Header{"Retry-After": {"30"}}
+						return &http.Response{StatusCode: 200, ContentLength: tc.size, Header: header, Body: io.NopCloser(tc.body)}, nil
+					})})
 				_, err := c.Links.List(t.Context())
 				require.Len(t, at, tc.sent)
 				if tc.sent == 1 {

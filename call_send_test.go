@@ -49,7 +49,9 @@ func TestNotSentIsProved(t *testing.T) {
 		"behind another, an error that tells little": {wrapping(dialing), false},
 		"another way, which breaks":                  {failover(io.ErrUnexpectedEOF), false},
 		"another way, whose connection is reset":     {failover(&net.OpError{Op: "read", Err: dead}), false},
-		"a transport that tells nothing":             {roundTrip(func(*http.Request) (*http.Response, error) { return nil, dead }), false},
+		"a transport that tells nothing": {
+			roundTrip(func(*http.Request) (*http.Response, error) { return nil, dead }), false,
+		},
 	} {
 		for operation, call := range map[string]func(context.Context, *Client) error{
 			"links.create":     create(LoginLinkCreate{DataSourceID: "GAWA"}),
@@ -134,10 +136,13 @@ func TestRequestOfTheTransportsOwn(t *testing.T) {
 		if r.Method == http.MethodPost {
 			creations.Add(1)
 		}
-		_, _ = io.WriteString(w, answers[map[bool]string{true: "links.create", false: "links.list"}[r.Method == http.MethodPost]])
+		_, _ = io.WriteString(w,
+			answers[map[bool]string{true: "links.create", false: "links.list"}[r.Method == http.MethodPost]])
 	}))
 	defer api.Close()
-	tokens := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "a token") }))
+	tokens := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, "a token")
+	}))
 	defer tokens.Close()
 	side := &http.Transport{DisableKeepAlives: true}
 	ask := func(ctx context.Context) error {
@@ -159,12 +164,13 @@ func TestRequestOfTheTransportsOwn(t *testing.T) {
 			}
 			return base.RoundTrip(r)
 		}),
-		"a dialer": &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-			if err := ask(ctx); err != nil {
-				return nil, err
-			}
-			return (&net.Dialer{}).DialContext(ctx, network, address)
-		}},
+		"a dialer": &http.Transport{DisableKeepAlives: true,
+			DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+				if err := ask(ctx); err != nil {
+					return nil, err
+				}
+				return (&net.Dialer{}).DialContext(ctx, network, address)
+			}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			creations.Store(0)
@@ -190,9 +196,10 @@ func (c slowClose) Close() error {
 // back is sent once.
 func TestProtocolsOfTwoHosts(t *testing.T) {
 	for range 20 {
-		modern, modernBase := speaking(t, "HTTP/2 without TLS", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-			_, _ = io.WriteString(w, `{"link_id":"mk_1"}`)
-		}))
+		modern, modernBase := speaking(t, "HTTP/2 without TLS",
+			http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				_, _ = io.WriteString(w, `{"link_id":"mk_1"}`)
+			}))
 		var arrived atomic.Int32
 		old, oldBase := speaking(t, "HTTP/1", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			arrived.Add(1)
@@ -241,11 +248,12 @@ func TestTransportThatGoesOn(t *testing.T) {
 	api := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { arrived.Add(1) }))
 	defer api.Close()
 	asked, release := make(chan struct{}, 8), make(chan struct{})
-	base := &http.Transport{DisableKeepAlives: true, DialContext: func(_ context.Context, network, address string) (net.Conn, error) {
-		asked <- struct{}{}
-		<-release
-		return net.Dial(network, address)
-	}}
+	base := &http.Transport{DisableKeepAlives: true,
+		DialContext: func(_ context.Context, network, address string) (net.Conn, error) {
+			asked <- struct{}{}
+			<-release
+			return net.Dial(network, address)
+		}}
 	var under sync.WaitGroup
 	through := roundTrip(func(r *http.Request) (*http.Response, error) {
 		under.Go(func() {
@@ -268,10 +276,11 @@ func TestTransportThatGoesOn(t *testing.T) {
 func TestTransportThatPanics(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var ctx context.Context
-		c := clientOf(t, "https://api.example.test", "", &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
-			ctx = r.Context()
-			panic("the transport's own")
-		})})
+		c := clientOf(t, "https://api.example.test", "",
+			&http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+				ctx = r.Context()
+				panic("the transport's own")
+			})})
 		require.PanicsWithValue(t, "the transport's own", func() { _, _ = c.Links.List(t.Context()) })
 		require.Error(t, ctx.Err(), "the attempt's context has ended")
 	})

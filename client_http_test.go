@@ -62,7 +62,9 @@ func TestHTTPClientIsCopied(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, jar.Cookies(base), 1, "its cookie jar is used")
 
-	own.Transport, own.Timeout = roundTrip(func(*http.Request) (*http.Response, error) { return nil, errors.New("not this one") }), 1
+	own.Transport, own.Timeout = roundTrip(func(*http.Request) (*http.Response, error) {
+		return nil, errors.New("not this one")
+	}), 1
 	_, err = c.Links.List(t.Context())
 	require.NoError(t, err)
 
@@ -96,10 +98,14 @@ func TestClientWithoutTransport(t *testing.T) {
 // Plain http to loopback goes past the proxy of the environment, however the host is written.
 func TestLoopbackAndProxies(t *testing.T) {
 	spellings := map[string]bool{ // and whether it is one
-		"http://127.0.0.1:9": true, "http://localhost:9": true, "http://LOCALHOST:9": true, "http://LocalHost:9/v2": true, "http://127.9.9.9:9": true,
-		"http://[::1]:9": true, "http://[::ffff:127.0.0.1]:9": true, "http://[::FFFF:7f00:1]:9": true, "http://[::1%25lo]:9": true, "http://[::1]": true,
-		"http://127.0.0.1": true, "http://localho\u017ft:9": false, "http://127.0.0.1.:9": false, "http://localhost.:9": false, "http://0:9": false,
-		"http://127.1:9": false, "http://[::127.0.0.1]:9": false, "http://localhost.example.com:9": false, "http://0x7f.1:9": false,
+		"http://127.0.0.1:9": true, "http://localhost:9": true, "http://LOCALHOST:9": true, "http://LocalHost:9/v2": true,
+		"http://127.9.9.9:9": true,
+		"http://[::1]:9":     true, "http://[::ffff:127.0.0.1]:9": true, "http://[::FFFF:7f00:1]:9": true,
+		"http://[::1%25lo]:9": true, "http://[::1]": true,
+		"http://127.0.0.1": true, "http://localho\u017ft:9": false, "http://127.0.0.1.:9": false,
+		"http://localhost.:9": false, "http://0:9": false,
+		"http://127.1:9": false, "http://[::127.0.0.1]:9": false, "http://localhost.example.com:9": false,
+		"http://0x7f.1:9": false,
 	}
 	const child = "DUOLINK_TEST_PROXY"
 	if os.Getenv(child) != "" { // net/http reads the environment once
@@ -153,7 +159,8 @@ func TestCookiesOfTenants(t *testing.T) {
 	} {
 		jar, err := cookiejar.New(nil)
 		require.NoError(t, err)
-		c, err := New(WithSupermetrics(credentials), WithBaseURL(Supermetrics, server.URL), WithHTTPClient(&http.Client{Jar: jar}))
+		c, err := New(WithSupermetrics(credentials), WithBaseURL(Supermetrics, server.URL),
+			WithHTTPClient(&http.Client{Jar: jar}))
 		require.NoError(t, err)
 		for range 3 {
 			_, err = c.Links.List(t.Context())

@@ -13,7 +13,8 @@ func TestNewWithNothing(t *testing.T) {
 	c, err := New()
 	require.NoError(t, err)
 	require.Equal(t, map[API]string{
-		Supermetrics: "https://api.supermetrics.com/v2", MoneyKit: "https://api.moneykit.com", PlaidCompatible: "https://api.moneykit.com/plaid-compatible",
+		Supermetrics: "https://api.supermetrics.com/v2", MoneyKit: "https://api.moneykit.com",
+		PlaidCompatible: "https://api.moneykit.com/plaid-compatible",
 	}, bases(c))
 	for operation, call := range calls {
 		refused(t, call(t.Context(), c), ErrNotConfigured, operationOf(operation), "")
@@ -35,19 +36,46 @@ func TestBaseURLs(t *testing.T) {
 		opts []Option
 		want map[API]string // what differs from the defaults
 	}{
-		"a slash at the end":     {[]Option{WithBaseURL(Supermetrics, "https://a.example.com/v2/")}, map[API]string{Supermetrics: "https://a.example.com/v2"}},
-		"slashes at the end":     {[]Option{WithBaseURL(Supermetrics, "https://a.example.com/v2///")}, map[API]string{Supermetrics: "https://a.example.com/v2"}},
-		"a slash alone":          {[]Option{WithBaseURL(Supermetrics, "https://a.example.com/")}, map[API]string{Supermetrics: "https://a.example.com"}},
-		"the older prefix":       {[]Option{WithBaseURL(Supermetrics, "https://a.example.com/enterprise/v2")}, map[API]string{Supermetrics: "https://a.example.com/enterprise/v2"}},
-		"an escaped prefix":      {[]Option{WithBaseURL(Supermetrics, "https://a.example.com/a%2Fb/%20c/")}, map[API]string{Supermetrics: "https://a.example.com/a%2Fb/%20c"}},
-		"a port":                 {[]Option{WithBaseURL(Supermetrics, "https://a.example.com:8443")}, map[API]string{Supermetrics: "https://a.example.com:8443"}},
-		"capitals in the scheme": {[]Option{WithBaseURL(Supermetrics, "HTTPS://a.example.com")}, map[API]string{Supermetrics: "https://a.example.com"}},
-		"the last one counts":    {[]Option{WithBaseURL(Supermetrics, "https://a.example.com"), WithBaseURL(Supermetrics, "https://b.example.com")}, map[API]string{Supermetrics: "https://b.example.com"}},
+		"a slash at the end": {
+			[]Option{WithBaseURL(Supermetrics, "https://a.example.com/v2/")},
+			map[API]string{Supermetrics: "https://a.example.com/v2"},
+		},
+		"slashes at the end": {
+			[]Option{WithBaseURL(Supermetrics, "https://a.example.com/v2///")},
+			map[API]string{Supermetrics: "https://a.example.com/v2"},
+		},
+		"a slash alone": {
+			[]Option{WithBaseURL(Supermetrics, "https://a.example.com/")}, map[API]string{Supermetrics: "https://a.example.com"},
+		},
+		"the older prefix": {
+			[]Option{WithBaseURL(Supermetrics, "https://a.example.com/enterprise/v2")},
+			map[API]string{Supermetrics: "https://a.example.com/enterprise/v2"},
+		},
+		"an escaped prefix": {
+			[]Option{WithBaseURL(Supermetrics, "https://a.example.com/a%2Fb/%20c/")},
+			map[API]string{Supermetrics: "https://a.example.com/a%2Fb/%20c"},
+		},
+		"a port": {
+			[]Option{WithBaseURL(Supermetrics, "https://a.example.com:8443")},
+			map[API]string{Supermetrics: "https://a.example.com:8443"},
+		},
+		"capitals in the scheme": {
+			[]Option{WithBaseURL(Supermetrics, "HTTPS://a.example.com")}, map[API]string{Supermetrics: "https://a.example.com"},
+		},
+		"the last one counts": {
+			[]Option{WithBaseURL(Supermetrics, "https://a.example.com"), WithBaseURL(Supermetrics, "https://b.example.com")},
+			map[API]string{Supermetrics: "https://b.example.com"},
+		},
 		"MoneyKit and its layer": {[]Option{WithBaseURL(MoneyKit, "https://b.example.com/mk/")}, map[API]string{
 			MoneyKit: "https://b.example.com/mk", PlaidCompatible: "https://b.example.com/mk/plaid-compatible",
 		}},
-		"the layer alone": {[]Option{WithBaseURL(PlaidCompatible, "https://c.example.com/pc/")}, map[API]string{MoneyKit: moneyKit, PlaidCompatible: "https://c.example.com/pc"}},
-		"both, the layer first": {[]Option{WithBaseURL(PlaidCompatible, "https://c.example.com"), WithBaseURL(MoneyKit, "https://b.example.com")}, map[API]string{
+		"the layer alone": {
+			[]Option{WithBaseURL(PlaidCompatible, "https://c.example.com/pc/")},
+			map[API]string{MoneyKit: moneyKit, PlaidCompatible: "https://c.example.com/pc"},
+		},
+		"both, the layer first": {[]Option{
+			WithBaseURL(PlaidCompatible, "https://c.example.com"), WithBaseURL(MoneyKit, "https://b.example.com"),
+		}, map[API]string{
 			MoneyKit: "https://b.example.com", PlaidCompatible: "https://c.example.com",
 		}},
 	} {
@@ -63,10 +91,13 @@ func TestBaseURLs(t *testing.T) {
 
 func TestPlainHTTP(t *testing.T) {
 	for host, loopback := range map[string]bool{
-		"127.0.0.1": true, "127.0.0.1:8080": true, "127.1.2.3": true, "[::1]": true, "[::1]:8080": true, "localhost": true, "localhost:8080": true,
+		"127.0.0.1": true, "127.0.0.1:8080": true, "127.1.2.3": true, "[::1]": true, "[::1]:8080": true, "localhost": true,
+		"localhost:8080":     true,
 		"[::ffff:127.0.0.1]": true,
-		"api.example.com":    false, "localhost.example.com": false, "127.0.0.1.example.com": false, "0.0.0.0": false, "[::]": false, "10.0.0.1": false,
-		"192.168.1.1": false, "[fe80::1]": false, "2130706433": false, "128.0.0.1": false, "xn--localhost-.example": false, "notlocalhost": false,
+		"api.example.com":    false, "localhost.example.com": false, "127.0.0.1.example.com": false, "0.0.0.0": false,
+		"[::]": false, "10.0.0.1": false,
+		"192.168.1.1": false, "[fe80::1]": false, "2130706433": false, "128.0.0.1": false, "xn--localhost-.example": false,
+		"notlocalhost": false,
 	} {
 		for _, api := range []API{Supermetrics, MoneyKit, PlaidCompatible} {
 			for _, scheme := range []string{"http", "HTTP"} {
@@ -77,7 +108,9 @@ func TestPlainHTTP(t *testing.T) {
 				} else {
 					refused(t, err, ErrArgument, "new", host)
 				}
-				for _, opts := range [][]Option{{WithInsecureHTTP(), WithBaseURL(api, base)}, {WithBaseURL(api, base), WithInsecureHTTP()}} {
+				for _, opts := range [][]Option{
+					{WithInsecureHTTP(), WithBaseURL(api, base)}, {WithBaseURL(api, base), WithInsecureHTTP()},
+				} {
 					_, err = New(opts...)
 					require.NoError(t, err, base)
 				}
@@ -88,10 +121,14 @@ func TestPlainHTTP(t *testing.T) {
 	}
 	// What no option allows.
 	for _, base := range []string{
-		"https://user@a.example.com", "https://user:CANARY@a.example.com", "https://:CANARY@a.example.com", "http://CANARY@localhost", "https://@a.example.com",
-		"https://a.example.com?key=CANARY", "https://a.example.com/v2?", "https://a.example.com#CANARY", "https://a.example.com/#", "https://", "https:///CANARY",
-		"https://:443", "https:CANARY", "//a.example.com", "a.example.com", "/v2", "ftp://a.example.com", "file:///CANARY", "ws://a.example.com", "unix://CANARY",
-		"https://a.example.com:CANARY", "https://a b.example.com", "https://a.example.com/%zz", "https://a.example.com/\x7f", " https://a.example.com", "https://[::1", "",
+		"https://user@a.example.com", "https://user:CANARY@a.example.com", "https://:CANARY@a.example.com",
+		"http://CANARY@localhost", "https://@a.example.com",
+		"https://a.example.com?key=CANARY", "https://a.example.com/v2?", "https://a.example.com#CANARY",
+		"https://a.example.com/#", "https://", "https:///CANARY",
+		"https://:443", "https:CANARY", "//a.example.com", "a.example.com", "/v2", "ftp://a.example.com", "file:///CANARY",
+		"ws://a.example.com", "unix://CANARY",
+		"https://a.example.com:CANARY", "https://a b.example.com", "https://a.example.com/%zz", "https://a.example.com/\x7f",
+		" https://a.example.com", "https://[::1", "",
 	} {
 		_, err := New(WithBaseURL(Supermetrics, base), WithInsecureHTTP())
 		refused(t, err, ErrArgument, "new", "CANARY")
@@ -117,7 +154,8 @@ func TestUserAgentAndHeaders(t *testing.T) {
 			}
 			c, m := inMemory(t, func(*http.Request) *http.Response { return reply(403, "") }, opts...)
 			for _, call := range calls {
-				require.ErrorIs(t, call(t.Context(), c, WithHeader("x-trace", "a"), WithHeader("X-Trace", "b"), WithHeader("X-Empty", "")), ErrForbidden)
+				require.ErrorIs(t,
+					call(t.Context(), c, WithHeader("x-trace", "a"), WithHeader("X-Trace", "b"), WithHeader("X-Empty", "")), ErrForbidden)
 			}
 			for _, r := range m.requests {
 				require.Equal(t, []string{tc.want}, r.Header["User-Agent"])

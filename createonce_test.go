@@ -275,7 +275,9 @@ func TestCreateOnceClosesTheSurplus(t *testing.T) {
 // A marker that was used for somebody else gives nobody their link.
 func TestCreateOnceForSomebodyElse(t *testing.T) {
 	inBubble(t, nil, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
-		first := LoginLinkCreate{DataSourceID: "GAWA", RequireUsername: "avery@example.com", RedirectURL: "https://a.example.com/"}
+		first := LoginLinkCreate{
+			DataSourceID: "GAWA", RequireUsername: "avery@example.com", RedirectURL: "https://a.example.com/",
+		}
 		_, err := c.Links.CreateOnce(t.Context(), first, "job-7")
 		require.NoError(t, err)
 		for _, other := range []LoginLinkCreate{

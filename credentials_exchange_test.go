@@ -63,7 +63,8 @@ func TestTokenExchangeStatuses(t *testing.T) {
 // Credentials are escaped in the form, whatever they are made of.
 func TestExchangeForm(t *testing.T) {
 	const id, secret = "id&client_secret=x", "a+b%20c=d&e;f/\"~"
-	c, m := inMemory(t, func(*http.Request) *http.Response { return reply(401, "") }, WithMoneyKit(ClientCredentials(id, secret)))
+	c, m := inMemory(t, func(*http.Request) *http.Response { return reply(401, "") },
+		WithMoneyKit(ClientCredentials(id, secret)))
 	require.ErrorIs(t, linkOf(t.Context(), c), ErrUnauthorized)
 	require.Equal(t, http.MethodPost, m.requests[0].Method)
 	require.Empty(t, m.requests[0].URL.RawQuery)
@@ -201,7 +202,9 @@ func TestFailedExchange(t *testing.T) {
 	t.Run("no token in the answer", func(t *testing.T) {
 		inWorld(t, func(t *testing.T, w world) {
 			c := w.client(t, exchanging())
-			for _, body := range []string{`{}`, `{"access_token":""}`, `{"access_token":null,"expires_in":3600}`, `[]`, `null`, `<html>`} {
+			for _, body := range []string{
+				`{}`, `{"access_token":""}`, `{"access_token":null,"expires_in":3600}`, `[]`, `null`, `<html>`,
+			} {
 				w.Script(sandbox.Fault{Operation: "auth.token", Status: 201, Body: body})
 				err := linkOf(t.Context(), c)
 				require.ErrorIs(t, err, ErrMalformedResponse, body)
@@ -215,7 +218,9 @@ func TestFailedExchange(t *testing.T) {
 	t.Run("a token that no header takes", func(t *testing.T) {
 		inWorld(t, func(t *testing.T, w world) {
 			c := w.client(t, exchanging())
-			w.Script(sandbox.Fault{Operation: "auth.token", Status: 201, Body: `{"access_token":"CANARY\r\nX-Evil: 1","expires_in":3600}`})
+			w.Script(sandbox.Fault{
+				Operation: "auth.token", Status: 201, Body: `{"access_token":"CANARY\r\nX-Evil: 1","expires_in":3600}`,
+			})
 			err := linkOf(t.Context(), c)
 			require.Error(t, err)
 			for _, text := range append(printed(err), logged(err)...) {
@@ -235,7 +240,9 @@ func TestFailedExchange(t *testing.T) {
 func TestFailedExchangeIsNotHammered(t *testing.T) {
 	inWorld(t, func(t *testing.T, w world) {
 		c := w.client(t, exchanging())
-		w.Script(sandbox.Fault{Operation: "auth.token", Status: 401, Body: nativeBody("api_error.auth.unauthorized"), Times: -1})
+		w.Script(sandbox.Fault{
+			Operation: "auth.token", Status: 401, Body: nativeBody("api_error.auth.unauthorized"), Times: -1,
+		})
 		first := linkOf(t.Context(), c)
 		time.Sleep(400 * time.Millisecond)
 		again := linkOf(t.Context(), c)
@@ -252,8 +259,9 @@ func TestFailedExchangeIsNotHammered(t *testing.T) {
 				after, seen = append(after, time.Since(began)), n
 			}
 		}
-		require.Equal(t, []time.Duration{600 * time.Millisecond, 2600 * time.Millisecond, 6600 * time.Millisecond, 14600 * time.Millisecond,
-			30600 * time.Millisecond}, after[:5])
+		require.Equal(t,
+			[]time.Duration{600 * time.Millisecond, 2600 * time.Millisecond, 6600 * time.Millisecond, 14600 * time.Millisecond,
+				30600 * time.Millisecond}, after[:5])
 		require.Len(t, after, 13, "one in half a minute, of %d calls", 3000)
 
 		w.ClearScript()
@@ -297,8 +305,14 @@ func TestFailedExchangeBeforeARepetition(t *testing.T) {
 		require.NoError(t, linkOf(t.Context(), c))
 		time.Sleep(80 * time.Second)
 		const callers = 20
-		w.Script(sandbox.Fault{Operation: "identity.link", Status: 503, Header: http.Header{"Retry-After": {"25"}}, Delay: time.Second, Times: callers})
-		w.Script(sandbox.Fault{Operation: "auth.token", Status: 401, Body: nativeBody("api_error.auth.unauthorized"), Delay: 5 * time.Second, Times: -1})
+		w.Script(sandbox.Fault{
+			Operation: "identity.link", Status: 503, Header: http.Header{"Retry-After": {"25"}}, Delay: time.Second,
+			Times: callers,
+		})
+		w.Script(sandbox.Fault{
+			Operation: "auth.token", Status: 401, Body: nativeBody("api_error.auth.unauthorized"), Delay: 5 * time.Second,
+			Times: -1,
+		})
 		errs := make([]error, callers)
 		var group sync.WaitGroup
 		for i := range errs {
@@ -342,7 +356,8 @@ func TestExchangeIsRepeated(t *testing.T) {
 // The Plaid-compatible layer is given id and secret; nothing is traded for it.
 func TestAuthGetNeedsNoExchange(t *testing.T) {
 	for name, credentials := range map[string]Credentials{
-		"exchange": ClientCredentials(sandbox.ClientID, sandbox.ClientSecret), "headers": ClientHeaders(sandbox.ClientID, sandbox.ClientSecret),
+		"exchange": ClientCredentials(sandbox.ClientID, sandbox.ClientSecret),
+		"headers":  ClientHeaders(sandbox.ClientID, sandbox.ClientSecret),
 	} {
 		t.Run(name, func(t *testing.T) {
 			inWorld(t, func(t *testing.T, w world) {

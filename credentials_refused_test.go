@@ -19,7 +19,8 @@ import (
 // refusedAs are the codes of a 401 that says nothing of a link: whatever it is called, the token is
 // not taken.
 var refusedAs = []Code{
-	CodeExpiredAccessToken, CodeAuthUnauthorized, CodeUnauthorized, CodeInvalidToken, CodeTokenRevoked, CodeAccessTokenExpired,
+	CodeExpiredAccessToken, CodeAuthUnauthorized, CodeUnauthorized, CodeInvalidToken, CodeTokenRevoked,
+	CodeAccessTokenExpired,
 	"", "something.new",
 }
 
@@ -79,7 +80,8 @@ func TestRefusedLinkIsNotTheTokens(t *testing.T) {
 		for _, name := range []string{"identity.get", "identity.link", "identity.refresh", "auth.numbers"} {
 			inWorld(t, func(t *testing.T, w world) {
 				asked := 0
-				function := BearerTokenFunc(func(context.Context) (string, error) { asked++; return fmt.Sprint("api_", asked), nil })
+				function := BearerTokenFunc(
+					func(context.Context) (string, error) { asked++; return fmt.Sprint("api_", asked), nil })
 				w.Script(sandbox.Fault{Operation: name, Status: 401, Body: nativeBody(string(code)), Times: -1})
 				for _, c := range []*Client{w.client(t, exchanging()), w.client(t, WithMoneyKit(function))} {
 					for range 2 {

@@ -42,7 +42,10 @@ func TestTokenIsRenewedAhead(t *testing.T) {
 				case "absent":
 					w.Script(sandbox.Fault{Operation: "auth.token", Body: `{"access_token":"` + w.IssueToken() + `"}`})
 				default:
-					w.Script(sandbox.Fault{Operation: "auth.token", Body: `{"access_token":"` + w.IssueToken() + `","token_type":"bearer","expires_in":` + tc.answer + `}`})
+					w.Script(sandbox.Fault{
+						Operation: "auth.token",
+						Body:      `{"access_token":"` + w.IssueToken() + `","token_type":"bearer","expires_in":` + tc.answer + `}`,
+					})
 				}
 				start := time.Now()
 				require.NoError(t, linkOf(t.Context(), c))
@@ -116,7 +119,8 @@ func TestWaitsOutlastAToken(t *testing.T) {
 // The search for a link that may have been made is over with a token that cannot be replaced.
 func TestCreateOnceEndsWithItsToken(t *testing.T) {
 	inWorld(t, func(t *testing.T, w world) {
-		c := w.client(t, WithSupermetrics(BearerTokenFunc(func(context.Context) (string, error) { return sandbox.APIKey, nil })))
+		c := w.client(t,
+			WithSupermetrics(BearerTokenFunc(func(context.Context) (string, error) { return sandbox.APIKey, nil })))
 		w.Script(sandbox.Fault{Operation: "links.create", Drop: sandbox.DropAfter}, sandbox.Fault{Operation: "links.list"},
 			sandbox.Fault{Operation: "links.list", Status: 401, Times: -1})
 		_, err := c.Links.CreateOnce(t.Context(), LoginLinkCreate{DataSourceID: "GAWA"}, "job-7")
@@ -229,7 +233,9 @@ func TestRenewalThatFailsAheadOfTheEnd(t *testing.T) {
 		c := w.client(t, exchanging())
 		require.NoError(t, linkOf(t.Context(), c))
 		time.Sleep(59*time.Minute + 10*time.Second)
-		w.Script(sandbox.Fault{Operation: "auth.token", Status: 401, Body: nativeBody("api_error.auth.unauthorized"), Times: -1})
+		w.Script(sandbox.Fault{
+			Operation: "auth.token", Status: 401, Body: nativeBody("api_error.auth.unauthorized"), Times: -1,
+		})
 		for range 10 {
 			require.NoError(t, linkOf(t.Context(), c))
 			time.Sleep(4 * time.Second)

@@ -80,8 +80,10 @@ func TestCleanToken(t *testing.T) {
 		require.Equal(t, tc.want, got, "%q", tc.token)
 	}
 	for _, token := range []string{
-		"", " ", "\t\r\n", "Bearer", "bearer", "BEARER ", " bearer\t", "Bearer  \n", "Bearer Bearer CANARY", "CANARY CANARY", "CANARY\tCANARY", "CANARY\nCANARY",
-		"CANARY\r\nX-Evil: 1", "CANARY\x00", "CANARY\x7f", "\x1bCANARY", "CANARYé", "ключ", "CANARY\u200b", "\ufeffCANARY", "CANARY\u00a0CANARY", "CANARY\xff",
+		"", " ", "\t\r\n", "Bearer", "bearer", "BEARER ", " bearer\t", "Bearer  \n", "Bearer Bearer CANARY", "CANARY CANARY",
+		"CANARY\tCANARY", "CANARY\nCANARY",
+		"CANARY\r\nX-Evil: 1", "CANARY\x00", "CANARY\x7f", "\x1bCANARY", "CANARYé", "ключ", "CANARY\u200b", "\ufeffCANARY",
+		"CANARY\u00a0CANARY", "CANARY\xff",
 		"Bearer\u00a0CANARY", "Bearer \nCANARY", "Basic CANARY",
 	} {
 		_, err := cleanToken(token)
@@ -100,7 +102,8 @@ func TestBearerOnTheWire(t *testing.T) {
 			"token":    BearerToken(token),
 			"function": BearerTokenFunc(func(context.Context) (string, error) { return token, nil }),
 		} {
-			c, m := inMemory(t, func(*http.Request) *http.Response { return reply(200, `{"data":[]}`) }, WithSupermetrics(credentials))
+			c, m := inMemory(t, func(*http.Request) *http.Response { return reply(200, `{"data":[]}`) },
+				WithSupermetrics(credentials))
 			_, err := c.Links.List(t.Context())
 			require.NoError(t, err)
 			require.Equal(t, []string{"Bearer api_1"}, m.requests[0].Header["Authorization"], "%s %q", name, token)
@@ -138,7 +141,9 @@ func (e *vaultError) Error() string { return "vault: " + e.secret }
 
 func TestBearerTokenFuncFails(t *testing.T) {
 	cause := &vaultError{"pa55word-of-the-vault"}
-	for name, err := range map[string]error{"plain": cause, "wrapped": fmt.Errorf("provider: %w", cause), "context": errors.Join(context.DeadlineExceeded, cause)} {
+	for name, err := range map[string]error{
+		"plain": cause, "wrapped": fmt.Errorf("provider: %w", cause), "context": errors.Join(context.DeadlineExceeded, cause),
+	} {
 		t.Run(name, func(t *testing.T) {
 			credentials := BearerTokenFunc(func(context.Context) (string, error) { return "api_1", err })
 			for operation, call := range calls {
@@ -264,7 +269,9 @@ func TestTokensDoNotCross(t *testing.T) {
 }
 
 // credentialModes are the sets of credential headers that may stand in one request.
-var credentialModes = [][]string{{"Authorization"}, {"X-Client-Id", "X-Client-Secret"}, {"Plaid-Client-Id", "Plaid-Secret"}, {}}
+var credentialModes = [][]string{
+	{"Authorization"}, {"X-Client-Id", "X-Client-Secret"}, {"Plaid-Client-Id", "Plaid-Secret"}, {},
+}
 
 func TestCredentialModesAreNotMixed(t *testing.T) {
 	for name, credentials := range map[string]Credentials{
@@ -291,7 +298,8 @@ func TestCredentialModesAreNotMixed(t *testing.T) {
 								there = append(there, header)
 							}
 						}
-						require.True(t, slices.ContainsFunc(credentialModes, func(mode []string) bool { return slices.Equal(mode, there) }), "%s: %v", r.Operation, there)
+						require.True(t,
+							slices.ContainsFunc(credentialModes, func(mode []string) bool { return slices.Equal(mode, there) }), "%s: %v", r.Operation, there)
 						require.Equal(t, r.Operation == "auth.token", len(there) == 0, r.Operation)
 						switch {
 						case r.Operation == "auth.get":
@@ -305,7 +313,8 @@ func TestCredentialModesAreNotMixed(t *testing.T) {
 							require.NoError(t, err)
 							require.NotContains(t, everything, secret)
 							require.NotContains(t, unescaped, secret)
-							require.Equal(t, r.Operation == "auth.token" && strings.HasPrefix(secret, "sandbox-"), strings.Contains(string(r.Body), secret), r.Operation)
+							require.Equal(t, r.Operation == "auth.token" && strings.HasPrefix(secret, "sandbox-"),
+								strings.Contains(string(r.Body), secret), r.Operation)
 						}
 						require.False(t, r.KeyInQuery)
 					}

@@ -23,9 +23,11 @@ func asError(t *testing.T, err error) *Error {
 }
 
 var kinds = []error{
-	ErrBadRequest, ErrUnauthorized, ErrForbidden, ErrNotFound, ErrDeleted, ErrConflict, ErrValidation, ErrBankLinkState, ErrRateLimited,
+	ErrBadRequest, ErrUnauthorized, ErrForbidden, ErrNotFound, ErrDeleted, ErrConflict, ErrValidation, ErrBankLinkState,
+	ErrRateLimited,
 	ErrServer, ErrArgument, ErrNotConfigured, ErrMalformedResponse, ErrResponseTooLarge,
-	ErrLoginLinkClosed, ErrLoginLinkExpired, ErrLoginPending, ErrRedirectMismatch, ErrRefreshPending, ErrRefreshFailed, ErrProductUnavailable,
+	ErrLoginLinkClosed, ErrLoginLinkExpired, ErrLoginPending, ErrRedirectMismatch, ErrRefreshPending, ErrRefreshFailed,
+	ErrProductUnavailable,
 }
 
 // wrapper is somebody else's error.
@@ -47,17 +49,20 @@ func kindIs(t *testing.T, err, kind error) {
 
 // The bodies of an error with a code, in each dialect.
 func envelopeBody(code string) string {
-	return fmt.Sprintf(`{"meta":{"request_id":"req-body-0001"},"error":{"code":%q,"message":"It went wrong","description":"And how"}}`, code)
+	return fmt.Sprintf(`{"meta":{"request_id":"req-body-0001"},"error":{"code":%q,"message":"It went `+
+		`wrong","description":"And how"}}`, code)
 }
 
 func flatBody(code string) string { return fmt.Sprintf(`{"error":%q,"message":"It went wrong"}`, code) }
 
 func nativeBody(code string) string {
-	return fmt.Sprintf(`{"error_code":%q,"error_message":"It went wrong","documentation_url":"https://docs.example.com/e"}`, code)
+	return fmt.Sprintf(
+		`{"error_code":%q,"error_message":"It went wrong","documentation_url":"https://docs.example.com/e"}`, code)
 }
 
 func plaidBody(family, code string) string {
-	return fmt.Sprintf(`{"error_type":%q,"error_code":%q,"error_message":"It went wrong","display_message":null,"request_id":"req-body-0001"}`, family, code)
+	return fmt.Sprintf(`{"error_type":%q,"error_code":%q,"error_message":"It went `+
+		`wrong","display_message":null,"request_id":"req-body-0001"}`, family, code)
 }
 
 // A link error says what a 422 is about, also beside a code that nobody knows.
@@ -82,7 +87,8 @@ type plain struct {
 
 func plainOf(e *Error) plain {
 	return plain{
-		e.kind(), e.Code, e.Message, e.Description, e.RequestID, e.Fields, e.PlaidType, e.BankLinkErrorCode, e.DisplayMessage, e.SuggestedAction,
+		e.kind(), e.Code, e.Message, e.Description, e.RequestID, e.Fields, e.PlaidType, e.BankLinkErrorCode, e.DisplayMessage,
+		e.SuggestedAction,
 		e.DocumentationURL,
 	}
 }
@@ -98,29 +104,38 @@ func TestErrorShapes(t *testing.T) {
 		status    int
 		want      plain
 	}{
-		"array.json":         {"links.get", 503, plain{kind: ErrServer, request: header}},
-		"detail_list.json":   {"identity.get", 422, plain{kind: ErrValidation, message: "value is not a valid enumeration member", request: header, fields: refused}},
-		"detail_object.json": {"identity.get", 503, plain{kind: ErrServer, message: "The service is being upgraded", request: header}},
+		"array.json": {"links.get", 503, plain{kind: ErrServer, request: header}},
+		"detail_list.json": {
+			"identity.get", 422,
+			plain{kind: ErrValidation, message: "value is not a valid enumeration member", request: header, fields: refused},
+		},
+		"detail_object.json": {
+			"identity.get", 503, plain{kind: ErrServer, message: "The service is being upgraded", request: header},
+		},
 		"detail_string.json": {"identity.get", 404, plain{kind: ErrNotFound, message: "Not Found", request: header}},
 		"empty.json":         {"links.get", 502, plain{kind: ErrServer, request: header}},
 		"free_text.json":     {"links.get", 429, plain{kind: ErrRateLimited, message: "rate limited", request: header}},
 		"html.html":          {"links.get", 502, plain{kind: ErrServer, request: header}},
 		"invalid_utf8.json": {"links.get", 400, plain{
-			kind: ErrBadRequest, code: CodeBadRequest, message: "Unexpected bytes \ufffd\ufffd\ufffd( in the parameter", request: "EXAMPLEREQ_error_0007",
+			kind: ErrBadRequest, code: CodeBadRequest, message: "Unexpected bytes \ufffd\ufffd\ufffd( in the parameter",
+			request: "EXAMPLEREQ_error_0007",
 		}},
 		"moneykit_link_state.json": {"identity.get", 422, plain{
-			kind: ErrBankLinkState, code: CodeBadLinkState, message: "The link is in an error state and cannot serve this request.",
-			link: BankLinkErrorAuthExpired, docs: "https://docs.example.com/errors#link_error-bad_state", request: header,
+			kind: ErrBankLinkState, code: CodeBadLinkState,
+			message: "The link is in an error state and cannot serve this request.",
+			link:    BankLinkErrorAuthExpired, docs: "https://docs.example.com/errors#link_error-bad_state", request: header,
 		}},
 		"moneykit_native.json": {"identity.get", 404, plain{
 			kind: ErrNotFound, code: CodeBankLinkNotFound, message: "The link was not found.",
 			docs: "https://docs.example.com/errors#link_error-not_found", request: header,
 		}},
 		"moneykit_validation.json": {"identity.refresh", 422, plain{
-			kind: ErrValidation, code: CodeRequestValidationFailed, message: "The request failed validation.", fields: refused, request: header,
+			kind: ErrValidation, code: CodeRequestValidationFailed, message: "The request failed validation.", fields: refused,
+			request: header,
 		}},
 		"oauth.json": {"links.get", 401, plain{
-			kind: ErrUnauthorized, code: CodeOAuthInvalidToken, description: "The access token is expired, revoked or malformed", request: header,
+			kind: ErrUnauthorized, code: CodeOAuthInvalidToken, description: "The access token is expired, revoked or malformed",
+			request: header,
 		}},
 		"plaid.json": {"auth.get", 400, plain{
 			kind: ErrBankLinkState, code: CodeItemLoginRequired, plaid: PlaidErrorTypeItemError,
@@ -129,7 +144,8 @@ func TestErrorShapes(t *testing.T) {
 			docs: "https://docs.example.com/errors/item/#item_login_required", request: "example-req-plaid-0001",
 		}},
 		"plaid_nulls.json": {"auth.get", 400, plain{
-			kind: ErrUnauthorized, code: CodeInvalidAPIKeys, plaid: PlaidErrorTypeInvalidInput, message: "invalid client_id or secret provided", request: header,
+			kind: ErrUnauthorized, code: CodeInvalidAPIKeys, plaid: PlaidErrorTypeInvalidInput,
+			message: "invalid client_id or secret provided", request: header,
 		}},
 		"plaid_status_float.json": {"auth.get", 429, plain{
 			kind: ErrRateLimited, code: CodeAuthLimit, plaid: PlaidErrorTypeRateLimitExceeded,
@@ -139,8 +155,11 @@ func TestErrorShapes(t *testing.T) {
 		"problem.json": {"identity.get", 429, plain{
 			kind: ErrRateLimited, message: "The limit of 15 requests per minute for this link was reached.", request: header,
 		}},
-		"scalar.json":                   {"links.get", 503, plain{kind: ErrServer, request: header}},
-		"supermetrics_code_number.json": {"links.get", 429, plain{kind: ErrRateLimited, code: "42901", message: "Too many requests", request: "EXAMPLEREQ_error_0003"}},
+		"scalar.json": {"links.get", 503, plain{kind: ErrServer, request: header}},
+		"supermetrics_code_number.json": {
+			"links.get", 429,
+			plain{kind: ErrRateLimited, code: "42901", message: "Too many requests", request: "EXAMPLEREQ_error_0003"},
+		},
 		"supermetrics_envelope.json": {"links.get", 403, plain{
 			kind: ErrForbidden, code: CodeForbidden, message: "Access to this resource is forbidden",
 			description: "The credential is missing the scope ds_logins_read.", request: "EXAMPLEREQ_error_0001",
@@ -166,9 +185,13 @@ func TestErrorShapes(t *testing.T) {
 		"supermetrics_flat.json": {"links.get", 404, plain{
 			kind: ErrNotFound, code: CodeLinkNotFound, message: "Login link not found", request: header,
 		}},
-		"supermetrics_message_null.json": {"links.get", 500, plain{kind: ErrServer, code: CodeInternalServerError, request: "EXAMPLEREQ_error_0004"}},
-		"text.txt":                       {"links.get", 503, plain{kind: ErrServer, request: header}},
-		"truncated.json":                 {"links.get", 500, plain{kind: ErrServer, code: CodeInternalServerError, request: "EXAMPLEREQ_error_0006"}},
+		"supermetrics_message_null.json": {
+			"links.get", 500, plain{kind: ErrServer, code: CodeInternalServerError, request: "EXAMPLEREQ_error_0004"},
+		},
+		"text.txt": {"links.get", 503, plain{kind: ErrServer, request: header}},
+		"truncated.json": {
+			"links.get", 500, plain{kind: ErrServer, code: CodeInternalServerError, request: "EXAMPLEREQ_error_0006"},
+		},
 	}
 	files, err := os.ReadDir("testdata/errors")
 	require.NoError(t, err)
@@ -176,7 +199,8 @@ func TestErrorShapes(t *testing.T) {
 		t.Run(file.Name(), func(t *testing.T) {
 			tc, ok := shapes[file.Name()]
 			require.True(t, ok, "no expectation")
-			err := calls[tc.operation](t.Context(), replying(t, tc.status, golden(t, "errors/"+file.Name()), "X-Request-Id", header))
+			err := calls[tc.operation](t.Context(),
+				replying(t, tc.status, golden(t, "errors/"+file.Name()), "X-Request-Id", header))
 			require.Equal(t, tc.want, plainOf(asError(t, err)))
 			kindIs(t, err, tc.want.kind)
 		})
@@ -184,7 +208,9 @@ func TestErrorShapes(t *testing.T) {
 }
 
 func TestRetryAfterOfAnError(t *testing.T) {
-	for value, want := range map[string]time.Duration{"": 0, "30": 30 * time.Second, " 86400 ": 24 * time.Hour, "soon": 0} {
+	for value, want := range map[string]time.Duration{
+		"": 0, "30": 30 * time.Second, " 86400 ": 24 * time.Hour, "soon": 0,
+	} {
 		err := calls["links.get"](t.Context(), replying(t, 429, "", "Retry-After", value))
 		require.ErrorIs(t, err, ErrRateLimited)
 		require.Equal(t, want, asError(t, err).RetryAfter, "%q", value)

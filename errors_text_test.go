@@ -16,7 +16,9 @@ func oneLine(t *testing.T, err error) {
 	text := err.Error()
 	require.LessOrEqual(t, len(text), 300)
 	require.NotContains(t, text, "\n")
-	for _, never := range []string{"http://", "https://", "api.supermetrics.com", "api.moneykit.com", "/ds/", "/links/", "<html", "{", "?"} {
+	for _, never := range []string{
+		"http://", "https://", "api.supermetrics.com", "api.moneykit.com", "/ds/", "/links/", "<html", "{", "?",
+	} {
 		require.NotContains(t, text, never)
 	}
 	for _, r := range text {
@@ -32,9 +34,11 @@ func TestErrorTextIsShort(t *testing.T) {
 		return string(b)
 	}
 	for name, body := range map[string]string{
-		"a megabyte":         `{"meta":{"request_id":"EXAMPLEREQ_0001"},"error":{"code":"INTERNAL_SERVER_ERROR","message":` + quoted(mega) + `}}`,
-		"more than is read":  `{"error":{"code":"INTERNAL_SERVER_ERROR","message":` + quoted(mega+mega) + `}}`,
-		"multi-byte":         `{"error":{"code":"INTERNAL_SERVER_ERROR","message":` + quoted(strings.Repeat("ключ", 9999)) + `}}`,
+		"a megabyte": `{"meta":{"request_id":"EXAMPLEREQ_0001"},"error":{"code":"INTERNAL_SERVER_ERROR","message":` +
+			quoted(mega) + `}}`,
+		"more than is read": `{"error":{"code":"INTERNAL_SERVER_ERROR","message":` + quoted(mega+mega) + `}}`,
+		"multi-byte": `{"error":{"code":"INTERNAL_SERVER_ERROR","message":` + quoted(strings.Repeat("ключ", 9999)) +
+			`}}`,
 		"many lines":         `{"message":"one\r\ntwo\n\n\tthree\u0000\u001b[31mfour\u0085\u2028five\u2029"}`,
 		"a long code":        `{"error":` + quoted(strings.Repeat("CODE_", 50_000)) + `}`,
 		"a long request id":  `{"meta":{"request_id":` + quoted(strings.Repeat("x", 50_000)) + `}}`,
@@ -63,7 +67,8 @@ func TestErrorTextIsShort(t *testing.T) {
 // A status without any words has net/http's.
 func TestErrorTextWithoutMessage(t *testing.T) {
 	for status, want := range map[int]string{
-		404: "duolink: links.get: 404: Not Found", 502: "duolink: links.get: 502: Bad Gateway", 499: "duolink: links.get: 499",
+		404: "duolink: links.get: 404: Not Found", 502: "duolink: links.get: 502: Bad Gateway",
+		499: "duolink: links.get: 499",
 	} {
 		require.EqualError(t, calls["links.get"](t.Context(), replying(t, status, "")), want)
 	}

@@ -29,16 +29,26 @@ func TestNothingConfidentialIsPrinted(t *testing.T) {
 		call    func(context.Context, *Client) error
 		quoted  []string
 	}{
-		"bearer and id": {both, dropped(func(ctx context.Context, c *Client) (*Login, error) { return c.Logins.Get(ctx, loginID) }), []string{testKey, loginID}},
+		"bearer and id": {
+			both, dropped(func(ctx context.Context, c *Client) (*Login, error) { return c.Logins.Get(ctx, loginID) }),
+			[]string{testKey, loginID},
+		},
 		"bearer of a call": {both, dropped(func(ctx context.Context, c *Client) (*Login, error) {
 			return c.Logins.Get(ctx, loginID, WithToken("tenant-confidential-1"))
 		}), []string{"tenant-confidential-1", loginID}},
-		"header of a call": {both, with(WithHeader("X-Trace", "trace-confidential-1")), []string{"trace-confidential-1", testKey}},
-		"user":             {both, queryAccounts(AccountsQuery{DataSourceID: "GAWA", Users: []string{user}}), []string{user, testKey}},
-		"user, streamed":   {both, streamAccounts(AccountsQuery{DataSourceID: "GAWA", Users: []string{user}}), []string{user, testKey}},
-		"login link": {both, create(LoginLinkCreate{RequireUsername: user, RedirectURL: redirect, Description: "Project Confidential"}), []string{
-			user, redirect, "Project Confidential",
-		}},
+		"header of a call": {
+			both, with(WithHeader("X-Trace", "trace-confidential-1")), []string{"trace-confidential-1", testKey},
+		},
+		"user": {
+			both, queryAccounts(AccountsQuery{DataSourceID: "GAWA", Users: []string{user}}), []string{user, testKey},
+		},
+		"user, streamed": {
+			both, streamAccounts(AccountsQuery{DataSourceID: "GAWA", Users: []string{user}}), []string{user, testKey},
+		},
+		"login link": {both,
+			create(LoginLinkCreate{RequireUsername: user, RedirectURL: redirect, Description: "Project Confidential"}), []string{
+				user, redirect, "Project Confidential",
+			}},
 		"description":          {both, update("Project Confidential"), []string{"Project Confidential", "dsll_1"}},
 		"page":                 {both, accounts(PageOptions{Offset: 1}), []string{"dsl_1", testKey}},
 		"client id and secret": {both, identityOf(account), []string{id, secret, bankLink, account}},
@@ -49,9 +59,12 @@ func TestNothingConfidentialIsPrinted(t *testing.T) {
 	} {
 		for _, quoted := range tc.quoted {
 			body := map[string]any{
-				"message": "Invalid: " + quoted + "!", "description": quoted + " is " + quoted, "display_message": quoted, "suggested_action": quoted,
-				"documentation_url": "https://docs.example.com/" + quoted, "error_type": quoted, "link_error_code": quoted, "request_id": quoted,
-				"code": quoted, "validation_errors": []any{map[string]any{"location": []any{quoted}, "message": quoted, "type": quoted}},
+				"message": "Invalid: " + quoted + "!", "description": quoted + " is " + quoted, "display_message": quoted,
+				"suggested_action":  quoted,
+				"documentation_url": "https://docs.example.com/" + quoted, "error_type": quoted, "link_error_code": quoted,
+				"request_id":        quoted,
+				"code":              quoted,
+				"validation_errors": []any{map[string]any{"location": []any{quoted}, "message": quoted, "type": quoted}},
 			}
 			text, err := json.Marshal(body)
 			require.NoError(t, err)
@@ -90,8 +103,10 @@ func logged(err error) []string {
 // A refused exchange is an error of its own operation, and quotes neither id nor secret.
 func TestExchangeRefused(t *testing.T) {
 	for _, status := range []int{400, 401} {
-		body := `{"error_code":"api_error.auth.unauthorized","error_message":"No client ` + testID + ` with ` + testSecret + `"}`
-		c, m := inMemory(t, func(*http.Request) *http.Response { return reply(status, body) }, WithMoneyKit(ClientCredentials(testID, testSecret)))
+		body := `{"error_code":"api_error.auth.unauthorized","error_message":"No client ` + testID + ` with ` + testSecret +
+			`"}`
+		c, m := inMemory(t, func(*http.Request) *http.Response { return reply(status, body) },
+			WithMoneyKit(ClientCredentials(testID, testSecret)))
 		err := calls["identity.link"](t.Context(), c)
 		kindIs(t, err, ErrUnauthorized)
 		e := asError(t, err)
@@ -118,7 +133,8 @@ func TestCodesSurviveScrubbing(t *testing.T) {
 func TestTransportError(t *testing.T) {
 	cause := errors.New("dial https://user:pa55word@proxy.example.com/?x=1")
 	failing := roundTrip(func(*http.Request) (*http.Response, error) { return nil, cause })
-	c, err := New(WithSupermetrics(BearerToken(testKey)), WithHTTPClient(&http.Client{Transport: failing}), withoutRetries())
+	c, err := New(WithSupermetrics(BearerToken(testKey)), WithHTTPClient(&http.Client{Transport: failing}),
+		withoutRetries())
 	require.NoError(t, err)
 	for _, operation := range []string{"links.get", "links.create", "logins.query_accounts, streamed"} {
 		err = calls[operation](t.Context(), c)

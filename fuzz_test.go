@@ -111,7 +111,8 @@ func FuzzStreamAccounts(f *testing.F) {
 			return nil
 		}, m.Next)
 		require.Equal(t, wholeErr == nil, err == nil, "%v, %v", wholeErr, err)
-		if err != nil || strings.Count(string(body), `"data"`)+strings.Count(string(body), `"accounts"`) > 1+len(whole.Logins) {
+		if err != nil || strings.Count(string(body), `"data"`)+strings.Count(string(body), `"accounts"`) > 1+
+			len(whole.Logins) {
 			return // a member that is there twice is replaced in the whole and seen twice in the stream
 		}
 		var all []LoginAccount
@@ -141,7 +142,10 @@ func (r *trickle) Read(p []byte) (int, error) {
 
 // A text is what encoding/json makes of it.
 func FuzzText(f *testing.F) {
-	for _, s := range []string{`"a"`, `"\u00e9\ud83d\ude00"`, `"\ud800"`, `"\ud800\ud83d\ude00"`, "\"\xff\"", `"\n\t\\\/"`, `1e5`, `null`, `{}`, `"\q"`} {
+	for _, s := range []string{
+		`"a"`, `"\u00e9\ud83d\ude00"`, `"\ud800"`, `"\ud800\ud83d\ude00"`, "\"\xff\"", `"\n\t\\\/"`, `1e5`, `null`, `{}`,
+		`"\q"`,
+	} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
@@ -158,7 +162,10 @@ func FuzzText(f *testing.F) {
 
 // A timestamp keeps its text, and writes what it reads.
 func FuzzTimestamp(f *testing.F) {
-	for _, s := range []string{"2021-10-22T11:47:16+00:00", "2026-01-01T00:00:00Z", "2026-04-06T10:59:04+0000", "2026-01-01T00:00:00", "2026-01-01 00:00:00", "2026-01-01", "", "0000-00-00 00:00:00", "2023-02-16T09:14:11.123456-05:00"} {
+	for _, s := range []string{
+		"2021-10-22T11:47:16+00:00", "2026-01-01T00:00:00Z", "2026-04-06T10:59:04+0000", "2026-01-01T00:00:00",
+		"2026-01-01 00:00:00", "2026-01-01", "", "0000-00-00 00:00:00", "2023-02-16T09:14:11.123456-05:00",
+	} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
@@ -178,7 +185,9 @@ func FuzzTimestamp(f *testing.F) {
 // A decimal keeps its literal, and its exact value is computed or refused, never approximated or
 // endless.
 func FuzzDecimal(f *testing.F) {
-	for _, s := range []string{"340.12", "500", "1e-05", "12345678901234567.89", `"1200.50"`, "null", "1e999999999", "-0.00", `"n/a"`, `{"a":1}`} {
+	for _, s := range []string{
+		"340.12", "500", "1e-05", "12345678901234567.89", `"1200.50"`, "null", "1e999999999", "-0.00", `"n/a"`, `{"a":1}`,
+	} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
@@ -205,7 +214,10 @@ func FuzzDecimal(f *testing.F) {
 
 // An id is one segment of the path, to the letter, or it is refused without being quoted.
 func FuzzPath(f *testing.F) {
-	for _, s := range []string{"dsll_1", "mk_8fQ2hV9xKd", "", ".", "..", "a/b", "a?x", "a#x", "%2e%2e", "a\x00", "a\r\nb", strings.Repeat("x", 51), "a;b", "ключ", " has a character that no id has"} {
+	for _, s := range []string{
+		"dsll_1", "mk_8fQ2hV9xKd", "", ".", "..", "a/b", "a?x", "a#x", "%2e%2e", "a\x00", "a\r\nb", strings.Repeat("x", 51),
+		"a;b", "ключ", " has a character that no id has",
+	} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, id string) {
@@ -239,9 +251,13 @@ func FuzzSensitive(f *testing.F) {
 			S Sensitive
 			s Secret
 		}{s, secret}
-		return []string{fmt.Sprintf(format, s), fmt.Sprintf(format, secret), fmt.Sprintf(format, in), fmt.Sprintf(format, &in)}
+		return []string{
+			fmt.Sprintf(format, s), fmt.Sprintf(format, secret), fmt.Sprintf(format, in), fmt.Sprintf(format, &in),
+		}
 	}
-	for _, s := range []string{"", "a", "123456789", "GB33BUKB20201555555555", "Maria Lee", "avery@example.com", "x\n1234", "\xff\xff\xff1234"} {
+	for _, s := range []string{
+		"", "a", "123456789", "GB33BUKB20201555555555", "Maria Lee", "avery@example.com", "x\n1234", "\xff\xff\xff1234",
+	} {
 		f.Add(s, "%v")
 	}
 	f.Add("a long value 0042", "%[1]*.[2]*[3]6x")
@@ -271,9 +287,11 @@ func FuzzSensitive(f *testing.F) {
 func FuzzConfirmRedirect(f *testing.F) {
 	const verifier = "vRf-8fQ2hV9xKd+/="
 	for _, query := range []string{
-		"", "redirect_verifier=" + url.QueryEscape(verifier), "redirect_verifier=", "redirect_verifier", "a=b&redirect_verifier=x",
+		"", "redirect_verifier=" + url.QueryEscape(verifier), "redirect_verifier=", "redirect_verifier",
+		"a=b&redirect_verifier=x",
 		"redirect_verifier=" + url.QueryEscape(verifier) + "&redirect_verifier=" + url.QueryEscape(verifier),
-		"redirect_verifier=" + verifier, "redirect%5Fverifier=" + url.QueryEscape(verifier), "%zz&redirect_verifier=x", "redirect_verifier=x;y",
+		"redirect_verifier=" + verifier, "redirect%5Fverifier=" + url.QueryEscape(verifier), "%zz&redirect_verifier=x",
+		"redirect_verifier=x;y",
 	} {
 		f.Add(query, verifier)
 	}
@@ -282,6 +300,7 @@ func FuzzConfirmRedirect(f *testing.F) {
 		got := hasVerifier(query, defaultRedirectParameter, NewSensitive(stored))
 		values, err := url.ParseQuery(query)
 		require.Equal(t, err == nil && stored != "" && slices.Equal(values[defaultRedirectParameter], []string{stored}), got)
-		require.True(t, stored == "" || hasVerifier("x=1&redirect_verifier="+url.QueryEscape(stored), defaultRedirectParameter, NewSensitive(stored)))
+		require.True(t, stored == "" ||
+			hasVerifier("x=1&redirect_verifier="+url.QueryEscape(stored), defaultRedirectParameter, NewSensitive(stored)))
 	})
 }

@@ -56,7 +56,9 @@ func reply(status int, body string, header ...string) *http.Response {
 	for i := 0; i < len(header); i += 2 {
 		h.Set(header[i], header[i+1])
 	}
-	return &http.Response{StatusCode: status, Header: h, Body: io.NopCloser(strings.NewReader(body)), ContentLength: int64(len(body))}
+	return &http.Response{
+		StatusCode: status, Header: h, Body: io.NopCloser(strings.NewReader(body)), ContentLength: int64(len(body)),
+	}
 }
 
 // inMemory is a client of both APIs that sends each request once, to a server in memory.
@@ -99,7 +101,9 @@ type check[T any] = func(t *testing.T, got T, err error)
 
 // goldens calls an operation with each of its files as the answer. A file that has no check fails
 // the test.
-func goldens[T any](t *testing.T, operation string, call func(context.Context, *Client) (T, error), checks map[string]check[T]) {
+func goldens[T any](
+	t *testing.T, operation string, call func(context.Context, *Client) (T, error), checks map[string]check[T],
+) {
 	t.Helper()
 	entries, err := os.ReadDir(filepath.Join("testdata", operation))
 	require.NoError(t, err)

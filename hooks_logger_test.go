@@ -57,13 +57,15 @@ func everything(t *testing.T, c *Client, s *sandbox.Sandbox) {
 		for _, secret := range confidentialIn(s, operation) {
 			s.Script(sandbox.Fault{
 				Operation: operation, Status: 400, Header: http.Header{"X-Request-Id": {secret}},
-				Body: fmt.Sprintf(`{"error":{"code":%q,"message":"%s %s"},"meta":{"request_id":%q}}`, secret, secret, secret, secret),
+				Body: fmt.Sprintf(`{"error":{"code":%q,"message":"%s %s"},"meta":{"request_id":%q}}`, secret, secret, secret,
+					secret),
 			})
 			_ = row.Call(t.Context(), c)
 			s.ClearScript()
 		}
 	}
-	_, err := c.Logins.QueryAccounts(t.Context(), AccountsQuery{DataSourceID: "GAWA", Users: []string{sandbox.RequiredUsername}})
+	_, err := c.Logins.QueryAccounts(t.Context(),
+		AccountsQuery{DataSourceID: "GAWA", Users: []string{sandbox.RequiredUsername}})
 	require.NoError(t, err)
 	_, err = c.Identity.Get(t.Context(), sandbox.LinkID, IdentityQuery{AccountIDs: []string{sandbox.JointAccountID}})
 	require.NoError(t, err)
@@ -72,7 +74,8 @@ func everything(t *testing.T, c *Client, s *sandbox.Sandbox) {
 	s.Script(sandbox.Fault{Operation: "auth.token", Status: 401})
 	s.ExpireTokens()
 	require.ErrorIs(t, getBankLink(t.Context(), c), ErrUnauthorized)
-	require.ErrorIs(t, until(0, func(ctx context.Context, c *Client) error { <-ctx.Done(); return getLink(ctx, c) })(t.Context(), c), context.Canceled)
+	require.ErrorIs(t,
+		until(0, func(ctx context.Context, c *Client) error { <-ctx.Done(); return getLink(ctx, c) })(t.Context(), c), context.Canceled)
 }
 
 // confidentialTexts are what the calls of everything hand in.
@@ -132,7 +135,9 @@ func keepRecords() (*slog.Logger, *[]slog.Record) {
 // What is logged is on a list, by level and key, and nothing that was handed in is in it.
 func TestLoggerKeepsToTheList(t *testing.T) {
 	logger, records := keepRecords()
-	inBubble(t, nil, []Option{WithLogger(logger), WithRetry(Retry{MaxAttempts: 9})}, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
+	inBubble(t, nil, []Option{
+		WithLogger(logger), WithRetry(Retry{MaxAttempts: 9}),
+	}, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
 		everything(t, c, s)
 	})
 	type kind struct {
@@ -144,7 +149,8 @@ func TestLoggerKeepsToTheList(t *testing.T) {
 		var keys []string
 		r.Attrs(func(a slog.Attr) bool {
 			keys = append(keys, a.Key)
-			require.Contains(t, []slog.Kind{slog.KindString, slog.KindInt64, slog.KindDuration}, a.Value.Kind(), "%s: nothing that formats itself", a.Key)
+			require.Contains(t, []slog.Kind{slog.KindString, slog.KindInt64, slog.KindDuration}, a.Value.Kind(),
+				"%s: nothing that formats itself", a.Key)
 			for _, secret := range append(confidentialTexts(), "mk_token_sandbox_") {
 				require.NotContains(t, a.Value.String(), secret, "%s: %s", r.Message, a.Key)
 			}
@@ -158,7 +164,9 @@ func TestLoggerKeepsToTheList(t *testing.T) {
 		seen[k] = keys
 	}
 	require.Equal(t, map[kind][]string{
-		{slog.LevelDebug, "duolink: attempt"}:       {"api", "attempt", "code", "duration", "failure", "operation", "request_id", "route", "status"},
+		{slog.LevelDebug, "duolink: attempt"}: {
+			"api", "attempt", "code", "duration", "failure", "operation", "request_id", "route", "status",
+		},
 		{slog.LevelWarn, "duolink: wait"}:           {"api", "attempt", "operation", "reason", "route", "wait"},
 		{slog.LevelWarn, "duolink: cooldown"}:       {"api", "operation", "route", "wait"},
 		{slog.LevelDebug, "duolink: token renewal"}: {"api", "code", "duration", "failure", "status"},
@@ -169,7 +177,9 @@ func TestLoggerKeepsToTheList(t *testing.T) {
 func TestLoggerTellsWhatHooksTell(t *testing.T) {
 	logger, records := keepRecords()
 	d := &diary{}
-	inBubble(t, nil, []Option{WithLogger(logger), WithHooks(d.hooks()), WithRetry(Retry{MaxAttempts: 9})}, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
+	inBubble(t, nil, []Option{
+		WithLogger(logger), WithHooks(d.hooks()), WithRetry(Retry{MaxAttempts: 9}),
+	}, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
 		s.Script(trouble()...)
 		require.NoError(t, getBankLink(t.Context(), c))
 	})
@@ -200,7 +210,9 @@ func TestEchoedRequestIDs(t *testing.T) {
 	for _, secret := range []string{sandbox.APIKey, sandbox.OpenLoginLinkID} {
 		logger, records := keepRecords()
 		d := &diary{}
-		inBubble(t, nil, []Option{WithLogger(logger), WithHooks(d.hooks())}, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
+		inBubble(t, nil, []Option{
+			WithLogger(logger), WithHooks(d.hooks()),
+		}, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
 			body := fmt.Sprintf(`{"meta":{"request_id":%q},"data":{"link_id":"dsll_1"}}`, secret)
 			s.Script(sandbox.Fault{Body: body, Header: http.Header{"X-Request-Id": {secret}}})
 			var r Response

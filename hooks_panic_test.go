@@ -37,19 +37,40 @@ func TestPanicInAHook(t *testing.T) {
 		hooks  Hooks
 		script []sandbox.Fault
 	}{
-		"AttemptStart":              {Hooks{AttemptStart: func(_ context.Context, a Attempt) { link(a.Operation) }}, nil},
-		"AttemptEnd":                {Hooks{AttemptEnd: func(_ context.Context, a Attempt) { link(a.Operation) }}, nil},
-		"AttemptEnd of a failure":   {Hooks{AttemptEnd: func(_ context.Context, a Attempt) { link(a.Operation) }}, []sandbox.Fault{{Operation: "identity.link", Drop: sandbox.DropAfter}}},
-		"AttemptEnd of a refusal":   {Hooks{AttemptEnd: func(_ context.Context, a Attempt) { link(a.Operation) }}, []sandbox.Fault{limited}},
-		"Wait, backoff":             {Hooks{Wait: func(_ context.Context, w Wait) { link(w.Operation) }}, []sandbox.Fault{{Operation: "identity.link", Status: 503}}},
-		"Wait, cooldown":            {Hooks{Wait: func(_ context.Context, w Wait) { link(w.Operation) }}, []sandbox.Fault{limited}},
-		"Cooldown":                  {Hooks{Cooldown: func(_ context.Context, c Cooldown) { link(c.Operation) }}, []sandbox.Fault{limited}},
-		"TokenRenewal":              {Hooks{TokenRenewal: func(context.Context, TokenRenewal) { disarm() }}, nil},
-		"TokenRenewal of a failure": {Hooks{TokenRenewal: func(context.Context, TokenRenewal) { disarm() }}, []sandbox.Fault{{Operation: "auth.token", Status: 401}}},
-		"exchange, AttemptStart":    {Hooks{AttemptStart: func(_ context.Context, a Attempt) { token(a.Operation) }}, nil},
-		"exchange, AttemptEnd":      {Hooks{AttemptEnd: func(_ context.Context, a Attempt) { token(a.Operation) }}, nil},
-		"exchange, Wait":            {Hooks{Wait: func(_ context.Context, w Wait) { token(w.Operation) }}, []sandbox.Fault{{Operation: "auth.token", Status: 503}}},
-		"exchange, Cooldown":        {Hooks{Cooldown: func(_ context.Context, c Cooldown) { token(c.Operation) }}, []sandbox.Fault{{Operation: "auth.token", Status: 429}}},
+		"AttemptStart": {Hooks{AttemptStart: func(_ context.Context, a Attempt) { link(a.Operation) }}, nil},
+		"AttemptEnd":   {Hooks{AttemptEnd: func(_ context.Context, a Attempt) { link(a.Operation) }}, nil},
+		"AttemptEnd of a failure": {
+			Hooks{AttemptEnd: func(_ context.Context, a Attempt) { link(a.Operation) }},
+			[]sandbox.Fault{{Operation: "identity.link", Drop: sandbox.DropAfter}},
+		},
+		"AttemptEnd of a refusal": {
+			Hooks{AttemptEnd: func(_ context.Context, a Attempt) { link(a.Operation) }}, []sandbox.Fault{limited},
+		},
+		"Wait, backoff": {
+			Hooks{Wait: func(_ context.Context, w Wait) { link(w.Operation) }},
+			[]sandbox.Fault{{Operation: "identity.link", Status: 503}},
+		},
+		"Wait, cooldown": {
+			Hooks{Wait: func(_ context.Context, w Wait) { link(w.Operation) }}, []sandbox.Fault{limited},
+		},
+		"Cooldown": {
+			Hooks{Cooldown: func(_ context.Context, c Cooldown) { link(c.Operation) }}, []sandbox.Fault{limited},
+		},
+		"TokenRenewal": {Hooks{TokenRenewal: func(context.Context, TokenRenewal) { disarm() }}, nil},
+		"TokenRenewal of a failure": {
+			Hooks{TokenRenewal: func(context.Context, TokenRenewal) { disarm() }},
+			[]sandbox.Fault{{Operation: "auth.token", Status: 401}},
+		},
+		"exchange, AttemptStart": {Hooks{AttemptStart: func(_ context.Context, a Attempt) { token(a.Operation) }}, nil},
+		"exchange, AttemptEnd":   {Hooks{AttemptEnd: func(_ context.Context, a Attempt) { token(a.Operation) }}, nil},
+		"exchange, Wait": {
+			Hooks{Wait: func(_ context.Context, w Wait) { token(w.Operation) }},
+			[]sandbox.Fault{{Operation: "auth.token", Status: 503}},
+		},
+		"exchange, Cooldown": {
+			Hooks{Cooldown: func(_ context.Context, c Cooldown) { token(c.Operation) }},
+			[]sandbox.Fault{{Operation: "auth.token", Status: 429}},
+		},
 		"AttemptStart of the probe": {Hooks{AttemptStart: func(_ context.Context, a Attempt) {
 			if a.Number == 2 {
 				link(a.Operation)

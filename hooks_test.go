@@ -69,14 +69,18 @@ func (d *diary) note(keep func(), format string, args ...any) {
 // unavailable is a 503 in the vendor's words, after a while.
 func unavailable(after time.Duration, header http.Header) sandbox.Fault {
 	header.Set("X-Request-Id", "req-503")
-	return sandbox.Fault{Status: 503, Delay: after, Header: header, Body: `{"error":{"code":"SERVICE_UNAVAILABLE","message":"Later"}}`}
+	return sandbox.Fault{
+		Status: 503, Delay: after, Header: header, Body: `{"error":{"code":"SERVICE_UNAVAILABLE","message":"Later"}}`,
+	}
 }
 
 // One call that meets everything: what the hooks are told of it, in which order, and that the
 // Response tells the same.
 func TestHooksTellTheStory(t *testing.T) {
 	d := &diary{}
-	inBubble(t, nil, []Option{WithHooks(d.hooks()), WithRetry(Retry{MaxAttempts: 9})}, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
+	inBubble(t, nil, []Option{
+		WithHooks(d.hooks()), WithRetry(Retry{MaxAttempts: 9}),
+	}, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
 		s.Script(
 			sandbox.Fault{Drop: sandbox.DropBefore, Delay: 2 * time.Second},
 			unavailable(250*time.Millisecond, http.Header{}),
@@ -94,10 +98,12 @@ func TestHooksTellTheStory(t *testing.T) {
 		require.Equal(t, []string{
 			"start links.get 1", "end links.get 1: 0 connection failed", "wait links.get before 2: backoff",
 			"start links.get 2", "end links.get 2: 503 server error", "wait links.get before 3: backoff",
-			"start links.get 3", "cooldown links.get 7s", "end links.get 3: 503 server error", "wait links.get before 4: retry-after",
+			"start links.get 3", "cooldown links.get 7s", "end links.get 3: 503 server error",
+			"wait links.get before 4: retry-after",
 			"start links.get 4", "end links.get 4: 200 the answer broke off", "wait links.get before 5: backoff",
 			"start links.get 5", "end links.get 5: 200 deadline exceeded", "wait links.get before 6: backoff",
-			"start links.get 6", "cooldown links.get 20s", "end links.get 6: 429 rate limited", "wait links.get before 7: cooldown",
+			"start links.get 6", "cooldown links.get 20s", "end links.get 6: 429 rate limited",
+			"wait links.get before 7: cooldown",
 			"start links.get 7", "end links.get 7: 200",
 		}, d.lines)
 
@@ -106,7 +112,8 @@ func TestHooksTellTheStory(t *testing.T) {
 			require.Equal(t, Supermetrics, a.API)
 			require.Equal(t, "/ds/login/link/{loginLinkID}", a.Route)
 			require.Equal(t, i+1, a.Number)
-			require.Equal(t, Attempt{API: a.API, Operation: a.Operation, Route: a.Route, Number: a.Number, Wait: a.Wait}, d.starts[i],
+			require.Equal(t, Attempt{API: a.API, Operation: a.Operation, Route: a.Route, Number: a.Number, Wait: a.Wait},
+				d.starts[i],
 				"the start knows the number and the wait, and nothing of the end")
 		}
 		require.Empty(t, d.ends[0].Code)
@@ -117,7 +124,9 @@ func TestHooksTellTheStory(t *testing.T) {
 		require.Equal(t, r.RequestID, d.ends[6].RequestID)
 
 		// Durations, to the nanosecond.
-		for i, want := range []time.Duration{2 * time.Second, 250 * time.Millisecond, time.Second, 2 * time.Second, 30 * time.Second, 0, 3 * time.Second} {
+		for i, want := range []time.Duration{
+			2 * time.Second, 250 * time.Millisecond, time.Second, 2 * time.Second, 30 * time.Second, 0, 3 * time.Second,
+		} {
 			require.Equal(t, want, d.ends[i].Duration, "attempt %d", i+1)
 		}
 		require.Zero(t, d.ends[0].Wait)
@@ -128,7 +137,9 @@ func TestHooksTellTheStory(t *testing.T) {
 		}
 		require.GreaterOrEqual(t, d.waits[2].Duration, 7*time.Second)
 		require.Equal(t, 20*time.Second, d.waits[5].Duration)
-		cooldown := Cooldown{API: Supermetrics, Operation: "links.get", Route: "/ds/login/link/{loginLinkID}", Duration: 7 * time.Second}
+		cooldown := Cooldown{
+			API: Supermetrics, Operation: "links.get", Route: "/ds/login/link/{loginLinkID}", Duration: 7 * time.Second,
+		}
 		refused := cooldown
 		refused.Duration = 20 * time.Second
 		require.Equal(t, []Cooldown{cooldown, refused}, d.cooling)
@@ -150,9 +161,11 @@ func TestHooksHaveTheContext(t *testing.T) {
 		TokenRenewal: func(ctx context.Context, _ TokenRenewal) { see(ctx) },
 	}
 	inBubble(t, nil, []Option{WithHooks(hooks)}, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
-		s.Script(sandbox.Fault{Operation: "identity.link", Status: 503}, sandbox.Fault{Operation: "identity.link", Status: 429, Header: http.Header{"Retry-After": {"1"}}})
+		s.Script(sandbox.Fault{Operation: "identity.link", Status: 503},
+			sandbox.Fault{Operation: "identity.link", Status: 429, Header: http.Header{"Retry-After": {"1"}}})
 		require.NoError(t, getBankLink(context.WithValue(t.Context(), key{}, "caller"), c))
-		require.Equal(t, slices.Repeat([]any{"caller"}, 2+1+3*2+1+2), seen, "exchange, renewal, three attempts, a cooldown, two waits")
+		require.Equal(t, slices.Repeat([]any{"caller"}, 2+1+3*2+1+2), seen,
+			"exchange, renewal, three attempts, a cooldown, two waits")
 	})
 }
 
@@ -162,7 +175,9 @@ func TestPaceIsTold(t *testing.T) {
 	for name, callers := range map[string]int{"one caller": 1, "three callers": 3} {
 		t.Run(name, func(t *testing.T) {
 			d := &diary{}
-			inBubble(t, nil, []Option{WithHooks(d.hooks()), WithRetry(Retry{MaxWait: time.Hour})}, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
+			inBubble(t, nil, []Option{
+				WithHooks(d.hooks()), WithRetry(Retry{MaxWait: time.Hour}),
+			}, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
 				require.NoError(t, getLink(t.Context(), c))
 				s.Script(sandbox.Fault{Status: 429, Header: http.Header{"Retry-After": {"10"}}})
 				for range 4 {
@@ -192,7 +207,9 @@ func TestPaceIsTold(t *testing.T) {
 
 func TestTokenRenewalIsTold(t *testing.T) {
 	d := &diary{}
-	inBubble(t, nil, []Option{WithHooks(d.hooks()), WithRetry(Retry{MaxAttempts: 1})}, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
+	inBubble(t, nil, []Option{
+		WithHooks(d.hooks()), WithRetry(Retry{MaxAttempts: 1}),
+	}, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
 		unauthorized := `{"error_code":"api_error.auth.unauthorized","error_message":"The client credentials are not valid"}`
 		s.Script(sandbox.Fault{Operation: "auth.token", Delay: time.Second, Status: 400, Body: unauthorized})
 		require.ErrorIs(t, getBankLink(t.Context(), c), ErrUnauthorized)
@@ -269,7 +286,9 @@ func TestAnyHookMayBeNil(t *testing.T) {
 	for name, hooks := range someHooks(d.hooks()) {
 		t.Run(name, func(t *testing.T) {
 			d.lines = nil
-			inBubble(t, nil, []Option{WithHooks(hooks), WithRetry(Retry{MaxAttempts: 9})}, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
+			inBubble(t, nil, []Option{
+				WithHooks(hooks), WithRetry(Retry{MaxAttempts: 9}),
+			}, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
 				s.Script(trouble()...)
 				require.NoError(t, getBankLink(t.Context(), c))
 				require.Zero(t, s.Pending())
@@ -290,7 +309,9 @@ func TestTokenRenewalHookThatCalls(t *testing.T) {
 	}}
 	inBubble(t, nil, []Option{WithHooks(hooks)}, func(t *testing.T, client *Client, s *sandbox.Sandbox) {
 		c = client
-		s.Script(sandbox.Fault{Operation: "auth.token", Status: 401, Body: nativeBody("api_error.auth.unauthorized"), Times: -1})
+		s.Script(sandbox.Fault{
+			Operation: "auth.token", Status: 401, Body: nativeBody("api_error.auth.unauthorized"), Times: -1,
+		})
 		require.ErrorIs(t, getBankLink(t.Context(), c), ErrUnauthorized)
 		require.Equal(t, 1, calls)
 	})

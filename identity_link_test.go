@@ -40,7 +40,10 @@ func refreshed(at string) ProductStatus {
 
 // plainLink is the link of the shorter files.
 func plainLink(change ...func(*BankLink)) BankLink {
-	l := BankLink{ID: bankLink, InstitutionID: "chase", InstitutionName: "Chase", State: BankLinkConnected, Products: map[Product]ProductStatus{}}
+	l := BankLink{
+		ID: bankLink, InstitutionID: "chase", InstitutionName: "Chase", State: BankLinkConnected,
+		Products: map[Product]ProductStatus{},
+	}
 	for _, f := range change {
 		f(&l)
 	}
@@ -56,17 +59,23 @@ func sampleLink() BankLink {
 		s.ErrorCode, s.ErrorMessage, s.Unavailable = code, message, unavailable
 		return s
 	}
-	identity := status("2023-02-16T09:16:03", ProductErrorRateLimit, "The institution limited the requests.", "Identity is offered only at certain hours.")
+	identity := status("2023-02-16T09:16:03", ProductErrorRateLimit, "The institution limited the requests.",
+		"Identity is offered only at certain hours.")
 	identity.LastAttemptedAt = stamp("2023-02-17T10:00:00", "2023-02-17T10:00:00Z")
-	transactions := status("2023-02-16T09:17:04", ProductErrorInstitution, "The institution answered with an error.", "Transactions are not available now.")
+	transactions := status("2023-02-16T09:17:04", ProductErrorInstitution, "The institution answered with an error.",
+		"Transactions are not available now.")
 	transactions.HasHistory = true
 	link.Products = map[Product]ProductStatus{
-		ProductAccounts:       status("2023-02-16T09:14:11", ProductErrorTimeout, "The institution took too long to answer.", "The institution is under maintenance."),
-		ProductAccountNumbers: status("2023-02-16T09:15:02", ProductErrorNotSupported, "The institution does not offer account numbers.", "Account numbers are not offered."),
-		ProductIdentity:       identity,
-		ProductTransactions:   transactions,
-		ProductInvestments:    status("2023-02-16T09:18:05", ProductErrorNoAccounts, "There is no investment account.", "There is no investment account."),
-		ProductEnrichment:     status("2023-02-16T09:19:06", ProductErrorUnknown, "Something went wrong.", "Enrichment is not available now."),
+		ProductAccounts: status("2023-02-16T09:14:11", ProductErrorTimeout, "The institution took too long to answer.",
+			"The institution is under maintenance."),
+		ProductAccountNumbers: status("2023-02-16T09:15:02", ProductErrorNotSupported,
+			"The institution does not offer account numbers.", "Account numbers are not offered."),
+		ProductIdentity:     identity,
+		ProductTransactions: transactions,
+		ProductInvestments: status("2023-02-16T09:18:05", ProductErrorNoAccounts, "There is no investment account.",
+			"There is no investment account."),
+		ProductEnrichment: status("2023-02-16T09:19:06", ProductErrorUnknown, "Something went wrong.",
+			"Enrichment is not available now."),
 	}
 	return link
 }
@@ -103,7 +112,9 @@ func bankLinkChecks(more map[string]check[*BankLink]) map[string]check[*BankLink
 	odd := plainLink(func(l *BankLink) {
 		l.LastSyncedAt = unreadable("yesterday")
 		l.Products = map[Product]ProductStatus{
-			ProductAccounts:     {RefreshedAt: unreadable("0000-00-00 00:00:00"), LastAttemptedAt: unreadable("0000-00-00T00:00:00")},
+			ProductAccounts: {
+				RefreshedAt: unreadable("0000-00-00 00:00:00"), LastAttemptedAt: unreadable("0000-00-00T00:00:00"),
+			},
 			ProductIdentity:     {RefreshedAt: unreadable("1676538851"), LastAttemptedAt: unreadable("1676538851.123456")},
 			ProductTransactions: {RefreshedAt: unreadable("2023-02-30T09:14:11"), LastAttemptedAt: unreadable("n/a")},
 		}
@@ -152,7 +163,8 @@ func TestGoldenIdentityLink(t *testing.T) {
 		l.AvailableProducts = []Product{ProductAccounts, ProductIdentity}
 	})
 	deleted := plainLink(func(l *BankLink) { l.State, l.AvailableProducts = BankLinkDeleted, []Product{} })
-	old := plainLink(func(l *BankLink) { l.ID, l.Tags = "f2f5b4c0-0000-4000-8000-000000000001", []string{"customer:1001"} })
+	old := plainLink(
+		func(l *BankLink) { l.ID, l.Tags = "f2f5b4c0-0000-4000-8000-000000000001", []string{"customer:1001"} })
 	goldens(t, "identity.link", func(ctx context.Context, c *Client) (*BankLink, error) {
 		return c.Identity.Link(ctx, bankLink)
 	}, bankLinkChecks(map[string]check[*BankLink]{

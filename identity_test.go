@@ -55,7 +55,9 @@ func TestGoldenIdentityGet(t *testing.T) {
 			{
 				BankAccount: BankAccount{
 					ID: "acc_example_0002", Type: "liability.credit_card", Name: "Sample Rewards Card", Nickname: "Card", Mask: "X9B2",
-					Balances:   Balances{Currency: "USD", Available: "4500", Current: "1200.50", Limit: "5700.50", BalanceDate: synced},
+					Balances: Balances{
+						Currency: "USD", Available: "4500", Current: "1200.50", Limit: "5700.50", BalanceDate: synced,
+					},
 					OriginalID: "original-0002", Closed: true,
 				},
 				Owners: []Owner{{
@@ -131,7 +133,9 @@ func TestGoldenIdentityGet(t *testing.T) {
 		},
 		"unknown.json": is(&Identity{
 			Link: plainLink(func(l *BankLink) {
-				l.State, l.ErrorCode, l.Provider, l.LinkTags = "hibernating", "spaceship_error", "acme", []string{"customer:1001", "7"}
+				l.State, l.ErrorCode, l.Provider, l.LinkTags = "hibernating", "spaceship_error", "acme", []string{
+					"customer:1001", "7",
+				}
 				l.Products = map[Product]ProductStatus{
 					ProductIdentity: {RefreshedAt: stamp("2023-02-16T09:16:03", "2023-02-16T09:16:03Z"), ErrorCode: "solar_flare"},
 					"crypto":        {RefreshedAt: stamp("2023-02-16T09:18:05", "2023-02-16T09:18:05Z")},
@@ -165,7 +169,9 @@ func TestGoldenIdentityGet(t *testing.T) {
 				{
 					BankAccount: BankAccount{
 						ID: "acc_example_0003", Type: "depository.savings", Name: "Sample Savings",
-						Balances: Balances{Currency: "USD", Available: "500", Current: "500", BalanceDate: stamp("2023-02-16", "2023-02-16T00:00:00Z")},
+						Balances: Balances{
+							Currency: "USD", Available: "500", Current: "500", BalanceDate: stamp("2023-02-16", "2023-02-16T00:00:00Z"),
+						},
 					},
 					Owners: []Owner{},
 				},
@@ -178,7 +184,8 @@ func TestGoldenIdentityGet(t *testing.T) {
 func TestOwners(t *testing.T) {
 	avery := `{"names":["Avery Sample"],"emails":[{"address":"avery@example.com","primary":true}]}`
 	jordan := `{"names":["Jordan Example"],"phone_numbers":[{"number":"+15555550100","type":"home"}]}`
-	c := replying(t, 200, fmt.Sprintf(`{"accounts":[{"account_id":"acc_1","owners":[%[1]s]},{"account_id":"acc_2","owners":[%[2]s,%[1]s,%[1]s]},
+	c := replying(t, 200, fmt.Sprintf(`{"accounts":[{"account_id":"acc_1","owners":[%[1]s]},{"account_id":"acc_2",`+
+		`"owners":[%[2]s,%[1]s,%[1]s]},
 		{"account_id":"acc_3","owners":null},{"account_id":"acc_4","owners":[{"names":["AVERY SAMPLE"]},{}]}],"link":{}}`, avery, jordan))
 	who, err := c.Identity.Get(t.Context(), "mk_1", IdentityQuery{})
 	require.NoError(t, err)
@@ -200,13 +207,15 @@ func TestOwners(t *testing.T) {
 
 // What has no name is not taken for the same person, and what has no id for an account.
 func TestJoinsOfTheNameless(t *testing.T) {
-	c := replying(t, 200, `{"accounts":[{"account_id":"acc_1","owners":[{}]},{"account_id":"acc_2","owners":[{"names":[]}]},{"owners":[{"names":["Avery"]}]}],
+	c := replying(t, 200, `{"accounts":[{"account_id":"acc_1","owners":[{}]},{"account_id":"acc_2",`+
+		`"owners":[{"names":[]}]},{"owners":[{"names":["Avery"]}]}],
 		"numbers":{"ach":[{"account":"0001","routing":"011401533"}]},"link":{}}`)
 	who, err := c.Identity.Get(t.Context(), "mk_1", IdentityQuery{})
 	require.NoError(t, err)
 	owners := who.Owners()
 	require.Len(t, owners, 3)
-	require.Equal(t, [][]string{{"acc_1"}, {"acc_2"}, nil}, [][]string{owners[0].AccountIDs, owners[1].AccountIDs, owners[2].AccountIDs})
+	require.Equal(t, [][]string{{"acc_1"}, {"acc_2"}, nil},
+		[][]string{owners[0].AccountIDs, owners[1].AccountIDs, owners[2].AccountIDs})
 	numbers, err := c.Auth.Get(t.Context(), AuthQuery{AccessToken: NewSecret("access-1")})
 	require.NoError(t, err)
 	_, ok := numbers.ForAccount("")

@@ -30,7 +30,9 @@ func sampleLoginLink() LoginLink {
 }
 
 // linkChecks are those of the four operations that answer one login link; more adds and replaces.
-func linkChecks(status LoginLinkStatus, description string, more map[string]check[*LoginLink]) map[string]check[*LoginLink] {
+func linkChecks(
+	status LoginLinkStatus, description string, more map[string]check[*LoginLink],
+) map[string]check[*LoginLink] {
 	sample := sampleLoginLink()
 	sample.Status, sample.Description = status, description
 	all := map[string]check[*LoginLink]{
@@ -125,7 +127,9 @@ func TestGoldenLinksUpdate(t *testing.T) {
 	goldens(t, "links.update", func(ctx context.Context, c *Client) (*LoginLink, error) {
 		return c.Links.Update(ctx, "dsll_1", LoginLinkUpdate{Description: "A new description"})
 	}, linkChecks(LoginLinkOpen, "A new description", map[string]check[*LoginLink]{
-		"cleared.json": is(&LoginLink{ID: "dsll_1", Status: LoginLinkOpen, DataSourceID: "GAWA", DataSourceName: "Google Analytics 4"}),
+		"cleared.json": is(&LoginLink{
+			ID: "dsll_1", Status: LoginLinkOpen, DataSourceID: "GAWA", DataSourceName: "Google Analytics 4",
+		}),
 	}))
 }
 
@@ -152,7 +156,8 @@ func TestGoldenLinksList(t *testing.T) {
 	third := LoginLink{
 		ID: "dsll_3", Status: LoginLinkExpired, Description: "Never used", DataSourceID: "AW", DataSourceName: "Google Ads",
 		RedirectVerifier: NewSensitive("example-verifier-0003"),
-		UserID:           "usr_2", UserEmail: casey, LoginURL: NewSensitive("https://login.example.com/link/example-login-url-0003"),
+		UserID:           "usr_2", UserEmail: casey,
+		LoginURL:    NewSensitive("https://login.example.com/link/example-login-url-0003"),
 		CreatedTime: stamp("2021-10-22T11:47:16+00:00"), ExpiryTime: stamp("2021-10-23T11:47:16+00:00"),
 	}
 	paused := sampleLoginLink()
@@ -161,9 +166,11 @@ func TestGoldenLinksList(t *testing.T) {
 	goldens(t, "links.list", func(ctx context.Context, c *Client) ([]LoginLink, error) {
 		return c.Links.List(ctx)
 	}, map[string]check[[]LoginLink]{
-		"sample.json":      is([]LoginLink{sampleLoginLink(), second, third}),
-		"absent.json":      is([]LoginLink{{ID: "dsll_1"}, {}}),
-		"null.json":        is([]LoginLink{{ID: "dsll_1", Status: LoginLinkOpen, DataSourceID: "GAWA", UserID: "usr_1"}, {ID: "dsll_2"}}),
+		"sample.json": is([]LoginLink{sampleLoginLink(), second, third}),
+		"absent.json": is([]LoginLink{{ID: "dsll_1"}, {}}),
+		"null.json": is([]LoginLink{
+			{ID: "dsll_1", Status: LoginLinkOpen, DataSourceID: "GAWA", UserID: "usr_1"}, {ID: "dsll_2"},
+		}),
 		"data_absent.json": noItems[LoginLink],
 		"data_null.json":   noItems[LoginLink],
 		"timestamps.json": func(t *testing.T, got []LoginLink, err error) {
@@ -177,7 +184,9 @@ func TestGoldenLinksList(t *testing.T) {
 		"unknown.json": is([]LoginLink{
 			paused,
 			{ID: "dsll_2", Status: LoginLinkOpen, Description: "7", DataSourceID: "FA", UserID: "1", LoginUsername: blakes},
-			{ID: "dsll_3", Status: LoginLinkExpired, Description: "Never used", DataSourceID: "AW", DataSourceName: "Google Ads"},
+			{
+				ID: "dsll_3", Status: LoginLinkExpired, Description: "Never used", DataSourceID: "AW", DataSourceName: "Google Ads",
+			},
 		}),
 	})
 }

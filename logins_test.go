@@ -107,9 +107,11 @@ func TestGoldenLoginsList(t *testing.T) {
 	goldens(t, "logins.list", func(ctx context.Context, c *Client) ([]Login, error) {
 		return c.Logins.List(ctx)
 	}, map[string]check[[]Login]{
-		"sample.json":      is([]Login{first, blake2, store}),
-		"absent.json":      is([]Login{{ID: "dsl_1"}, {ID: "dsl_2"}, {}}),
-		"null.json":        is([]Login{{ID: "dsl_1"}, {ID: "dsl_2", DataSource: DataSource{ID: "GAWA"}, AuthUser: User{ID: "usr_1"}}}),
+		"sample.json": is([]Login{first, blake2, store}),
+		"absent.json": is([]Login{{ID: "dsl_1"}, {ID: "dsl_2"}, {}}),
+		"null.json": is([]Login{
+			{ID: "dsl_1"}, {ID: "dsl_2", DataSource: DataSource{ID: "GAWA"}, AuthUser: User{ID: "usr_1"}},
+		}),
 		"data_absent.json": noItems[Login],
 		"data_null.json":   noItems[Login],
 		"bom.json": is([]Login{{
@@ -148,7 +150,10 @@ func TestGoldenLoginsList(t *testing.T) {
 				Refreshable: true,
 			},
 			{ID: "dsl_2", Type: "3", Username: blakes, Refreshable: true},
-			{ID: "dsl_3", Type: LoginTypeOAuth, Username: casey, DisplayName: NewSensitive("Casey Placeholder"), Refreshable: true},
+			{
+				ID: "dsl_3", Type: LoginTypeOAuth, Username: casey, DisplayName: NewSensitive("Casey Placeholder"),
+				Refreshable: true,
+			},
 		}),
 	})
 }

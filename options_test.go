@@ -77,7 +77,9 @@ func TestWithResponse(t *testing.T) {
 		require.Contains(t, string(r.Body()), sandbox.LinkID)
 		// nor is one that fails
 		w.ExpireTokens()
-		w.Script(sandbox.Fault{Operation: "auth.token", Status: 201, Body: `{"access_token":null,"echo":"` + sandbox.ClientSecret + `"}`})
+		w.Script(sandbox.Fault{
+			Operation: "auth.token", Status: 201, Body: `{"access_token":null,"echo":"` + sandbox.ClientSecret + `"}`,
+		})
 		_, _ = w.client(t, exchanging()).Identity.Link(t.Context(), sandbox.LinkID, WithResponse(&r))
 		require.NotContains(t, string(r.Body()), sandbox.ClientSecret)
 		require.Zero(t, r.Status)
@@ -119,7 +121,9 @@ func TestWithResponse(t *testing.T) {
 // A call that fails, also before anything is sent, has its history in the Response too.
 func TestResponseTellsTheSame(t *testing.T) {
 	d := &diary{}
-	inBubble(t, nil, []Option{WithHooks(d.hooks()), WithRetry(Retry{MaxAttempts: 3})}, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
+	inBubble(t, nil, []Option{
+		WithHooks(d.hooks()), WithRetry(Retry{MaxAttempts: 3}),
+	}, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
 		var r Response
 		s.Script(sandbox.Fault{Status: 502, Times: -1})
 		_, err := c.Links.Get(t.Context(), sandbox.OpenLoginLinkID, WithResponse(&r))

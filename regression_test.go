@@ -51,7 +51,10 @@ func TestGroupClosesMeanwhile(t *testing.T) {
 		}
 	}
 	for name, opts := range map[string][]Option{
-		"limiter": {WithSupermetrics(BearerToken(testKey)), WithLimiter(limiterFunc(func(ctx context.Context, _ string) error { dawdle(ctx); return nil }))},
+		"limiter": {
+			WithSupermetrics(BearerToken(testKey)),
+			WithLimiter(limiterFunc(func(ctx context.Context, _ string) error { dawdle(ctx); return nil })),
+		},
 		"provider": {WithSupermetrics(BearerTokenFunc(func(ctx context.Context) (string, error) {
 			dawdle(ctx)
 			return testKey, nil
@@ -173,9 +176,11 @@ func TestHeaderOptionIsShared(t *testing.T) {
 // Servers fold the case of what they echo.
 func TestScrubFoldsCase(t *testing.T) {
 	c := overAll(t, func(*http.Request) (*http.Response, error) {
-		return reply(422, `{"error":{"code":"VALIDATION_FAILED","message":"unknown ds_user jordan.smith@example.com, jordan.smith%40example.com"}}`), nil
+		return reply(422, `{"error":{"code":"VALIDATION_FAILED","message":"unknown ds_user jordan.smith@example.com, `+
+			`jordan.smith%40example.com"}}`), nil
 	})
-	_, err := c.Logins.QueryAccounts(t.Context(), AccountsQuery{DataSourceID: "GAWA", Users: []string{"Jordan.Smith@Example.com"}})
+	_, err := c.Logins.QueryAccounts(t.Context(),
+		AccountsQuery{DataSourceID: "GAWA", Users: []string{"Jordan.Smith@Example.com"}})
 	require.NotContains(t, strings.ToLower(err.Error()), "jordan")
 }
 
@@ -193,12 +198,13 @@ func TestErrorsOfTheCallers(t *testing.T) {
 
 	synctest.Test(t, func(t *testing.T) {
 		asked := 0
-		c := overAll(t, func(*http.Request) (*http.Response, error) { return reply(503, ""), nil }, WithLimiter(limiterFunc(func(context.Context, string) error {
-			if asked++; asked > 1 {
-				return mine
-			}
-			return nil
-		})))
+		c := overAll(t, func(*http.Request) (*http.Response, error) { return reply(503, ""), nil },
+			WithLimiter(limiterFunc(func(context.Context, string) error {
+				if asked++; asked > 1 {
+					return mine
+				}
+				return nil
+			})))
 		_, err := c.Links.Get(t.Context(), "dsll_1")
 		require.ErrorIs(t, err, mine)
 		require.Equal(t, 503, asError(t, err).StatusCode)

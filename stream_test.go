@@ -102,7 +102,8 @@ func TestStreamAccountsLazyAndEarly(t *testing.T) {
 func TestStreamAccountsTruncated(t *testing.T) {
 	whole := golden(t, "logins.query_accounts/sample.json")
 	cut := strings.Index(whole, `"https://www.example.com/"`)
-	got, err := collect(t, replying(t, 200, whole[:cut]).Logins.StreamAccounts(t.Context(), AccountsQuery{DataSourceID: "GAWA"}))
+	got, err := collect(t,
+		replying(t, 200, whole[:cut]).Logins.StreamAccounts(t.Context(), AccountsQuery{DataSourceID: "GAWA"}))
 	require.ErrorIs(t, err, ErrMalformedResponse)
 	require.Len(t, got, 2)
 }
@@ -138,7 +139,8 @@ func TestStreamAccountsErrors(t *testing.T) {
 func TestGoldenLoginsAccounts(t *testing.T) {
 	page := func(from, to int) (accounts []Account) {
 		for i := from; i <= to; i++ {
-			accounts = append(accounts, Account{ID: fmt.Sprintf("account-%d", i), Name: fmt.Sprintf("Sample Account %d", i), Group: "Sample Group"})
+			accounts = append(accounts,
+				Account{ID: fmt.Sprintf("account-%d", i), Name: fmt.Sprintf("Sample Account %d", i), Group: "Sample Group"})
 		}
 		return accounts
 	}
@@ -156,11 +158,15 @@ func TestGoldenLoginsAccounts(t *testing.T) {
 				{ID: "https://www.example.com/", Name: "www.example.com", Group: "Websites"},
 			},
 		},
-		"absent":       {files: []string{"absent.json"}, asked: []string{""}, want: []Account{{ID: "1234567890"}, {}}},
-		"null":         {files: []string{"null.json"}, asked: []string{""}, want: []Account{{ID: "1234567890"}, {ID: "act_1002"}}},
-		"null page":    {files: []string{"null_paginate.json"}, asked: []string{""}, want: []Account{{ID: "1234567890"}}},
-		"null members": {files: []string{"null_paginate_members.json"}, asked: []string{""}, want: []Account{{ID: "1234567890"}}},
-		"large ids":    {files: []string{"large_ids.json"}, asked: []string{""}, want: largeIDs()},
+		"absent": {files: []string{"absent.json"}, asked: []string{""}, want: []Account{{ID: "1234567890"}, {}}},
+		"null": {
+			files: []string{"null.json"}, asked: []string{""}, want: []Account{{ID: "1234567890"}, {ID: "act_1002"}},
+		},
+		"null page": {files: []string{"null_paginate.json"}, asked: []string{""}, want: []Account{{ID: "1234567890"}}},
+		"null members": {
+			files: []string{"null_paginate_members.json"}, asked: []string{""}, want: []Account{{ID: "1234567890"}},
+		},
+		"large ids": {files: []string{"large_ids.json"}, asked: []string{""}, want: largeIDs()},
 		"unknown": {
 			files: []string{"unknown.json"}, asked: []string{""},
 			want: []Account{

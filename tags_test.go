@@ -14,11 +14,15 @@ import (
 
 // answerTypes are the types with JSON tags that are read from answers.
 var answerTypes = map[string]any{
-	"AccountList": AccountList{}, "LoginAccounts": LoginAccounts{}, "Account": Account{}, "Login": Login{}, "DataSource": DataSource{},
-	"User": User{}, "LoginLink": LoginLink{},
-	"Identity": Identity{}, "BankAccountWithOwners": BankAccountWithOwners{}, "BankAccount": BankAccount{}, "Balances": Balances{}, "Owner": Owner{},
-	"Address": Address{}, "PhoneNumber": PhoneNumber{}, "Email": Email{}, "BankLink": BankLink{}, "ProductStatus": ProductStatus{},
-	"PlaidNumbers": PlaidNumbers{}, "PlaidAccount": PlaidAccount{}, "NumbersByScheme": NumbersByScheme{}, "ACHNumber": ACHNumber{}, "EFTNumber": EFTNumber{},
+	"AccountList": AccountList{}, "LoginAccounts": LoginAccounts{}, "Account": Account{}, "Login": Login{},
+	"DataSource": DataSource{},
+	"User":       User{}, "LoginLink": LoginLink{},
+	"Identity": Identity{}, "BankAccountWithOwners": BankAccountWithOwners{}, "BankAccount": BankAccount{},
+	"Balances": Balances{}, "Owner": Owner{},
+	"Address": Address{}, "PhoneNumber": PhoneNumber{}, "Email": Email{}, "BankLink": BankLink{},
+	"ProductStatus": ProductStatus{},
+	"PlaidNumbers":  PlaidNumbers{}, "PlaidAccount": PlaidAccount{}, "NumbersByScheme": NumbersByScheme{},
+	"ACHNumber": ACHNumber{}, "EFTNumber": EFTNumber{},
 	"BACSNumber": BACSNumber{}, "InternationalNumber": InternationalNumber{}, "Item": Item{}, "ItemError": ItemError{},
 	"BankNumbers": BankNumbers{}, "BankAccountWithNumbers": BankAccountWithNumbers{}, "accessToken": accessToken{},
 }
@@ -209,7 +213,8 @@ func TestAnswersHaveNeitherFloatsNorPointers(t *testing.T) {
 	seen := map[reflect.Type]bool{}
 	var walk func(typ reflect.Type, path string)
 	walk = func(typ reflect.Type, path string) {
-		require.NotContainsf(t, []reflect.Kind{reflect.Float32, reflect.Float64, reflect.Complex64, reflect.Complex128}, typ.Kind(), path)
+		require.NotContainsf(t, []reflect.Kind{reflect.Float32, reflect.Float64, reflect.Complex64, reflect.Complex128},
+			typ.Kind(), path)
 		require.NotEqualf(t, reflect.Pointer, typ.Kind(), path)
 		if leaf(typ) || seen[typ] {
 			return

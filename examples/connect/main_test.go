@@ -20,13 +20,16 @@ import (
 
 // start runs the program until the test ends, or until stop, which returns what the program did.
 // Lines are the first that it printed, up to its address.
-func start(t *testing.T, environment map[string]string, args ...string) (address string, lines []string, stop func() error) {
+func start(
+	t *testing.T, environment map[string]string, args ...string,
+) (address string, lines []string, stop func() error) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	r, w := io.Pipe()
 	done := make(chan error, 1)
 	go func() {
-		err := run(ctx, append([]string{"-addr", "127.0.0.1:0"}, args...), func(name string) string { return environment[name] }, w, io.Discard)
+		err := run(ctx, append([]string{"-addr", "127.0.0.1:0"}, args...),
+			func(name string) string { return environment[name] }, w, io.Discard)
 		_ = w.CloseWithError(io.EOF)
 		done <- err
 	}()
@@ -108,7 +111,8 @@ func TestFromACleanClone(t *testing.T) {
 func TestWithAKey(t *testing.T) {
 	vendor := httptest.NewServer(sandbox.New(sandbox.WithLoginPages(""), sandbox.WithAPIKey("api_mine_0001")))
 	defer vendor.Close()
-	address, lines, _ := start(t, map[string]string{"SUPERMETRICS_API_KEY": "api_mine_0001", "SUPERMETRICS_BASE_URL": vendor.URL + "/v2"})
+	address, lines, _ := start(t,
+		map[string]string{"SUPERMETRICS_API_KEY": "api_mine_0001", "SUPERMETRICS_BASE_URL": vendor.URL + "/v2"})
 	require.Contains(t, lines[0], "against the real API")
 	require.NotContains(t, strings.Join(lines, "\n"), "api_mine")
 	require.Equal(t, strings.TrimPrefix(vendor.URL, "http://"), wholeWay(t, address))

@@ -83,7 +83,9 @@ func runAll(m *testing.M) (status int, err error) {
 }
 
 func findChromium() string {
-	for _, name := range []string{os.Getenv("CHROMIUM"), "chromium", "chromium-browser", "google-chrome", "google-chrome-stable"} {
+	for _, name := range []string{
+		os.Getenv("CHROMIUM"), "chromium", "chromium-browser", "google-chrome", "google-chrome-stable",
+	} {
 		if path, err := exec.LookPath(name); name != "" && err == nil {
 			return path
 		}
@@ -96,7 +98,10 @@ func flags(path, profile string) []chromedp.ExecAllocatorOption {
 		chromedp.ExecPath(path), chromedp.UserDataDir(profile), chromedp.Headless, chromedp.DisableGPU,
 		chromedp.NoFirstRun, chromedp.NoDefaultBrowserCheck, chromedp.WSURLReadTimeout(time.Minute),
 	}
-	for _, name := range []string{"disable-quic", "disable-background-networking", "disable-component-update", "disable-sync", "disable-dev-shm-usage", "hide-scrollbars"} {
+	for _, name := range []string{
+		"disable-quic", "disable-background-networking", "disable-component-update", "disable-sync", "disable-dev-shm-usage",
+		"hide-scrollbars",
+	} {
 		options = append(options, chromedp.Flag(name, true))
 	}
 	if os.Getuid() == 0 { // Chromium's own sandbox refuses to run as root
@@ -113,7 +118,8 @@ func service(t *testing.T, environment ...string) string {
 		t.Skip("there is no Chromium: apt-get install chromium, or name one in CHROMIUM")
 	}
 	command := exec.Command(program, "-addr", "127.0.0.1:0")
-	command.Env = append(slices.DeleteFunc(os.Environ(), func(s string) bool { return strings.HasPrefix(s, "SUPERMETRICS_") }), environment...)
+	command.Env = append(slices.DeleteFunc(os.Environ(),
+		func(s string) bool { return strings.HasPrefix(s, "SUPERMETRICS_") }), environment...)
 	out, err := command.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, command.Start())
@@ -287,8 +293,10 @@ func (b *browser) heading(text string) {
 	b.until(fmt.Sprintf(`document.querySelector("h1")?.innerText === %q`, text))
 	wide := eval[bool](b, `document.documentElement.scrollWidth > document.documentElement.clientWidth`)
 	require.False(b, wide, "%s: it scrolls sideways", text)
-	require.True(b, eval[bool](b, `document.title.length > 0 && document.documentElement.lang === "en" && document.querySelectorAll("h1").length === 1`), text)
-	require.Empty(b, eval[string](b, `[...document.querySelectorAll("input:not([type=hidden])")].filter(i => !i.labels.length).map(i => i.name).join()`), "%s: inputs without a label", text)
+	require.True(b, eval[bool](b, `document.title.length > 0 && document.documentElement.lang === "en" && `+
+		`document.querySelectorAll("h1").length === 1`), text)
+	require.Empty(b, eval[string](b, `[...document.querySelectorAll("input:not([type=hidden])")].filter(i => `+
+		`!i.labels.length).map(i => i.name).join()`), "%s: inputs without a label", text)
 }
 
 // press clicks what says this text, like a person who looks for it.
