@@ -58,8 +58,9 @@ func TestByteOrderMark(t *testing.T) {
 			require.Equal(t, CodeForbidden, asError(t, err).Code)
 			require.Equal(t, "EXAMPLEREQ_error_0001", asError(t, err).RequestID)
 
-			all, err := collect(t, in(200, "logins.query_accounts/sample.json", slow).Logins.StreamAccounts(t.Context(),
-				AccountsQuery{DataSourceID: "GAWA"}))
+			query := AccountsQuery{DataSourceID: "GAWA"}
+			c := in(200, "logins.query_accounts/sample.json", slow)
+			all, err := collect(t, c.Logins.StreamAccounts(t.Context(), query))
 			require.NoError(t, err)
 			require.Len(t, all, 3)
 		})
@@ -81,8 +82,8 @@ func TestGzip(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, logins, 1)
 
-	all, err := collect(t, in(200, golden(t, "logins.query_accounts/sample.json")).Logins.StreamAccounts(t.Context(),
-		AccountsQuery{DataSourceID: "GAWA"}))
+	c := in(200, golden(t, "logins.query_accounts/sample.json"))
+	all, err := collect(t, c.Logins.StreamAccounts(t.Context(), AccountsQuery{DataSourceID: "GAWA"}))
 	require.NoError(t, err)
 	require.Len(t, all, 3)
 
@@ -109,9 +110,9 @@ func TestGzipWithoutContent(t *testing.T) {
 // Nothing, or something that is no JSON, is an answer for those alone who need none.
 func TestBodiesThatAreNoAnswer(t *testing.T) {
 	bodies := map[string]string{
-		"empty": "", "white space": " \r\n\t ", "html": golden(t, "errors/html.html"), "scalar": "503", "null": "null",
-		"array":  "[]",
-		"string": `"done"`, "truncated": `{"data":{"link_id":"dsll`,
+		"empty": "", "white space": " \r\n\t ", "html": golden(t, "errors/html.html"),
+		"scalar": "503", "null": "null", "array": "[]", "string": `"done"`,
+		"truncated":     `{"data":{"link_id":"dsll`,
 		"two documents": `{"link_id":"a","accounts":[],"data":[]}{}`,
 	}
 	for operation, call := range calls {
@@ -166,32 +167,32 @@ func TestEmptyObjects(t *testing.T) {
 
 // Of a member that stands there twice the last counts that brings something, as in encoding/json.
 func TestDuplicateKeys(t *testing.T) {
-	link, err := replying(t, 200, `{"data":{"link_id":"first","description":"first","link_id":"dsll_2",`+
-		`"description":null,"status_code":"OPEN","status_code":{}}}`).Links.Get(
-		t.Context(), "dsll_1")
+	c := replying(t, 200, `{"data":{"link_id":"first","description":"first","link_id":"dsll_2",`+
+		`"description":null,"status_code":"OPEN","status_code":{}}}`)
+	link, err := c.Links.Get(t.Context(), "dsll_1")
 	require.NoError(t, err)
 	require.Equal(t, &LoginLink{ID: "dsll_2", Description: "first", Status: LoginLinkOpen}, link)
 
-	link, err = replying(t, 200, `{"data":{"link_id":"first","ds_id":"GAWA"},"data":{"link_id":"dsll_2"}}`).Links.Get(
-		t.Context(), "dsll_1")
+	c = replying(t, 200, `{"data":{"link_id":"first","ds_id":"GAWA"},"data":{"link_id":"dsll_2"}}`)
+	link, err = c.Links.Get(t.Context(), "dsll_1")
 	require.NoError(t, err)
 	require.Equal(t, "dsll_2", link.ID)
 
-	list, err := replying(t, 200, `{"data":[{"login_id":"dsl_1"},{"login_id":"dsl_2"}],"data":[{"login_id":"dsl_3"}]}`).Logins.List(
-		t.Context())
+	c = replying(t, 200, `{"data":[{"login_id":"dsl_1"},{"login_id":"dsl_2"}],"data":[{"login_id":"dsl_3"}]}`)
+	list, err := c.Logins.List(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, []Login{{ID: "dsl_3"}}, list)
 
-	bank, err := replying(t, 200, `{"link_id":"mk_1","link_tags":["a"],"link_tags":["b"],`+
-		`"products":{"identity":{"error_code":"timeout"}},"products":{"accounts":{}}}`).Identity.Link(
-		t.Context(), bankLink)
+	c = replying(t, 200, `{"link_id":"mk_1","link_tags":["a"],"link_tags":["b"],`+
+		`"products":{"identity":{"error_code":"timeout"}},"products":{"accounts":{}}}`)
+	bank, err := c.Identity.Link(t.Context(), bankLink)
 	require.NoError(t, err)
-	require.Equal(t,
-		&BankLink{ID: "mk_1", LinkTags: []string{"b"}, Products: map[Product]ProductStatus{ProductAccounts: {}}}, bank)
+	products := map[Product]ProductStatus{ProductAccounts: {}}
+	require.Equal(t, &BankLink{ID: "mk_1", LinkTags: []string{"b"}, Products: products}, bank)
 
-	who, err := replying(t, 200, `{"accounts":[{"account_id":"1"}],"accounts":[{"account_id":"2","account_id":"3"}],`+
-		`"link":{"link_id":"mk_1"}}`).Identity.Get(
-		t.Context(), bankLink, IdentityQuery{})
+	c = replying(t, 200, `{"accounts":[{"account_id":"1"}],"accounts":[{"account_id":"2","account_id":"3"}],`+
+		`"link":{"link_id":"mk_1"}}`)
+	who, err := c.Identity.Get(t.Context(), bankLink, IdentityQuery{})
 	require.NoError(t, err)
 	require.Equal(t, []BankAccountWithOwners{{BankAccount: BankAccount{ID: "3"}}}, who.Accounts)
 }

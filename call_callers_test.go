@@ -142,8 +142,8 @@ func TestManyCallers(t *testing.T) {
 		b.closedOnce(t, len(b.opened))
 		keys := map[string]int{}
 		for _, r := range s.Requests() {
-			if from := r.Header.Get("X-Caller"); from != "" && !strings.Contains(r.Path, "/links/mk_") &&
-				!strings.Contains(r.Path, "plaid") {
+			bank := strings.Contains(r.Path, "/links/mk_") || strings.Contains(r.Path, "plaid")
+			if from := r.Header.Get("X-Caller"); from != "" && !bank {
 				var i int
 				_, err := fmt.Sscanf(from, "caller-%d", &i)
 				require.NoError(t, err)
@@ -206,8 +206,8 @@ func (k *caller) round(ctx context.Context) error {
 		user := []string{sandbox.RequiredUsername, "reports@example.com"}[k.random.IntN(2)]
 		operation, want = "logins.query_accounts", user
 		var l *AccountList
-		if l, err = k.Logins.QueryAccounts(ctx, AccountsQuery{DataSourceID: "GAWA", Users: []string{user}}, mine...); err ==
-			nil {
+		query := AccountsQuery{DataSourceID: "GAWA", Users: []string{user}}
+		if l, err = k.Logins.QueryAccounts(ctx, query, mine...); err == nil {
 			if len(l.Logins) != 1 {
 				return fmt.Errorf("%d logins for one user", len(l.Logins))
 			}

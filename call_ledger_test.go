@@ -110,8 +110,8 @@ func TestBodiesAreClosedOnce(t *testing.T) {
 			dropped(func(ctx context.Context, c *Client) (bool, error) { return c.Logins.Revoke(ctx, "dsl_1") }), 1, nil,
 		},
 		"not found": {
-			nil, dropped(func(ctx context.Context, c *Client) (*LoginLink, error) { return c.Links.Get(ctx, "dsll_404") }), 1,
 			nil,
+			dropped(func(ctx context.Context, c *Client) (*LoginLink, error) { return c.Links.Get(ctx, "dsll_404") }), 1, nil,
 		},
 		"repeated": {
 			[]sandbox.Fault{{Status: 503}, {Status: 429, Header: http.Header{"Retry-After": {"1"}}}}, get, 3, nil,
@@ -120,8 +120,8 @@ func TestBodiesAreClosedOnce(t *testing.T) {
 		"too long a wait": {[]sandbox.Fault{{Status: 429, Header: http.Header{"Retry-After": {"86400"}}}}, get, 1, nil},
 		"not repeatable":  {[]sandbox.Fault{{Operation: "links.create", Status: 503}}, create(LoginLinkCreate{}), 1, nil},
 		"redirect": {
-			[]sandbox.Fault{{Status: 307, Header: http.Header{"Location": {"https://other.example.com"}}, Body: "moved"}}, get,
-			1, nil,
+			[]sandbox.Fault{{Status: 307, Header: http.Header{"Location": {"https://other.example.com"}}, Body: "moved"}},
+			get, 1, nil,
 		},
 		"malformed":       {[]sandbox.Fault{{Body: `{"data":`}}, get, 1, nil},
 		"error on 200":    {[]sandbox.Fault{{Body: `{"error":"LINK_NOT_FOUND"}`}}, get, 1, nil},

@@ -13,7 +13,8 @@ func TestNewWithNothing(t *testing.T) {
 	c, err := New()
 	require.NoError(t, err)
 	require.Equal(t, map[API]string{
-		Supermetrics: "https://api.supermetrics.com/v2", MoneyKit: "https://api.moneykit.com",
+		Supermetrics:    "https://api.supermetrics.com/v2",
+		MoneyKit:        "https://api.moneykit.com",
 		PlaidCompatible: "https://api.moneykit.com/plaid-compatible",
 	}, bases(c))
 	for operation, call := range calls {
@@ -73,11 +74,10 @@ func TestBaseURLs(t *testing.T) {
 			[]Option{WithBaseURL(PlaidCompatible, "https://c.example.com/pc/")},
 			map[API]string{MoneyKit: moneyKit, PlaidCompatible: "https://c.example.com/pc"},
 		},
-		"both, the layer first": {[]Option{
-			WithBaseURL(PlaidCompatible, "https://c.example.com"), WithBaseURL(MoneyKit, "https://b.example.com"),
-		}, map[API]string{
-			MoneyKit: "https://b.example.com", PlaidCompatible: "https://c.example.com",
-		}},
+		"both, the layer first": {
+			[]Option{WithBaseURL(PlaidCompatible, "https://c.example.com"), WithBaseURL(MoneyKit, "https://b.example.com")},
+			map[API]string{MoneyKit: "https://b.example.com", PlaidCompatible: "https://c.example.com"},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c, err := New(tc.opts...)
@@ -154,8 +154,9 @@ func TestUserAgentAndHeaders(t *testing.T) {
 			}
 			c, m := inMemory(t, func(*http.Request) *http.Response { return reply(403, "") }, opts...)
 			for _, call := range calls {
-				require.ErrorIs(t,
-					call(t.Context(), c, WithHeader("x-trace", "a"), WithHeader("X-Trace", "b"), WithHeader("X-Empty", "")), ErrForbidden)
+				err := call(t.Context(), c,
+					WithHeader("x-trace", "a"), WithHeader("X-Trace", "b"), WithHeader("X-Empty", ""))
+				require.ErrorIs(t, err, ErrForbidden)
 			}
 			for _, r := range m.requests {
 				require.Equal(t, []string{tc.want}, r.Header["User-Agent"])

@@ -144,7 +144,8 @@ func TestCreateOnceArguments(t *testing.T) {
 		kindIs(t, err, ErrArgument)
 		require.Equal(t, "links.create_once", asError(t, err).Operation)
 	}
-	_, err := c.Links.CreateOnce(nil, LoginLinkCreate{DataSourceID: "GAWA"}, "job-7") //nolint:staticcheck // a caller's mistake
+	gawa := LoginLinkCreate{DataSourceID: "GAWA"}
+	_, err := c.Links.CreateOnce(nil, gawa, "job-7") //nolint:staticcheck // a caller's mistake
 	kindIs(t, err, ErrArgument)
 	require.Empty(t, m.requests)
 }

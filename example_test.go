@@ -171,8 +171,7 @@ func ExampleLinksService_ConfirmRedirect() {
 	}
 	over := func(string) error { return errors.New("over") }
 	start := func() error {
-		link, err := client.Links.CreateOnce(ctx,
-			duolink.LoginLinkCreate{DataSourceID: "GAWA", RedirectURL: "https://app.example.com/connected/" + jobID}, jobID)
+		link, err := client.Links.CreateOnce(ctx, duolink.LoginLinkCreate{DataSourceID: "GAWA", RedirectURL: "https://app.example.com/connected/" + jobID}, jobID)
 		if err != nil {
 			return err
 		}

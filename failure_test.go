@@ -45,10 +45,11 @@ func TestNothingConfidentialIsPrinted(t *testing.T) {
 		"user, streamed": {
 			both, streamAccounts(AccountsQuery{DataSourceID: "GAWA", Users: []string{user}}), []string{user, testKey},
 		},
-		"login link": {both,
-			create(LoginLinkCreate{RequireUsername: user, RedirectURL: redirect, Description: "Project Confidential"}), []string{
-				user, redirect, "Project Confidential",
-			}},
+		"login link": {
+			both,
+			create(LoginLinkCreate{RequireUsername: user, RedirectURL: redirect, Description: "Project Confidential"}),
+			[]string{user, redirect, "Project Confidential"},
+		},
 		"description":          {both, update("Project Confidential"), []string{"Project Confidential", "dsll_1"}},
 		"page":                 {both, accounts(PageOptions{Offset: 1}), []string{"dsl_1", testKey}},
 		"client id and secret": {both, identityOf(account), []string{id, secret, bankLink, account}},

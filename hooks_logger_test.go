@@ -74,8 +74,8 @@ func everything(t *testing.T, c *Client, s *sandbox.Sandbox) {
 	s.Script(sandbox.Fault{Operation: "auth.token", Status: 401})
 	s.ExpireTokens()
 	require.ErrorIs(t, getBankLink(t.Context(), c), ErrUnauthorized)
-	require.ErrorIs(t,
-		until(0, func(ctx context.Context, c *Client) error { <-ctx.Done(); return getLink(ctx, c) })(t.Context(), c), context.Canceled)
+	late := until(0, func(ctx context.Context, c *Client) error { <-ctx.Done(); return getLink(ctx, c) })
+	require.ErrorIs(t, late(t.Context(), c), context.Canceled)
 }
 
 // confidentialTexts are what the calls of everything hand in.

@@ -112,8 +112,8 @@ func TestHooksTellTheStory(t *testing.T) {
 			require.Equal(t, Supermetrics, a.API)
 			require.Equal(t, "/ds/login/link/{loginLinkID}", a.Route)
 			require.Equal(t, i+1, a.Number)
-			require.Equal(t, Attempt{API: a.API, Operation: a.Operation, Route: a.Route, Number: a.Number, Wait: a.Wait},
-				d.starts[i],
+			start := Attempt{API: a.API, Operation: a.Operation, Route: a.Route, Number: a.Number, Wait: a.Wait}
+			require.Equal(t, start, d.starts[i],
 				"the start knows the number and the wait, and nothing of the end")
 		}
 		require.Empty(t, d.ends[0].Code)

@@ -86,7 +86,8 @@ func bankLinkChecks(more map[string]check[*BankLink]) map[string]check[*BankLink
 	absent, nulls := plainLink(), plainLink(func(l *BankLink) { l.Products = nil })
 	null := plainLink(func(l *BankLink) {
 		l.InstitutionName = ""
-		l.Products = map[Product]ProductStatus{ProductIdentity: {}, ProductTransactions: {}} // the others were null: not granted
+		// The others were null: not granted.
+		l.Products = map[Product]ProductStatus{ProductIdentity: {}, ProductTransactions: {}}
 	})
 	timestamps := plainLink(func(l *BankLink) {
 		l.LastSyncedAt = synced
@@ -156,7 +157,8 @@ func TestGoldenIdentityLink(t *testing.T) {
 		}
 	}
 	bad := plainLink(func(l *BankLink) {
-		l.State, l.ErrorCode, l.LastSyncedAt, l.Provider, l.LinkTags = BankLinkInError, BankLinkErrorAuthExpired, synced, ProviderMoneyKit, []string{}
+		l.State, l.ErrorCode = BankLinkInError, BankLinkErrorAuthExpired
+		l.LastSyncedAt, l.Provider, l.LinkTags = synced, ProviderMoneyKit, []string{}
 		l.Products = map[Product]ProductStatus{
 			ProductAccounts: expired("2023-02-16T09:14:11"), ProductIdentity: expired("2023-02-16T09:16:03"),
 		}

@@ -50,10 +50,9 @@ func confidential(t *testing.T) []string {
 	}
 	b, err := os.ReadFile(filepath.Join("..", "..", "internal", "sandbox", "data", "accounts.json"))
 	require.NoError(t, err)
-	for _, m := range regexp.MustCompile(`"(?:iban|account_number|number|address|street)": "([^"]+)"|"names": `+
-		`\["([^"]+)"(?:, "([^"]+)")?\]`).FindAllStringSubmatch(
-		string(
-			b), -1) {
+	personal := regexp.MustCompile(`"(?:iban|account_number|number|address|street)": "([^"]+)"|` +
+		`"names": \["([^"]+)"(?:, "([^"]+)")?\]`)
+	for _, m := range personal.FindAllStringSubmatch(string(b), -1) {
 		all = append(all, slices.DeleteFunc(m[1:], func(s string) bool { return s == "" })...)
 	}
 	for _, known := range []string{
@@ -259,11 +258,14 @@ func TestDecisions(t *testing.T) {
 			nil, func(s *sandbox.Sandbox) { s.FailRefreshes(sandbox.LinkID, "not_supported") }, 2,
 			"the refresh has failed: not_supported", false,
 		},
-		"unavailable": {nil, script(sandbox.Fault{
-			Operation: "identity.link", Status: 200,
-			Body: `{"link_id":"l","state":"connected","products":{"identity":{"unavailable":"at night"}}}`,
-		}),
-			2, "the bank cannot be asked for identity now", false},
+		"unavailable": {
+			nil,
+			script(sandbox.Fault{
+				Operation: "identity.link", Status: 200,
+				Body: `{"link_id":"l","state":"connected","products":{"identity":{"unavailable":"at night"}}}`,
+			}),
+			2, "the bank cannot be asked for identity now", false,
+		},
 		"too long": {
 			[]string{"-timeout", "30s"}, nil, 2, "the refresh was not seen to end\nNext: try again later", false,
 		},

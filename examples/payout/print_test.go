@@ -49,10 +49,12 @@ func TestProgress(t *testing.T) {
 // What a bank or a person calls an account does not move the cursor, nor break the table.
 func TestHostileTexts(t *testing.T) {
 	var out bytes.Buffer
-	require.NoError(t,
-		printTable(&out, decision{Verdict: noMatch, Reason: "a\nb", Action: "new\x1b[1A", Accounts: []accountDecision{{
-			ID: "acc\t1", Name: "Every\x1b[2Jday\r\n\u202eMATCH", Mask: "1\n2", Verdict: noMatch, Reason: "no\x00",
-		}}}))
+	one := accountDecision{
+		ID: "acc\t1", Name: "Every\x1b[2Jday\r\n\u202eMATCH", Mask: "1\n2", Verdict: noMatch, Reason: "no\x00",
+	}
+	require.NoError(t, printTable(&out, decision{
+		Verdict: noMatch, Reason: "a\nb", Action: "new\x1b[1A", Accounts: []accountDecision{one},
+	}))
 	require.NotRegexp(t, `[\x00-\x09\x0b-\x1f\x7f\x{202e}]`, out.String())
 	require.Contains(t, out.String(), "Every [2Jday   MATCH")
 	require.Equal(t, 8, bytes.Count(out.Bytes(), []byte("\n")))

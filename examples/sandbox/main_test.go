@@ -119,8 +119,8 @@ func TestPrintedInstructions(t *testing.T) {
 
 	client, err := duolink.New(
 		duolink.WithSupermetrics(duolink.BearerToken(sandbox.APIKey)), duolink.WithBaseURL(duolink.Supermetrics, url+"/v2"),
-		duolink.WithMoneyKit(duolink.ClientCredentials(sandbox.ClientID, sandbox.ClientSecret)), duolink.WithBaseURL(
-			duolink.MoneyKit, url),
+		duolink.WithMoneyKit(duolink.ClientCredentials(sandbox.ClientID, sandbox.ClientSecret)),
+		duolink.WithBaseURL(duolink.MoneyKit, url),
 	)
 	require.NoError(t, err)
 	links, err := client.Links.List(t.Context())

@@ -46,8 +46,8 @@ func TestAuthGet(t *testing.T) {
 func TestAuthGetErrors(t *testing.T) {
 	s := New()
 	s.SetLinkState(SecondLinkID, "connecting", "")
-	noSecret, noType, bearer := authGet(withToken(AccessToken)), authGet(withToken(AccessToken)), authGet(withToken(
-		AccessToken))
+	good := func() exchange { return authGet(withToken(AccessToken)) }
+	noSecret, noType, bearer := good(), good(), good()
 	noSecret.header = noSecret.header[:2]
 	noType.header = noType.header[1:]
 	bearer.header = []string{jsonHeader, "Authorization: Bearer " + s.IssueToken()}

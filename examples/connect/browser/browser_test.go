@@ -118,8 +118,8 @@ func service(t *testing.T, environment ...string) string {
 		t.Skip("there is no Chromium: apt-get install chromium, or name one in CHROMIUM")
 	}
 	command := exec.Command(program, "-addr", "127.0.0.1:0")
-	command.Env = append(slices.DeleteFunc(os.Environ(),
-		func(s string) bool { return strings.HasPrefix(s, "SUPERMETRICS_") }), environment...)
+	others := slices.DeleteFunc(os.Environ(), func(s string) bool { return strings.HasPrefix(s, "SUPERMETRICS_") })
+	command.Env = append(others, environment...)
 	out, err := command.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, command.Start())
