@@ -328,8 +328,8 @@ func TestForAccount(t *testing.T) {
 	c := replying(t, 200, `{"accounts":[
 		{"account_id":"acc_1","name":"Checking","balances":{"current":100.10,"iso_currency_code":"USD"}},
 		{"account_id":"acc_2","name":"Savings"},{"account_id":"acc_3","name":"No numbers"}],
-		"numbers":{"ach":[{"account_id":"acc_2","account":"0002","routing":"011401533"},
-			{"account_id":"acc_1","account":"0001","routing":"011401533"},
+		"numbers":{"ach":[{"account_id":"acc_2","account":"0002","routing":"011401533"},`+
+		`{"account_id":"acc_1","account":"0001","routing":"011401533"},
 			{"account_id":"acc_9","account":"0009","routing":"011401533"}],
 		"eft":[{"account_id":"acc_2","account":"1112","institution":"021","branch":"01140"}],
 		"international":[{"account_id":"acc_1","iban":"GB29NWBK60161331926819","bic":"NWBKGB21"}],

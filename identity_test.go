@@ -183,11 +183,10 @@ func TestGoldenIdentityGet(t *testing.T) {
 func TestOwners(t *testing.T) {
 	avery := `{"names":["Avery Sample"],"emails":[{"address":"avery@example.com","primary":true}]}`
 	jordan := `{"names":["Jordan Example"],"phone_numbers":[{"number":"+15555550100","type":"home"}]}`
-	c := replying(t, 200, fmt.Sprintf(`{"accounts":[
-		{"account_id":"acc_1","owners":[%[1]s]},
-		{"account_id":"acc_2","owners":[%[2]s,%[1]s,%[1]s]},
-		{"account_id":"acc_3","owners":null},
-		{"account_id":"acc_4","owners":[{"names":["AVERY SAMPLE"]},{}]}],"link":{}}`, avery, jordan))
+	c := replying(t, 200, fmt.Sprintf(`{"accounts":[{"account_id":"acc_1","owners":[%[1]s]},`+
+		`{"account_id":"acc_2","owners":[%[2]s,%[1]s,%[1]s]},
+		{"account_id":"acc_3","owners":null},`+
+		`{"account_id":"acc_4","owners":[{"names":["AVERY SAMPLE"]},{}]}],"link":{}}`, avery, jordan))
 	who, err := c.Identity.Get(t.Context(), "mk_1", IdentityQuery{})
 	require.NoError(t, err)
 	owners := who.Owners()
@@ -208,9 +207,8 @@ func TestOwners(t *testing.T) {
 
 // What has no name is not taken for the same person, and what has no id for an account.
 func TestJoinsOfTheNameless(t *testing.T) {
-	c := replying(t, 200, `{"accounts":[
-		{"account_id":"acc_1","owners":[{}]},{"account_id":"acc_2","owners":[{"names":[]}]},
-		{"owners":[{"names":["Avery"]}]}],
+	c := replying(t, 200, `{"accounts":[{"account_id":"acc_1","owners":[{}]},`+
+		`{"account_id":"acc_2","owners":[{"names":[]}]},{"owners":[{"names":["Avery"]}]}],
 		"numbers":{"ach":[{"account":"0001","routing":"011401533"}]},"link":{}}`)
 	who, err := c.Identity.Get(t.Context(), "mk_1", IdentityQuery{})
 	require.NoError(t, err)
