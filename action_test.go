@@ -9,33 +9,41 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Every code of both vendors has an action, and it is the one that helps. The table is written by hand, from their pages.
+// Every code of both vendors has an action, and it is the one that helps. The table is written by
+// hand, from their pages.
 func TestActionOfEveryCode(t *testing.T) {
 	want := map[Action][]Code{
 		ActionFixRequest: {
 			CodeBadRequest, CodeInvalidParameter, CodeValidationError, CodeNotFound, CodeConflictError, CodeUnprocessableEntity,
-			CodeUnprocessableContent, CodeValidationFailed, CodeRequestValidationFailed, CodeLinkLimitExceeded, CodeUnauthorizedAccess,
+			CodeUnprocessableContent, CodeValidationFailed, CodeRequestValidationFailed, CodeLinkLimitExceeded,
+			CodeUnauthorizedAccess,
 			CodeInvalidAccountID, CodeInvalidBody, CodeMissingFields, CodeInvalidField, CodeIncompatibleAPIVersion,
 		},
 		ActionReauthenticate: {
-			CodeUnauthorized, CodeAccessTokenInvalid, CodeInvalidAccessToken, CodeAccessTokenExpired, CodeInvalidToken, CodeTokenRevoked,
-			CodeAPIKeyInvalid, CodeAPIKeyRequired, CodeOAuthInvalidToken, CodeExpiredAccessToken, CodeAuthUnauthorized, CodeInvalidAPIKeys,
+			CodeUnauthorized, CodeAccessTokenInvalid, CodeInvalidAccessToken, CodeAccessTokenExpired, CodeInvalidToken,
+			CodeTokenRevoked,
+			CodeAPIKeyInvalid, CodeAPIKeyRequired, CodeOAuthInvalidToken, CodeExpiredAccessToken, CodeAuthUnauthorized,
+			CodeInvalidAPIKeys,
 			CodeBadLinkState, CodeItemLoginRequired,
 		},
 		ActionAskPermission: {
-			CodeForbidden, CodePermissionError, CodeAccessDenied, CodeAccessDeniedIP, CodeAccessDeniedPermissions, CodeForbiddenAction,
+			CodeForbidden, CodePermissionError, CodeAccessDenied, CodeAccessDeniedIP, CodeAccessDeniedPermissions,
+			CodeForbiddenAction,
 			CodeAccessNotGranted,
 		},
 		ActionContactSupport: {
-			CodeAPIKeyDisabled, CodeLicenseExpired, CodeLicenseAccountLimitExceeded, CodeLicenseNotFound, CodeLicenseAccessDataSource,
+			CodeAPIKeyDisabled, CodeLicenseExpired, CodeLicenseAccountLimitExceeded, CodeLicenseNotFound,
+			CodeLicenseAccessDataSource,
 			CodeUnauthorizedEnvironment,
 		},
 		ActionRecreate: {
-			CodeLinkNotFound, CodeLoginNotFound, CodeBankLinkNotFound, CodeBankLinkDeleted, CodeProductsNotSupported, CodeNoAuthAccounts,
+			CodeLinkNotFound, CodeLoginNotFound, CodeBankLinkNotFound, CodeBankLinkDeleted, CodeProductsNotSupported,
+			CodeNoAuthAccounts,
 			CodeNoAccounts,
 		},
 		ActionWaitUntil: {
-			CodeTooManyRequests, CodeRateLimitExceeded, CodeLicenseDailyQueryLimitExceeded, CodeAPIRateLimitExceeded, CodeAuthLimit, CodeAccountsLimit,
+			CodeTooManyRequests, CodeRateLimitExceeded, CodeLicenseDailyQueryLimitExceeded, CodeAPIRateLimitExceeded,
+			CodeAuthLimit, CodeAccountsLimit,
 		},
 		ActionRetry: {
 			CodeInternalServerError, CodeLoginSearchFailed, CodeLinkUpdateFailed, CodeServiceUnavailable, CodeDuplicationFailed,
@@ -63,30 +71,48 @@ func TestActionOfTheRest(t *testing.T) {
 		ActionRetry: {
 			{}, {Kind: ErrServer, StatusCode: 502}, {cause: &reset}, {Kind: ErrServer, Code: "BRAND_NEW"},
 			{Kind: ErrBankLinkState, Code: CodeBadLinkState, BankLinkErrorCode: BankLinkErrorProvider},
-			{Kind: ErrBankLinkState, BankLinkErrorCode: BankLinkErrorSystem}, {Kind: ErrBankLinkState, BankLinkErrorCode: BankLinkErrorInstitution},
-			{Kind: ErrRefreshFailed, ProductErrorCode: ProductErrorTimeout}, {Kind: ErrRefreshFailed, ProductErrorCode: ProductErrorRateLimit},
-			{Kind: ErrRefreshFailed, ProductErrorCode: ProductErrorInstitution}, {Kind: ErrRefreshFailed, ProductErrorCode: ProductErrorUnknown},
+			{Kind: ErrBankLinkState, BankLinkErrorCode: BankLinkErrorSystem},
+			{Kind: ErrBankLinkState, BankLinkErrorCode: BankLinkErrorInstitution},
+			{Kind: ErrRefreshFailed, ProductErrorCode: ProductErrorTimeout},
+			{Kind: ErrRefreshFailed, ProductErrorCode: ProductErrorRateLimit},
+			{Kind: ErrRefreshFailed, ProductErrorCode: ProductErrorInstitution},
+			{Kind: ErrRefreshFailed, ProductErrorCode: ProductErrorUnknown},
 			{Kind: ErrRefreshPending}, {Kind: ErrProductUnavailable}, {Kind: ErrLoginPending},
 		},
-		ActionWaitUntil: {{Kind: ErrRateLimited}, {Kind: ErrRateLimited, RetryAfter: 60e9}, {Kind: ErrServer, StatusCode: 503, RetryAfter: 60e9}},
+		ActionWaitUntil: {
+			{Kind: ErrRateLimited}, {Kind: ErrRateLimited, RetryAfter: 60e9},
+			{Kind: ErrServer, StatusCode: 503, RetryAfter: 60e9},
+		},
 		ActionReauthenticate: {
-			{Kind: ErrUnauthorized}, {Kind: ErrBankLinkState}, {Kind: ErrBankLinkState, BankLinkErrorCode: BankLinkErrorAuthExpired}, {Kind: ErrBankLinkState, BankLinkErrorCode: BankLinkErrorUser},
-			{Kind: ErrBankLinkState, BankLinkErrorCode: BankLinkErrorInvalidCredentials}, {Kind: ErrBankLinkState, BankLinkErrorCode: BankLinkErrorUserInputIncorrect},
-			{Kind: ErrBankLinkState, BankLinkErrorCode: BankLinkErrorIncomplete}, {Kind: ErrBankLinkState, BankLinkErrorCode: BankLinkErrorUserSetupRequired},
-			{Kind: ErrBankLinkState, BankLinkErrorCode: "brand_new"}, {Kind: ErrRefreshFailed, ProductErrorCode: ProductErrorAuthExpired}, {Kind: ErrRefreshFailed},
+			{Kind: ErrUnauthorized}, {Kind: ErrBankLinkState},
+			{Kind: ErrBankLinkState, BankLinkErrorCode: BankLinkErrorAuthExpired},
+			{Kind: ErrBankLinkState, BankLinkErrorCode: BankLinkErrorUser},
+			{Kind: ErrBankLinkState, BankLinkErrorCode: BankLinkErrorInvalidCredentials},
+			{Kind: ErrBankLinkState, BankLinkErrorCode: BankLinkErrorUserInputIncorrect},
+			{Kind: ErrBankLinkState, BankLinkErrorCode: BankLinkErrorIncomplete},
+			{Kind: ErrBankLinkState, BankLinkErrorCode: BankLinkErrorUserSetupRequired},
+			{Kind: ErrBankLinkState, BankLinkErrorCode: "brand_new"},
+			{Kind: ErrRefreshFailed, ProductErrorCode: ProductErrorAuthExpired}, {Kind: ErrRefreshFailed},
 		},
 		ActionAskPermission: {
-			{Kind: ErrForbidden}, {Kind: ErrBankLinkState, BankLinkErrorCode: BankLinkErrorUserOAuthDenied}, {Kind: ErrRefreshFailed, ProductErrorCode: ProductErrorNoPermission},
+			{Kind: ErrForbidden}, {Kind: ErrBankLinkState, BankLinkErrorCode: BankLinkErrorUserOAuthDenied},
+			{Kind: ErrRefreshFailed, ProductErrorCode: ProductErrorNoPermission},
 		},
 		ActionRecreate: {
-			{Kind: ErrDeleted}, {Kind: ErrLoginLinkClosed}, {Kind: ErrLoginLinkExpired}, {Kind: ErrBankLinkState, BankLinkErrorCode: BankLinkErrorNoAccounts},
-			{Kind: ErrRefreshFailed, ProductErrorCode: ProductErrorNotSupported}, {Kind: ErrRefreshFailed, ProductErrorCode: ProductErrorNoAccounts},
+			{Kind: ErrDeleted}, {Kind: ErrLoginLinkClosed}, {Kind: ErrLoginLinkExpired},
+			{Kind: ErrBankLinkState, BankLinkErrorCode: BankLinkErrorNoAccounts},
+			{Kind: ErrRefreshFailed, ProductErrorCode: ProductErrorNotSupported},
+			{Kind: ErrRefreshFailed, ProductErrorCode: ProductErrorNoAccounts},
 		},
 		ActionFixRequest: {
-			{Kind: ErrArgument}, {Kind: ErrNotConfigured}, {Kind: ErrBadRequest}, {Kind: ErrValidation}, {Kind: ErrNotFound}, {Kind: ErrConflict},
+			{Kind: ErrArgument}, {Kind: ErrNotConfigured}, {Kind: ErrBadRequest}, {Kind: ErrValidation}, {Kind: ErrNotFound},
+			{Kind: ErrConflict},
 			{Kind: ErrResponseTooLarge}, {Kind: ErrRedirectMismatch},
 		},
-		ActionContactSupport: {{Kind: ErrMalformedResponse}, {Kind: ErrForbidden, Code: "LICENSE_BRAND_NEW"}, {Kind: ErrServer, Code: "LICENSE_BRAND_NEW"}},
+		ActionContactSupport: {
+			{Kind: ErrMalformedResponse}, {Kind: ErrForbidden, Code: "LICENSE_BRAND_NEW"},
+			{Kind: ErrServer, Code: "LICENSE_BRAND_NEW"},
+		},
 	} {
 		for _, e := range errs {
 			require.Equal(t, want, e.Action(), "%v %s %s %s", e.kind(), e.Code, e.BankLinkErrorCode, e.ProductErrorCode)

@@ -118,9 +118,11 @@ func TestArguments(t *testing.T) {
 			create(LoginLinkCreate{RedirectURL: "https://app.example.com/" + strings.Repeat("x", 477)}),
 			"example.com",
 		},
-		"expires of 51":        {"links.create", create(LoginLinkCreate{Expires: long(51)}), "ééé"},
-		"expires at and in":    {"links.create", create(LoginLinkCreate{ExpiresAt: at, ExpiresIn: time.Hour}), "2026"},
-		"expires in and words": {"links.create", create(LoginLinkCreate{ExpiresIn: time.Hour, Expires: "10 hours"}), "10 hours"},
+		"expires of 51":     {"links.create", create(LoginLinkCreate{Expires: long(51)}), "ééé"},
+		"expires at and in": {"links.create", create(LoginLinkCreate{ExpiresAt: at, ExpiresIn: time.Hour}), "2026"},
+		"expires in and words": {
+			"links.create", create(LoginLinkCreate{ExpiresIn: time.Hour, Expires: "10 hours"}), "10 hours",
+		},
 		"expires at and words": {"links.create", create(LoginLinkCreate{ExpiresAt: at, Expires: "10 hours"}), "10 hours"},
 		"three expiries": {
 			"links.create", create(LoginLinkCreate{ExpiresAt: at, ExpiresIn: time.Hour, Expires: "10 hours"}), "10 hours",

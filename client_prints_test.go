@@ -26,7 +26,8 @@ const (
 
 var canaries = []string{canaryKey, canaryTenant, canaryID, canarySecret, canaryToken, canaryAccess}
 
-// canaryClient is a client whose credentials have all been used, with the context that its transport has seen last.
+// canaryClient is a client whose credentials have all been used, with the context that its
+// transport has seen last.
 func canaryClient(t *testing.T, credentials Credentials) (*Client, *context.Context) {
 	t.Helper()
 	var seen context.Context
@@ -127,7 +128,8 @@ func TestCallOptionsNeverPrint(t *testing.T) {
 	discreet(t, "hidden", struct{ o callOptions }{o}, canaries...)
 }
 
-// A Response holds the answer, which may quote what it was asked with; it prints three things of it.
+// A Response holds the answer, which may quote what it was asked with; it prints three things of
+// it.
 func TestResponseNeverPrints(t *testing.T) {
 	c, _ := canaryClient(t, ClientHeaders(canaryID, canarySecret))
 	var r Response

@@ -43,7 +43,8 @@ func constantsOf(t *testing.T, typ string) map[string]string {
 	return all
 }
 
-// What is known of a code is said once, in the table: every constant is in it, and the rules agree with it.
+// What is known of a code is said once, in the table: every constant is in it, and the rules agree
+// with it.
 func TestEveryCodeIsDocumented(t *testing.T) {
 	constants := constantsOf(t, "Code")
 	require.Len(t, documentedCodes, len(constants), "two constants have one value, or a line has no constant")

@@ -144,7 +144,8 @@ func TestCreateOnceArguments(t *testing.T) {
 		kindIs(t, err, ErrArgument)
 		require.Equal(t, "links.create_once", asError(t, err).Operation)
 	}
-	_, err := c.Links.CreateOnce(nil, LoginLinkCreate{DataSourceID: "GAWA"}, "job-7") //nolint:staticcheck // a caller's mistake
+	gawa := LoginLinkCreate{DataSourceID: "GAWA"}
+	_, err := c.Links.CreateOnce(nil, gawa, "job-7") //nolint:staticcheck // a caller's mistake
 	kindIs(t, err, ErrArgument)
 	require.Empty(t, m.requests)
 }
@@ -275,7 +276,9 @@ func TestCreateOnceClosesTheSurplus(t *testing.T) {
 // A marker that was used for somebody else gives nobody their link.
 func TestCreateOnceForSomebodyElse(t *testing.T) {
 	inBubble(t, nil, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
-		first := LoginLinkCreate{DataSourceID: "GAWA", RequireUsername: "avery@example.com", RedirectURL: "https://a.example.com/"}
+		first := LoginLinkCreate{
+			DataSourceID: "GAWA", RequireUsername: "avery@example.com", RedirectURL: "https://a.example.com/",
+		}
 		_, err := c.Links.CreateOnce(t.Context(), first, "job-7")
 		require.NoError(t, err)
 		for _, other := range []LoginLinkCreate{

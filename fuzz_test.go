@@ -34,9 +34,10 @@ func seedFiles(f *testing.F, pattern string, add func(body []byte)) {
 	}
 }
 
-// lookalikes are texts that do not have a mark in them, and look as if they had when they are printed: with a character before
-// the rest of the mark whose escape may end in its first letter, as \x1a ends in an a, or with a letter that becomes another's
-// small one. A mark is fit to be searched for if none of them is found.
+// lookalikes are texts that do not have a mark in them, and look as if they had when they are
+// printed: with a character before the rest of the mark whose escape may end in its first letter,
+// as \x1a ends in an a, or with a letter that becomes another's small one. A mark is fit to be
+// searched for if none of them is found.
 func lookalikes(mark string) (all []string) {
 	for r := range rune(0x100) {
 		if !unicode.IsPrint(r) {
@@ -51,7 +52,8 @@ func lookalikes(mark string) (all []string) {
 	return all
 }
 
-// The body of an error, whatever it is, gives a typed error of one short line without the secret that it quotes.
+// The body of an error, whatever it is, gives a typed error of one short line without the secret
+// that it quotes.
 func FuzzErrorBody(f *testing.F) {
 	const secret, id = "secret_canary_4f0c2a7e", "link_canary_1"
 	for _, text := range slices.Concat(lookalikes(secret), lookalikes(id)) {
@@ -77,7 +79,8 @@ func FuzzErrorBody(f *testing.F) {
 	})
 }
 
-// Every answer's reader takes any bytes; what it reads, RevealJSON writes and json.Unmarshal reads back equal.
+// Every answer's reader takes any bytes; what it reads, RevealJSON writes and json.Unmarshal reads
+// back equal.
 func FuzzAnswers(f *testing.F) {
 	names := slices.Sorted(maps.Keys(calls))
 	for i, name := range names {
@@ -108,7 +111,8 @@ func FuzzStreamAccounts(f *testing.F) {
 			return nil
 		}, m.Next)
 		require.Equal(t, wholeErr == nil, err == nil, "%v, %v", wholeErr, err)
-		if err != nil || strings.Count(string(body), `"data"`)+strings.Count(string(body), `"accounts"`) > 1+len(whole.Logins) {
+		lists := strings.Count(string(body), `"data"`) + strings.Count(string(body), `"accounts"`)
+		if err != nil || lists > 1+len(whole.Logins) {
 			return // a member that is there twice is replaced in the whole and seen twice in the stream
 		}
 		var all []LoginAccount
@@ -138,7 +142,10 @@ func (r *trickle) Read(p []byte) (int, error) {
 
 // A text is what encoding/json makes of it.
 func FuzzText(f *testing.F) {
-	for _, s := range []string{`"a"`, `"\u00e9\ud83d\ude00"`, `"\ud800"`, `"\ud800\ud83d\ude00"`, "\"\xff\"", `"\n\t\\\/"`, `1e5`, `null`, `{}`, `"\q"`} {
+	for _, s := range []string{
+		`"a"`, `"\u00e9\ud83d\ude00"`, `"\ud800"`, `"\ud800\ud83d\ude00"`, "\"\xff\"", `"\n\t\\\/"`, `1e5`, `null`, `{}`,
+		`"\q"`,
+	} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
@@ -155,7 +162,10 @@ func FuzzText(f *testing.F) {
 
 // A timestamp keeps its text, and writes what it reads.
 func FuzzTimestamp(f *testing.F) {
-	for _, s := range []string{"2021-10-22T11:47:16+00:00", "2026-01-01T00:00:00Z", "2026-04-06T10:59:04+0000", "2026-01-01T00:00:00", "2026-01-01 00:00:00", "2026-01-01", "", "0000-00-00 00:00:00", "2023-02-16T09:14:11.123456-05:00"} {
+	for _, s := range []string{
+		"2021-10-22T11:47:16+00:00", "2026-01-01T00:00:00Z", "2026-04-06T10:59:04+0000", "2026-01-01T00:00:00",
+		"2026-01-01 00:00:00", "2026-01-01", "", "0000-00-00 00:00:00", "2023-02-16T09:14:11.123456-05:00",
+	} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
@@ -172,9 +182,12 @@ func FuzzTimestamp(f *testing.F) {
 	})
 }
 
-// A decimal keeps its literal, and its exact value is computed or refused, never approximated or endless.
+// A decimal keeps its literal, and its exact value is computed or refused, never approximated or
+// endless.
 func FuzzDecimal(f *testing.F) {
-	for _, s := range []string{"340.12", "500", "1e-05", "12345678901234567.89", `"1200.50"`, "null", "1e999999999", "-0.00", `"n/a"`, `{"a":1}`} {
+	for _, s := range []string{
+		"340.12", "500", "1e-05", "12345678901234567.89", `"1200.50"`, "null", "1e999999999", "-0.00", `"n/a"`, `{"a":1}`,
+	} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
@@ -201,7 +214,10 @@ func FuzzDecimal(f *testing.F) {
 
 // An id is one segment of the path, to the letter, or it is refused without being quoted.
 func FuzzPath(f *testing.F) {
-	for _, s := range []string{"dsll_1", "mk_8fQ2hV9xKd", "", ".", "..", "a/b", "a?x", "a#x", "%2e%2e", "a\x00", "a\r\nb", strings.Repeat("x", 51), "a;b", "ключ", " has a character that no id has"} {
+	for _, s := range []string{
+		"dsll_1", "mk_8fQ2hV9xKd", "", ".", "..", "a/b", "a?x", "a#x", "%2e%2e", "a\x00", "a\r\nb", strings.Repeat("x", 51),
+		"a;b", "ключ", " has a character that no id has",
+	} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, id string) {
@@ -235,9 +251,13 @@ func FuzzSensitive(f *testing.F) {
 			S Sensitive
 			s Secret
 		}{s, secret}
-		return []string{fmt.Sprintf(format, s), fmt.Sprintf(format, secret), fmt.Sprintf(format, in), fmt.Sprintf(format, &in)}
+		return []string{
+			fmt.Sprintf(format, s), fmt.Sprintf(format, secret), fmt.Sprintf(format, in), fmt.Sprintf(format, &in),
+		}
 	}
-	for _, s := range []string{"", "a", "123456789", "GB33BUKB20201555555555", "Maria Lee", "avery@example.com", "x\n1234", "\xff\xff\xff1234"} {
+	for _, s := range []string{
+		"", "a", "123456789", "GB33BUKB20201555555555", "Maria Lee", "avery@example.com", "x\n1234", "\xff\xff\xff1234",
+	} {
 		f.Add(s, "%v")
 	}
 	f.Add("a long value 0042", "%[1]*.[2]*[3]6x")
@@ -267,9 +287,11 @@ func FuzzSensitive(f *testing.F) {
 func FuzzConfirmRedirect(f *testing.F) {
 	const verifier = "vRf-8fQ2hV9xKd+/="
 	for _, query := range []string{
-		"", "redirect_verifier=" + url.QueryEscape(verifier), "redirect_verifier=", "redirect_verifier", "a=b&redirect_verifier=x",
+		"", "redirect_verifier=" + url.QueryEscape(verifier), "redirect_verifier=", "redirect_verifier",
+		"a=b&redirect_verifier=x",
 		"redirect_verifier=" + url.QueryEscape(verifier) + "&redirect_verifier=" + url.QueryEscape(verifier),
-		"redirect_verifier=" + verifier, "redirect%5Fverifier=" + url.QueryEscape(verifier), "%zz&redirect_verifier=x", "redirect_verifier=x;y",
+		"redirect_verifier=" + verifier, "redirect%5Fverifier=" + url.QueryEscape(verifier), "%zz&redirect_verifier=x",
+		"redirect_verifier=x;y",
 	} {
 		f.Add(query, verifier)
 	}
@@ -278,6 +300,7 @@ func FuzzConfirmRedirect(f *testing.F) {
 		got := hasVerifier(query, defaultRedirectParameter, NewSensitive(stored))
 		values, err := url.ParseQuery(query)
 		require.Equal(t, err == nil && stored != "" && slices.Equal(values[defaultRedirectParameter], []string{stored}), got)
-		require.True(t, stored == "" || hasVerifier("x=1&redirect_verifier="+url.QueryEscape(stored), defaultRedirectParameter, NewSensitive(stored)))
+		require.True(t, stored == "" ||
+			hasVerifier("x=1&redirect_verifier="+url.QueryEscape(stored), defaultRedirectParameter, NewSensitive(stored)))
 	})
 }

@@ -1,14 +1,9 @@
 package duolink
 
 import (
-	"bytes"
 	"context"
-
 	"fmt"
-	"log"
-	"log/slog"
 	"net/http"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -74,13 +69,18 @@ func (d *diary) note(keep func(), format string, args ...any) {
 // unavailable is a 503 in the vendor's words, after a while.
 func unavailable(after time.Duration, header http.Header) sandbox.Fault {
 	header.Set("X-Request-Id", "req-503")
-	return sandbox.Fault{Status: 503, Delay: after, Header: header, Body: `{"error":{"code":"SERVICE_UNAVAILABLE","message":"Later"}}`}
+	return sandbox.Fault{
+		Status: 503, Delay: after, Header: header, Body: `{"error":{"code":"SERVICE_UNAVAILABLE","message":"Later"}}`,
+	}
 }
 
-// One call that meets everything: what the hooks are told of it, in which order, and that the Response tells the same.
+// One call that meets everything: what the hooks are told of it, in which order, and that the
+// Response tells the same.
 func TestHooksTellTheStory(t *testing.T) {
 	d := &diary{}
-	inBubble(t, nil, []Option{WithHooks(d.hooks()), WithRetry(Retry{MaxAttempts: 9})}, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
+	inBubble(t, nil, []Option{
+		WithHooks(d.hooks()), WithRetry(Retry{MaxAttempts: 9}),
+	}, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
 		s.Script(
 			sandbox.Fault{Drop: sandbox.DropBefore, Delay: 2 * time.Second},
 			unavailable(250*time.Millisecond, http.Header{}),
@@ -98,10 +98,12 @@ func TestHooksTellTheStory(t *testing.T) {
 		require.Equal(t, []string{
 			"start links.get 1", "end links.get 1: 0 connection failed", "wait links.get before 2: backoff",
 			"start links.get 2", "end links.get 2: 503 server error", "wait links.get before 3: backoff",
-			"start links.get 3", "cooldown links.get 7s", "end links.get 3: 503 server error", "wait links.get before 4: retry-after",
+			"start links.get 3", "cooldown links.get 7s", "end links.get 3: 503 server error",
+			"wait links.get before 4: retry-after",
 			"start links.get 4", "end links.get 4: 200 the answer broke off", "wait links.get before 5: backoff",
 			"start links.get 5", "end links.get 5: 200 deadline exceeded", "wait links.get before 6: backoff",
-			"start links.get 6", "cooldown links.get 20s", "end links.get 6: 429 rate limited", "wait links.get before 7: cooldown",
+			"start links.get 6", "cooldown links.get 20s", "end links.get 6: 429 rate limited",
+			"wait links.get before 7: cooldown",
 			"start links.get 7", "end links.get 7: 200",
 		}, d.lines)
 
@@ -110,7 +112,8 @@ func TestHooksTellTheStory(t *testing.T) {
 			require.Equal(t, Supermetrics, a.API)
 			require.Equal(t, "/ds/login/link/{loginLinkID}", a.Route)
 			require.Equal(t, i+1, a.Number)
-			require.Equal(t, Attempt{API: a.API, Operation: a.Operation, Route: a.Route, Number: a.Number, Wait: a.Wait}, d.starts[i],
+			start := Attempt{API: a.API, Operation: a.Operation, Route: a.Route, Number: a.Number, Wait: a.Wait}
+			require.Equal(t, start, d.starts[i],
 				"the start knows the number and the wait, and nothing of the end")
 		}
 		require.Empty(t, d.ends[0].Code)
@@ -121,7 +124,9 @@ func TestHooksTellTheStory(t *testing.T) {
 		require.Equal(t, r.RequestID, d.ends[6].RequestID)
 
 		// Durations, to the nanosecond.
-		for i, want := range []time.Duration{2 * time.Second, 250 * time.Millisecond, time.Second, 2 * time.Second, 30 * time.Second, 0, 3 * time.Second} {
+		for i, want := range []time.Duration{
+			2 * time.Second, 250 * time.Millisecond, time.Second, 2 * time.Second, 30 * time.Second, 0, 3 * time.Second,
+		} {
 			require.Equal(t, want, d.ends[i].Duration, "attempt %d", i+1)
 		}
 		require.Zero(t, d.ends[0].Wait)
@@ -132,39 +137,14 @@ func TestHooksTellTheStory(t *testing.T) {
 		}
 		require.GreaterOrEqual(t, d.waits[2].Duration, 7*time.Second)
 		require.Equal(t, 20*time.Second, d.waits[5].Duration)
-		cooldown := Cooldown{API: Supermetrics, Operation: "links.get", Route: "/ds/login/link/{loginLinkID}", Duration: 7 * time.Second}
+		cooldown := Cooldown{
+			API: Supermetrics, Operation: "links.get", Route: "/ds/login/link/{loginLinkID}", Duration: 7 * time.Second,
+		}
 		refused := cooldown
 		refused.Duration = 20 * time.Second
 		require.Equal(t, []Cooldown{cooldown, refused}, d.cooling)
 
 		require.Equal(t, d.ends, r.Attempts, "the Response tells the same")
-	})
-}
-
-// A call that fails, also before anything is sent, has its history in the Response too.
-func TestResponseTellsTheSame(t *testing.T) {
-	d := &diary{}
-	inBubble(t, nil, []Option{WithHooks(d.hooks()), WithRetry(Retry{MaxAttempts: 3})}, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
-		var r Response
-		s.Script(sandbox.Fault{Status: 502, Times: -1})
-		_, err := c.Links.Get(t.Context(), sandbox.OpenLoginLinkID, WithResponse(&r))
-		require.ErrorIs(t, err, ErrServer)
-		require.Equal(t, 3, asError(t, err).Attempts)
-		require.Len(t, d.ends, 3)
-		require.Equal(t, d.ends, r.Attempts)
-		require.Equal(t, 502, r.Status)
-
-		s.ClearScript()
-		s.Script(sandbox.Fault{Status: 429, Header: http.Header{"Retry-After": {"3600"}}})
-		_, err = c.Links.Get(t.Context(), sandbox.OpenLoginLinkID, WithResponse(&r))
-		require.ErrorIs(t, err, ErrRateLimited)
-		require.Equal(t, d.ends[3:], r.Attempts)
-
-		_, err = c.Links.Get(t.Context(), sandbox.OpenLoginLinkID, WithResponse(&r))
-		require.ErrorIs(t, err, ErrRateLimited)
-		require.Equal(t, OutcomeNotSent, asError(t, err).Outcome)
-		require.Empty(t, r.Attempts)
-		require.Len(t, d.ends, 4, "nothing was sent")
 	})
 }
 
@@ -181,18 +161,23 @@ func TestHooksHaveTheContext(t *testing.T) {
 		TokenRenewal: func(ctx context.Context, _ TokenRenewal) { see(ctx) },
 	}
 	inBubble(t, nil, []Option{WithHooks(hooks)}, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
-		s.Script(sandbox.Fault{Operation: "identity.link", Status: 503}, sandbox.Fault{Operation: "identity.link", Status: 429, Header: http.Header{"Retry-After": {"1"}}})
+		s.Script(sandbox.Fault{Operation: "identity.link", Status: 503},
+			sandbox.Fault{Operation: "identity.link", Status: 429, Header: http.Header{"Retry-After": {"1"}}})
 		require.NoError(t, getBankLink(context.WithValue(t.Context(), key{}, "caller"), c))
-		require.Equal(t, slices.Repeat([]any{"caller"}, 2+1+3*2+1+2), seen, "exchange, renewal, three attempts, a cooldown, two waits")
+		require.Equal(t, slices.Repeat([]any{"caller"}, 2+1+3*2+1+2), seen,
+			"exchange, renewal, three attempts, a cooldown, two waits")
 	})
 }
 
-// A wait for the pace of a reopened group is told as any other, whoever waits: nobody stands still unseen.
+// A wait for the pace of a reopened group is told as any other, whoever waits: nobody stands still
+// unseen.
 func TestPaceIsTold(t *testing.T) {
 	for name, callers := range map[string]int{"one caller": 1, "three callers": 3} {
 		t.Run(name, func(t *testing.T) {
 			d := &diary{}
-			inBubble(t, nil, []Option{WithHooks(d.hooks()), WithRetry(Retry{MaxWait: time.Hour})}, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
+			inBubble(t, nil, []Option{
+				WithHooks(d.hooks()), WithRetry(Retry{MaxWait: time.Hour}),
+			}, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
 				require.NoError(t, getLink(t.Context(), c))
 				s.Script(sandbox.Fault{Status: 429, Header: http.Header{"Retry-After": {"10"}}})
 				for range 4 {
@@ -222,7 +207,9 @@ func TestPaceIsTold(t *testing.T) {
 
 func TestTokenRenewalIsTold(t *testing.T) {
 	d := &diary{}
-	inBubble(t, nil, []Option{WithHooks(d.hooks()), WithRetry(Retry{MaxAttempts: 1})}, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
+	inBubble(t, nil, []Option{
+		WithHooks(d.hooks()), WithRetry(Retry{MaxAttempts: 1}),
+	}, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
 		unauthorized := `{"error_code":"api_error.auth.unauthorized","error_message":"The client credentials are not valid"}`
 		s.Script(sandbox.Fault{Operation: "auth.token", Delay: time.Second, Status: 400, Body: unauthorized})
 		require.ErrorIs(t, getBankLink(t.Context(), c), ErrUnauthorized)
@@ -299,363 +286,14 @@ func TestAnyHookMayBeNil(t *testing.T) {
 	for name, hooks := range someHooks(d.hooks()) {
 		t.Run(name, func(t *testing.T) {
 			d.lines = nil
-			inBubble(t, nil, []Option{WithHooks(hooks), WithRetry(Retry{MaxAttempts: 9})}, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
+			inBubble(t, nil, []Option{
+				WithHooks(hooks), WithRetry(Retry{MaxAttempts: 9}),
+			}, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
 				s.Script(trouble()...)
 				require.NoError(t, getBankLink(t.Context(), c))
 				require.Zero(t, s.Pending())
 			})
 			require.Equal(t, name == "none", len(d.lines) == 0)
-		})
-	}
-}
-
-// A panic in a hook is the caller's. It leaves nothing locked and nothing open: the next call of the same limit group goes.
-func TestPanicInAHook(t *testing.T) {
-	armed := true
-	disarm := func() {
-		if armed {
-			armed = false
-			panic(errBroken)
-		}
-	}
-	is := func(operation string) func(string) {
-		return func(o string) {
-			if o == operation {
-				disarm()
-			}
-		}
-	}
-	link, token := is("identity.link"), is("auth.token")
-	limited := sandbox.Fault{Operation: "identity.link", Status: 429, Header: http.Header{"Retry-After": {"1"}}}
-	for name, tc := range map[string]struct {
-		hooks  Hooks
-		script []sandbox.Fault
-	}{
-		"AttemptStart":              {Hooks{AttemptStart: func(_ context.Context, a Attempt) { link(a.Operation) }}, nil},
-		"AttemptEnd":                {Hooks{AttemptEnd: func(_ context.Context, a Attempt) { link(a.Operation) }}, nil},
-		"AttemptEnd of a failure":   {Hooks{AttemptEnd: func(_ context.Context, a Attempt) { link(a.Operation) }}, []sandbox.Fault{{Operation: "identity.link", Drop: sandbox.DropAfter}}},
-		"AttemptEnd of a refusal":   {Hooks{AttemptEnd: func(_ context.Context, a Attempt) { link(a.Operation) }}, []sandbox.Fault{limited}},
-		"Wait, backoff":             {Hooks{Wait: func(_ context.Context, w Wait) { link(w.Operation) }}, []sandbox.Fault{{Operation: "identity.link", Status: 503}}},
-		"Wait, cooldown":            {Hooks{Wait: func(_ context.Context, w Wait) { link(w.Operation) }}, []sandbox.Fault{limited}},
-		"Cooldown":                  {Hooks{Cooldown: func(_ context.Context, c Cooldown) { link(c.Operation) }}, []sandbox.Fault{limited}},
-		"TokenRenewal":              {Hooks{TokenRenewal: func(context.Context, TokenRenewal) { disarm() }}, nil},
-		"TokenRenewal of a failure": {Hooks{TokenRenewal: func(context.Context, TokenRenewal) { disarm() }}, []sandbox.Fault{{Operation: "auth.token", Status: 401}}},
-		"exchange, AttemptStart":    {Hooks{AttemptStart: func(_ context.Context, a Attempt) { token(a.Operation) }}, nil},
-		"exchange, AttemptEnd":      {Hooks{AttemptEnd: func(_ context.Context, a Attempt) { token(a.Operation) }}, nil},
-		"exchange, Wait":            {Hooks{Wait: func(_ context.Context, w Wait) { token(w.Operation) }}, []sandbox.Fault{{Operation: "auth.token", Status: 503}}},
-		"exchange, Cooldown":        {Hooks{Cooldown: func(_ context.Context, c Cooldown) { token(c.Operation) }}, []sandbox.Fault{{Operation: "auth.token", Status: 429}}},
-		"AttemptStart of the probe": {Hooks{AttemptStart: func(_ context.Context, a Attempt) {
-			if a.Number == 2 {
-				link(a.Operation)
-			}
-		}}, []sandbox.Fault{limited}},
-		"AttemptEnd of the probe": {Hooks{AttemptEnd: func(_ context.Context, a Attempt) {
-			if a.Number == 2 {
-				link(a.Operation)
-			}
-		}}, []sandbox.Fault{limited}},
-		"AttemptEnd of a refused probe": {Hooks{AttemptEnd: func(_ context.Context, a Attempt) {
-			if a.Number == 2 {
-				link(a.Operation)
-			}
-		}}, []sandbox.Fault{limited, limited}},
-		"Cooldown of a refused probe": {Hooks{Cooldown: func() func(context.Context, Cooldown) {
-			n := 0
-			return func(context.Context, Cooldown) {
-				if n++; n == 2 {
-					disarm()
-				}
-			}
-		}()}, []sandbox.Fault{limited, limited}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			armed = false
-			synctest.Test(t, func(t *testing.T) {
-				s := sandbox.New()
-				transport := s.Transport()
-				defer transport.Close()
-				b := &bodies{next: transport}
-				c := sandboxClient(t, b, WithHooks(tc.hooks))
-				if !strings.Contains(name, "exchange") && !strings.Contains(name, "TokenRenewal") {
-					for range 20 { // so that the group, once refused, is paced at twenty a second and not at the slowest rate
-						require.NoError(t, getBankLink(t.Context(), c))
-					}
-				}
-				armed = true
-				s.Script(tc.script...)
-				require.PanicsWithValue(t, errBroken, func() { _ = getBankLink(t.Context(), c) })
-				require.False(t, armed)
-				synctest.Wait()
-				b.closedOnce(t, len(b.opened))
-
-				s.ClearScript()
-				if strings.Contains(name, "failure") {
-					time.Sleep(flight.ShortestHold) // for which a failed exchange answers
-				}
-				began := time.Now()
-				atOnce(t, 20, func() error { return getBankLink(context.Background(), c) })
-				require.Less(t, time.Since(began), probeLimit, "no one waits for the call that panicked")
-				synctest.Wait()
-				b.closedOnce(t, len(b.opened))
-			})
-		})
-	}
-}
-
-// Two hundred callers wait for a token when a hook panics: one of them has the panic, all of them return.
-func TestPanicWhileOthersWaitForAToken(t *testing.T) {
-	for name, tc := range map[string]struct {
-		hooks  Hooks
-		others error // what the others' errors match
-	}{
-		"TokenRenewal": {hooks: Hooks{TokenRenewal: panicAt[TokenRenewal]}},
-		"AttemptEnd of the exchange": {
-			hooks: Hooks{AttemptEnd: func(_ context.Context, a Attempt) {
-				if a.Operation == "auth.token" {
-					panic(errBroken)
-				}
-			}},
-			others: errAny,
-		},
-		"AttemptStart of the exchange": {
-			hooks: Hooks{AttemptStart: func(_ context.Context, a Attempt) {
-				if a.Operation == "auth.token" {
-					panic(errBroken)
-				}
-			}},
-			others: errAny,
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			const callers = 200
-			inBubble(t, nil, []Option{WithHooks(tc.hooks)}, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
-				s.Script(sandbox.Fault{Operation: "auth.token", Delay: time.Second})
-				var (
-					wg       sync.WaitGroup
-					panicked [callers]any
-					errs     [callers]error
-				)
-				for i := range callers {
-					wg.Go(func() {
-						defer func() { panicked[i] = recover() }()
-						errs[i] = getBankLink(context.Background(), c)
-					})
-				}
-				wg.Wait()
-				panics := 0
-				for i := range callers {
-					if panicked[i] != nil {
-						panics++
-						require.Equal(t, errBroken, panicked[i])
-						continue
-					}
-					checkLeakTestError(t, tc.others, errs[i])
-				}
-				require.GreaterOrEqual(t, panics, 1)
-				if tc.others == nil {
-					require.Equal(t, 1, panics)
-					require.Equal(t, 1, s.TokensIssued())
-				}
-			})
-		})
-	}
-}
-
-// Without a logger nothing is written anywhere, whatever happens.
-func TestSilentByDefault(t *testing.T) {
-	file, err := os.CreateTemp(t.TempDir(), "stderr")
-	require.NoError(t, err)
-	defer func() { require.NoError(t, file.Close()) }()
-	var logged bytes.Buffer
-	stderr, stdout, standard, flags := os.Stderr, os.Stdout, slog.Default(), log.Flags()
-	defer func() {
-		os.Stderr, os.Stdout = stderr, stdout
-		slog.SetDefault(standard)
-		log.SetOutput(stderr)
-		log.SetFlags(flags)
-	}()
-	os.Stderr, os.Stdout = file, file
-	slog.SetDefault(slog.New(slog.NewTextHandler(&logged, &slog.HandlerOptions{Level: slog.LevelDebug})))
-	log.SetOutput(&logged)
-	inBubble(t, nil, []Option{WithRetry(Retry{MaxAttempts: 9})}, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
-		everything(t, c, s)
-	})
-	info, err := file.Stat()
-	require.NoError(t, err)
-	require.Zero(t, info.Size())
-	require.Empty(t, logged.String())
-}
-
-// everything is calls of all services with everything that can happen to them.
-func everything(t *testing.T, c *Client, s *sandbox.Sandbox) {
-	t.Helper()
-	s.Script(sandbox.Fault{Operation: "auth.token", Status: 500})
-	s.Script(trouble()...)
-	require.NoError(t, getBankLink(t.Context(), c))
-	for name, row := range rows {
-		operation := operationOf(name)
-		s.Script(sandbox.Fault{Operation: operation, Truncate: 10}, sandbox.Fault{Operation: operation, Status: 429})
-		_ = row.Call(t.Context(), c)
-		s.ClearScript()
-		// The server quotes what it was sent, wherever it can.
-		for _, secret := range confidentialIn(s, operation) {
-			s.Script(sandbox.Fault{
-				Operation: operation, Status: 400, Header: http.Header{"X-Request-Id": {secret}},
-				Body: fmt.Sprintf(`{"error":{"code":%q,"message":"%s %s"},"meta":{"request_id":%q}}`, secret, secret, secret, secret),
-			})
-			_ = row.Call(t.Context(), c)
-			s.ClearScript()
-		}
-	}
-	_, err := c.Logins.QueryAccounts(t.Context(), AccountsQuery{DataSourceID: "GAWA", Users: []string{sandbox.RequiredUsername}})
-	require.NoError(t, err)
-	_, err = c.Identity.Get(t.Context(), sandbox.LinkID, IdentityQuery{AccountIDs: []string{sandbox.JointAccountID}})
-	require.NoError(t, err)
-	_, err = c.Links.Get(t.Context(), "dsll_none")
-	require.ErrorIs(t, err, ErrNotFound)
-	s.Script(sandbox.Fault{Operation: "auth.token", Status: 401})
-	s.ExpireTokens()
-	require.ErrorIs(t, getBankLink(t.Context(), c), ErrUnauthorized)
-	require.ErrorIs(t, until(0, func(ctx context.Context, c *Client) error { <-ctx.Done(); return getLink(ctx, c) })(t.Context(), c), context.Canceled)
-}
-
-// confidentialTexts are what the calls of everything hand in.
-func confidentialTexts() []string {
-	all := []string{sandbox.APIKey}
-	for _, row := range rows {
-		all = append(all, row.Private...)
-	}
-	slices.Sort(all)
-	return slices.Compact(all)
-}
-
-// confidentialIn are those of them that the latest request of an operation had in it, and its bearer token.
-func confidentialIn(s *sandbox.Sandbox, operation string) (found []string) {
-	for _, r := range slices.Backward(s.Requests()) {
-		if r.Operation != operation {
-			continue
-		}
-		text := fmt.Sprint(r.Path, r.RawQuery, r.Header, string(r.Body))
-		for _, secret := range confidentialTexts() {
-			if strings.Contains(text, secret) {
-				found = append(found, secret)
-			}
-		}
-		if token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); ok {
-			found = append(found, token)
-		}
-		return found
-	}
-	return nil
-}
-
-// recordKeeper is a slog.Handler that keeps every record.
-type recordKeeper struct {
-	mu      *sync.Mutex
-	records *[]slog.Record
-}
-
-func (recordKeeper) Enabled(context.Context, slog.Level) bool { return true }
-func (k recordKeeper) WithAttrs([]slog.Attr) slog.Handler {
-	panic("nobody adds attributes for all records")
-}
-func (k recordKeeper) WithGroup(string) slog.Handler { panic("nobody groups") }
-func (k recordKeeper) Handle(_ context.Context, r slog.Record) error {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	*k.records = append(*k.records, r.Clone())
-	return nil
-}
-
-func keepRecords() (*slog.Logger, *[]slog.Record) {
-	records := &[]slog.Record{}
-	return slog.New(recordKeeper{&sync.Mutex{}, records}), records
-}
-
-// What is logged is on a list, by level and key, and nothing that was handed in is in it.
-func TestLoggerKeepsToTheList(t *testing.T) {
-	logger, records := keepRecords()
-	inBubble(t, nil, []Option{WithLogger(logger), WithRetry(Retry{MaxAttempts: 9})}, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
-		everything(t, c, s)
-	})
-	type kind struct {
-		level   slog.Level
-		message string
-	}
-	seen := map[kind][]string{}
-	for _, r := range *records {
-		var keys []string
-		r.Attrs(func(a slog.Attr) bool {
-			keys = append(keys, a.Key)
-			require.Contains(t, []slog.Kind{slog.KindString, slog.KindInt64, slog.KindDuration}, a.Value.Kind(), "%s: nothing that formats itself", a.Key)
-			for _, secret := range append(confidentialTexts(), "mk_token_sandbox_") {
-				require.NotContains(t, a.Value.String(), secret, "%s: %s", r.Message, a.Key)
-			}
-			return true
-		})
-		k := kind{r.Level, r.Message}
-		slices.Sort(keys)
-		if had, ok := seen[k]; ok {
-			require.Equal(t, had, keys, "%s has the same keys each time", r.Message)
-		}
-		seen[k] = keys
-	}
-	require.Equal(t, map[kind][]string{
-		{slog.LevelDebug, "duolink: attempt"}:       {"api", "attempt", "code", "duration", "failure", "operation", "request_id", "route", "status"},
-		{slog.LevelWarn, "duolink: wait"}:           {"api", "attempt", "operation", "reason", "route", "wait"},
-		{slog.LevelWarn, "duolink: cooldown"}:       {"api", "operation", "route", "wait"},
-		{slog.LevelDebug, "duolink: token renewal"}: {"api", "code", "duration", "failure", "status"},
-	}, seen)
-}
-
-// One record for each attempt, wait, cooldown and renewal, with what the hooks are told.
-func TestLoggerTellsWhatHooksTell(t *testing.T) {
-	logger, records := keepRecords()
-	d := &diary{}
-	inBubble(t, nil, []Option{WithLogger(logger), WithHooks(d.hooks()), WithRetry(Retry{MaxAttempts: 9})}, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
-		s.Script(trouble()...)
-		require.NoError(t, getBankLink(t.Context(), c))
-	})
-	var lines []string
-	for _, r := range *records {
-		a := map[string]slog.Value{}
-		r.Attrs(func(attr slog.Attr) bool { a[attr.Key] = attr.Value; return true })
-		var line string
-		switch r.Message {
-		case "duolink: attempt":
-			line = fmt.Sprintf("end %s %s: %s %s", a["operation"], a["attempt"], a["status"], a["failure"])
-		case "duolink: wait":
-			line = fmt.Sprintf("wait %s before %s: %s", a["operation"], a["attempt"], a["reason"])
-		case "duolink: cooldown":
-			line = fmt.Sprintf("cooldown %s %s", a["operation"], a["wait"])
-		case "duolink: token renewal":
-			line = fmt.Sprintf("renewal: %s %s", a["status"], a["failure"])
-		}
-		lines = append(lines, strings.TrimSpace(line))
-	}
-	want := slices.DeleteFunc(slices.Clone(d.lines), func(line string) bool { return strings.HasPrefix(line, "start") })
-	require.Equal(t, want, lines)
-}
-
-// A server may hand back in a header what it was sent; that is printed no more than any other secret.
-func TestEchoedRequestIDs(t *testing.T) {
-	for _, secret := range []string{sandbox.APIKey, sandbox.OpenLoginLinkID} {
-		logger, records := keepRecords()
-		d := &diary{}
-		inBubble(t, nil, []Option{WithLogger(logger), WithHooks(d.hooks())}, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
-			body := fmt.Sprintf(`{"meta":{"request_id":%q},"data":{"link_id":"dsll_1"}}`, secret)
-			s.Script(sandbox.Fault{Body: body, Header: http.Header{"X-Request-Id": {secret}}})
-			var r Response
-			_, err := c.Links.Get(t.Context(), sandbox.OpenLoginLinkID, WithResponse(&r))
-			require.NoError(t, err)
-			require.NotContains(t, fmt.Sprint(r), secret)
-			require.NotContains(t, d.ends[0].RequestID, secret)
-			for _, record := range *records {
-				record.Attrs(func(a slog.Attr) bool {
-					require.NotContains(t, a.Value.String(), secret, a.Key)
-					return true
-				})
-			}
 		})
 	}
 }
@@ -671,7 +309,9 @@ func TestTokenRenewalHookThatCalls(t *testing.T) {
 	}}
 	inBubble(t, nil, []Option{WithHooks(hooks)}, func(t *testing.T, client *Client, s *sandbox.Sandbox) {
 		c = client
-		s.Script(sandbox.Fault{Operation: "auth.token", Status: 401, Body: nativeBody("api_error.auth.unauthorized"), Times: -1})
+		s.Script(sandbox.Fault{
+			Operation: "auth.token", Status: 401, Body: nativeBody("api_error.auth.unauthorized"), Times: -1,
+		})
 		require.ErrorIs(t, getBankLink(t.Context(), c), ErrUnauthorized)
 		require.Equal(t, 1, calls)
 	})

@@ -31,8 +31,8 @@ func declarations(t *testing.T) []ast.Decl {
 }
 
 // An exported constant carries its type's name, so that a reader knows which it is, and completion
-// finds all of them. Of a longer name that ends in State, Status or Code, that word is left out. The
-// APIs are called by their own names.
+// finds all of them. Of a longer name that ends in State, Status or Code, that word is left out.
+// The APIs are called by their own names.
 func TestConstantsCarryTheirTypesName(t *testing.T) {
 	short := regexp.MustCompile(`(\w)(?:State|Status|Code)$`)
 	found := map[string]int{}

@@ -4,9 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -33,21 +31,6 @@ func dropped[T any](call func(context.Context, *Client) (T, error)) func(context
 
 // withoutRetries makes each call one request.
 func withoutRetries() Option { return WithRetry(Retry{MaxAttempts: 1}) }
-
-// The exchange is documented as 201; other 2xx will do.
-func TestTokenExchangeStatuses(t *testing.T) {
-	for _, status := range []int{200, 201} {
-		c, m := inMemory(t, func(r *http.Request) *http.Response {
-			if r.URL.Path == "/auth/token" {
-				return reply(status, golden(t, "auth.token/sample.json"))
-			}
-			return reply(200, golden(t, "identity.link/sample.json"))
-		}, WithMoneyKit(ClientCredentials(testID, testSecret)))
-		_, err := c.Identity.Link(t.Context(), bankLink)
-		require.NoError(t, err, status)
-		require.Len(t, m.requests, 2)
-	}
-}
 
 func TestDefaultURLs(t *testing.T) {
 	for operation, want := range map[string]string{
@@ -189,23 +172,4 @@ func TestNotConfigured(t *testing.T) {
 		require.NoError(t, calls["links.get"](t.Context(), c, WithToken("otok_0001")))
 		require.Equal(t, "Bearer otok_0001", m.requests[0].Header.Get("Authorization"))
 	})
-}
-
-// The query of logins.query_accounts decodes to the JSON that was meant, whatever stands in a
-// username.
-func TestAccountsQueryRoundTrip(t *testing.T) {
-	users := []string{"a+b c", "%2B", `"quoted" \ back`, "ключ & 字", "tab\tnew\nline", "</script>", "\u2028"}
-	c, m := inMemory(t, func(*http.Request) *http.Response { return reply(200, `{"data":[]}`) })
-	_, err := c.Logins.QueryAccounts(t.Context(), AccountsQuery{DataSourceID: "GAWA", Users: users})
-	require.NoError(t, err)
-	raw := m.queries()[0]
-	require.NotContains(t, raw, "+")
-	values, err := url.ParseQuery(raw)
-	require.NoError(t, err)
-	require.Equal(t, []string{"json"}, slices.Collect(maps.Keys(values)))
-	var got struct {
-		Users []string `json:"ds_users"`
-	}
-	require.NoError(t, json.Unmarshal([]byte(values.Get("json")), &got))
-	require.Equal(t, users, got.Users)
 }

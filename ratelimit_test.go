@@ -210,3 +210,42 @@ func TestCooldownOfAnotherTenant(t *testing.T) {
 		require.Equal(t, s.began.Add(time.Minute), c.RateLimit(Supermetrics).CooldownUntil)
 	})
 }
+
+func TestRateLimitHeaders(t *testing.T) {
+	for _, tc := range []struct {
+		limit, remaining string // "-" stands for no header
+		want             RateLimit
+	}{
+		{"-", "-", RateLimit{}},
+		{"5000", "4999", RateLimit{Limit: 5000, Remaining: 4999, Known: true}},
+		{"5000", "0", RateLimit{Limit: 5000, Remaining: 0, Known: true}},
+		{"5000", "-", RateLimit{Limit: 5000}},
+		{"-", "17", RateLimit{Remaining: 17, Known: true}},
+		{"-", "0", RateLimit{Remaining: 0, Known: true}},
+		{" 5000\t", " 17 ", RateLimit{Limit: 5000, Remaining: 17, Known: true}},
+		{"", "", RateLimit{}},
+		{"many", "few", RateLimit{}},
+		{"5000", "few", RateLimit{Limit: 5000}},
+		{"many", "17", RateLimit{Remaining: 17, Known: true}},
+		{"-1", "-1", RateLimit{}},
+		{"5e3", "1.0", RateLimit{}},
+		{"5000/h", "17;w=3600", RateLimit{}},
+		{"5000, 5000", "17, 17", RateLimit{}},
+		{"99999999999999999999", "99999999999999999999", RateLimit{}},
+		{"0x10", "1_000", RateLimit{}},
+	} {
+		for _, status := range []int{200, 404, 429} {
+			var pairs []string
+			for name, value := range map[string]string{"X-RateLimit-Limit": tc.limit, "x-ratelimit-remaining": tc.remaining} {
+				if value != "-" {
+					pairs = append(pairs, name, value)
+				}
+			}
+			var r Response
+			_, err := replying(t, status, `{"data":[]}`, pairs...).Links.List(t.Context(), WithResponse(&r))
+			require.Equal(t, status == 200, err == nil)
+			got := RateLimit{Limit: r.RateLimit.Limit, Remaining: r.RateLimit.Remaining, Known: r.RateLimit.Known}
+			require.Equal(t, tc.want, got, "%q %q", tc.limit, tc.remaining)
+		}
+	}
+}

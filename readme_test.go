@@ -9,7 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestReadmeSnippets proves that every Go snippet of the README is compiled: its lines stand together in example_test.go.
+// TestReadmeSnippets proves that every Go snippet of the README is compiled: its lines stand
+// together in example_test.go.
 func TestReadmeSnippets(t *testing.T) {
 	readme, err := os.ReadFile("README.md")
 	require.NoError(t, err)

@@ -5,8 +5,8 @@ import (
 	"github.com/duolink/duolink/internal/proof/operations"
 )
 
-// The tests inside package duolink cannot import the registry, which imports duolink. Both are in one
-// binary, so they are given its rows here, before the first of them runs.
+// The tests inside package duolink cannot import the registry, which imports duolink. Both are in
+// one binary, so they are given its rows here, before the first of them runs.
 func init() {
 	for _, op := range operations.All {
 		duolink.Register(op.Name, duolink.Row{

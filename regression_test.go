@@ -28,7 +28,8 @@ type limiterFunc func(context.Context, string) error
 
 func (f limiterFunc) Wait(ctx context.Context, group string) error { return f(ctx, group) }
 
-// A transport that tells nothing of its connections may have sent a create: it is not sent again, and the outcome is unknown.
+// A transport that tells nothing of its connections may have sent a create: it is not sent again,
+// and the outcome is unknown.
 func TestCreateOverASilentTransport(t *testing.T) {
 	created := 0
 	c := overAll(t, func(*http.Request) (*http.Response, error) {
@@ -40,7 +41,8 @@ func TestCreateOverASilentTransport(t *testing.T) {
 	require.Equal(t, OutcomeUnknown, asError(t, err).Outcome)
 }
 
-// A group that closes while a limiter or a provider of tokens takes its time lets nothing out early.
+// A group that closes while a limiter or a provider of tokens takes its time lets nothing out
+// early.
 func TestGroupClosesMeanwhile(t *testing.T) {
 	type slow struct{}
 	dawdle := func(ctx context.Context) {
@@ -49,7 +51,10 @@ func TestGroupClosesMeanwhile(t *testing.T) {
 		}
 	}
 	for name, opts := range map[string][]Option{
-		"limiter": {WithSupermetrics(BearerToken(testKey)), WithLimiter(limiterFunc(func(ctx context.Context, _ string) error { dawdle(ctx); return nil }))},
+		"limiter": {
+			WithSupermetrics(BearerToken(testKey)),
+			WithLimiter(limiterFunc(func(ctx context.Context, _ string) error { dawdle(ctx); return nil })),
+		},
 		"provider": {WithSupermetrics(BearerTokenFunc(func(ctx context.Context) (string, error) {
 			dawdle(ctx)
 			return testKey, nil
@@ -171,13 +176,16 @@ func TestHeaderOptionIsShared(t *testing.T) {
 // Servers fold the case of what they echo.
 func TestScrubFoldsCase(t *testing.T) {
 	c := overAll(t, func(*http.Request) (*http.Response, error) {
-		return reply(422, `{"error":{"code":"VALIDATION_FAILED","message":"unknown ds_user jordan.smith@example.com, jordan.smith%40example.com"}}`), nil
+		return reply(422, `{"error":{"code":"VALIDATION_FAILED","message":"unknown ds_user jordan.smith@example.com, `+
+			`jordan.smith%40example.com"}}`), nil
 	})
-	_, err := c.Logins.QueryAccounts(t.Context(), AccountsQuery{DataSourceID: "GAWA", Users: []string{"Jordan.Smith@Example.com"}})
+	_, err := c.Logins.QueryAccounts(t.Context(),
+		AccountsQuery{DataSourceID: "GAWA", Users: []string{"Jordan.Smith@Example.com"}})
 	require.NotContains(t, strings.ToLower(err.Error()), "jordan")
 }
 
-// An error of a provider is kept whole, also where it wraps one of ours; a limiter's does not hide what the server said.
+// An error of a provider is kept whole, also where it wraps one of ours; a limiter's does not hide
+// what the server said.
 func TestErrorsOfTheCallers(t *testing.T) {
 	mine := errors.New("vault sealed")
 	c, err := New(WithSupermetrics(BearerTokenFunc(func(context.Context) (string, error) {
@@ -190,19 +198,21 @@ func TestErrorsOfTheCallers(t *testing.T) {
 
 	synctest.Test(t, func(t *testing.T) {
 		asked := 0
-		c := overAll(t, func(*http.Request) (*http.Response, error) { return reply(503, ""), nil }, WithLimiter(limiterFunc(func(context.Context, string) error {
-			if asked++; asked > 1 {
-				return mine
-			}
-			return nil
-		})))
+		c := overAll(t, func(*http.Request) (*http.Response, error) { return reply(503, ""), nil },
+			WithLimiter(limiterFunc(func(context.Context, string) error {
+				if asked++; asked > 1 {
+					return mine
+				}
+				return nil
+			})))
 		_, err := c.Links.Get(t.Context(), "dsll_1")
 		require.ErrorIs(t, err, mine)
 		require.Equal(t, 503, asError(t, err).StatusCode)
 	})
 }
 
-// An error in a 200 is no good attempt: it is in the history, and a refusal in it cools the group down.
+// An error in a 200 is no good attempt: it is in the history, and a refusal in it cools the group
+// down.
 func TestErrorOnSuccessIsAFailedAttempt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var n int
@@ -232,7 +242,8 @@ func TestNilBodyAndNilContext(t *testing.T) {
 	require.ErrorIs(t, err, ErrArgument)
 }
 
-// What a body says of a limit or a token does not make an unclear outcome clear: only a 429, or a 401, was refused for sure.
+// What a body says of a limit or a token does not make an unclear outcome clear: only a 429, or a
+// 401, was refused for sure.
 func TestWritesAreNotRepeatedOnTheWordOfABody(t *testing.T) {
 	for name, body := range map[string]string{
 		"Plaid's limit":       `{"error_type":"RATE_LIMIT_EXCEEDED","error_code":"AUTH_LIMIT","error_message":"slow down"}`,
@@ -262,7 +273,8 @@ func TestWritesAreNotRepeatedOnTheWordOfABody(t *testing.T) {
 	}
 }
 
-// A context that has ended before anything was sent: nothing was, and a creation may be made anew without looking.
+// A context that has ended before anything was sent: nothing was, and a creation may be made anew
+// without looking.
 func TestEndedContextSendsNothing(t *testing.T) {
 	inBubble(t, nil, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
 		require.NoError(t, getBankLink(t.Context(), c)) // a token, and idle connections

@@ -245,7 +245,8 @@ func (q *pointerRevealsName) MarshalJSON() ([]byte, error) { return RevealJSON([
 func (q marshalsName) MarshalJSON() ([]byte, error)        { return json.Marshal([]any{q.Name}) }
 func (q masksName) MarshalText() ([]byte, error)           { return []byte(q.Name.String()), nil }
 
-// A type that writes itself has the last word: its text is right or an error, or a mask if it asks for one.
+// A type that writes itself has the last word: its text is right or an error, or a mask if it asks
+// for one.
 func TestRevealJSONOfTypesThatWriteThemselves(t *testing.T) {
 	name := NewSensitive("Avery")
 	for _, tc := range []struct {

@@ -30,7 +30,8 @@ import (
 // canary is what must not come out; only its end may, of a Sensitive.
 const canary = "canary-KJHGFDSA-zyxwvu-6789"
 
-// needles are the forms in which fmt and the encoders would write a text, without the end that may be shown.
+// needles are the forms in which fmt and the encoders would write a text, without the end that may
+// be shown.
 func needles(text string) []string {
 	head := text[:len(text)-4]
 	points := strings.Trim(fmt.Sprintf("%U", []rune(head)), "[]")

@@ -14,11 +14,15 @@ import (
 
 // answerTypes are the types with JSON tags that are read from answers.
 var answerTypes = map[string]any{
-	"AccountList": AccountList{}, "LoginAccounts": LoginAccounts{}, "Account": Account{}, "Login": Login{}, "DataSource": DataSource{},
-	"User": User{}, "LoginLink": LoginLink{},
-	"Identity": Identity{}, "BankAccountWithOwners": BankAccountWithOwners{}, "BankAccount": BankAccount{}, "Balances": Balances{}, "Owner": Owner{},
-	"Address": Address{}, "PhoneNumber": PhoneNumber{}, "Email": Email{}, "BankLink": BankLink{}, "ProductStatus": ProductStatus{},
-	"PlaidNumbers": PlaidNumbers{}, "PlaidAccount": PlaidAccount{}, "NumbersByScheme": NumbersByScheme{}, "ACHNumber": ACHNumber{}, "EFTNumber": EFTNumber{},
+	"AccountList": AccountList{}, "LoginAccounts": LoginAccounts{}, "Account": Account{}, "Login": Login{},
+	"DataSource": DataSource{},
+	"User":       User{}, "LoginLink": LoginLink{},
+	"Identity": Identity{}, "BankAccountWithOwners": BankAccountWithOwners{}, "BankAccount": BankAccount{},
+	"Balances": Balances{}, "Owner": Owner{},
+	"Address": Address{}, "PhoneNumber": PhoneNumber{}, "Email": Email{}, "BankLink": BankLink{},
+	"ProductStatus": ProductStatus{},
+	"PlaidNumbers":  PlaidNumbers{}, "PlaidAccount": PlaidAccount{}, "NumbersByScheme": NumbersByScheme{},
+	"ACHNumber": ACHNumber{}, "EFTNumber": EFTNumber{},
 	"BACSNumber": BACSNumber{}, "InternationalNumber": InternationalNumber{}, "Item": Item{}, "ItemError": ItemError{},
 	"BankNumbers": BankNumbers{}, "BankAccountWithNumbers": BankAccountWithNumbers{}, "accessToken": accessToken{},
 }
@@ -31,7 +35,8 @@ type field struct {
 	typ   reflect.Type
 }
 
-// fieldsOf are the tagged fields of a struct, those of embedded ones included, and own alone: those that it does not embed.
+// fieldsOf are the tagged fields of a struct, those of embedded ones included, and own alone: those
+// that it does not embed.
 func fieldsOf(t *testing.T, typ reflect.Type) (all, own []field) {
 	t.Helper()
 	for f := range typ.Fields() {
@@ -177,7 +182,8 @@ func TestEachMemberSetsItsField(t *testing.T) {
 	}
 }
 
-// null, and every value of another type, leaves a member zero and fails nothing. What follows is read.
+// null, and every value of another type, leaves a member zero and fails nothing. What follows is
+// read.
 func TestOddMembersAreAbsent(t *testing.T) {
 	for name, v := range answerTypes {
 		typ := reflect.TypeOf(v)
@@ -201,12 +207,14 @@ func TestOddMembersAreAbsent(t *testing.T) {
 	}
 }
 
-// Money is never a float64, and nobody has to look for nil: of all that methods return, no exported field is a float or a pointer.
+// Money is never a float64, and nobody has to look for nil: of all that methods return, no exported
+// field is a float or a pointer.
 func TestAnswersHaveNeitherFloatsNorPointers(t *testing.T) {
 	seen := map[reflect.Type]bool{}
 	var walk func(typ reflect.Type, path string)
 	walk = func(typ reflect.Type, path string) {
-		require.NotContainsf(t, []reflect.Kind{reflect.Float32, reflect.Float64, reflect.Complex64, reflect.Complex128}, typ.Kind(), path)
+		require.NotContainsf(t, []reflect.Kind{reflect.Float32, reflect.Float64, reflect.Complex64, reflect.Complex128},
+			typ.Kind(), path)
 		require.NotEqualf(t, reflect.Pointer, typ.Kind(), path)
 		if leaf(typ) || seen[typ] {
 			return
@@ -240,7 +248,8 @@ func TestAnswersHaveNeitherFloatsNorPointers(t *testing.T) {
 	}
 }
 
-// results are the types that the methods of the services return; a pointer to one, and one that is iterated over, is the type itself.
+// results are the types that the methods of the services return; a pointer to one, and one that is
+// iterated over, is the type itself.
 func results() (all []reflect.Type) {
 	failure := reflect.TypeFor[error]()
 	add := func(typ reflect.Type) {

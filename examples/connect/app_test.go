@@ -32,7 +32,9 @@ func TestWholeWay(t *testing.T) {
 		require.Equal(t, path, back.location, "the verifier leaves the address")
 		require.Equal(t, "no-referrer", back.header.Get("Referrer-Policy"))
 		accounts := p.follow(back)
-		for _, want := range []string{"Google Ads is connected", "Jordan Example", "jordan@example.com", "The first 100 of 260.", "Account 100<"} {
+		for _, want := range []string{
+			"Google Ads is connected", "Jordan Example", "jordan@example.com", "The first 100 of 260.", "Account 100<",
+		} {
 			require.Contains(t, accounts.text, want)
 		}
 		require.NotContains(t, accounts.text, "Account 101<")
@@ -67,12 +69,14 @@ func TestWholeWay(t *testing.T) {
 	})
 }
 
-// Somebody who signs in on another device comes back to none of our pages; the waiting page finds out by itself.
+// Somebody who signs in on another device comes back to none of our pages; the waiting page finds
+// out by itself.
 func TestSignInElsewhere(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *fixture) {
 		p := f.person()
 		path, _ := p.begin("GAWA", "")
-		require.JSONEq(t, `{"state":"waiting","text":"Waiting for you to sign in to Google Analytics 4."}`, p.send(path+"/status", nil).text)
+		require.JSONEq(t, `{"state":"waiting","text":"Waiting for you to sign in to Google Analytics 4."}`,
+			p.send(path+"/status", nil).text)
 		require.NoError(t, f.vendor.CompleteLogin(f.newest().ID, "avery+ads@example.com"))
 		f.pass(time.Minute)
 		require.JSONEq(t, `{"state":"connected","text":""}`, p.send(path+"/status", nil).text)
@@ -158,7 +162,8 @@ func TestExpiredLink(t *testing.T) {
 		require.Contains(t, over.text, "The sign-in link has expired")
 		f.pass(5 * time.Minute)
 
-		again := p.send("/connections", url.Values{"form": {over.find(t, formField)}, "source": {"AW"}, "user": {"jordan@example.com"}})
+		again := p.send("/connections",
+			url.Values{"form": {over.find(t, formField)}, "source": {"AW"}, "user": {"jordan@example.com"}})
 		require.NotEqual(t, path, again.location)
 		require.Contains(t, p.follow(again).text, "<b>jordan@example.com</b>")
 		require.Contains(t, over.text, `name="user" value="jordan@example.com"`)
@@ -195,7 +200,8 @@ func TestRevokedElsewhere(t *testing.T) {
 	})
 }
 
-// Forms of other sites, and requests that say nothing of where they come from and have no cookie, change nothing.
+// Forms of other sites, and requests that say nothing of where they come from and have no cookie,
+// change nothing.
 func TestForeignForms(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *fixture) {
 		p := f.person()
@@ -228,7 +234,8 @@ func TestForeignForms(t *testing.T) {
 	})
 }
 
-// Nobody sees, confirms or ends what another browser has begun, even with its address and its verifier.
+// Nobody sees, confirms or ends what another browser has begun, even with its address and its
+// verifier.
 func TestIsolation(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *fixture) {
 		owner, stranger, nobody := f.person(), f.person(), f.person()
@@ -277,7 +284,8 @@ func TestSameFormTwice(t *testing.T) {
 	})
 }
 
-// However many look, one wait goes on; it ends when nobody has looked for a while, and with the service.
+// However many look, one wait goes on; it ends when nobody has looked for a while, and with the
+// service.
 func TestSharedWait(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *fixture) {
 		asked := func(viewers int) int {

@@ -18,15 +18,18 @@ import (
 	"github.com/duolink/duolink/internal/sandbox"
 )
 
-// start runs the program until the test ends, or until stop, which returns what the program did. Lines are the first that
-// it printed, up to its address.
-func start(t *testing.T, environment map[string]string, args ...string) (address string, lines []string, stop func() error) {
+// start runs the program until the test ends, or until stop, which returns what the program did.
+// Lines are the first that it printed, up to its address.
+func start(
+	t *testing.T, environment map[string]string, args ...string,
+) (address string, lines []string, stop func() error) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	r, w := io.Pipe()
 	done := make(chan error, 1)
 	go func() {
-		err := run(ctx, append([]string{"-addr", "127.0.0.1:0"}, args...), func(name string) string { return environment[name] }, w, io.Discard)
+		err := run(ctx, append([]string{"-addr", "127.0.0.1:0"}, args...),
+			func(name string) string { return environment[name] }, w, io.Discard)
 		_ = w.CloseWithError(io.EOF)
 		done <- err
 	}()
@@ -72,7 +75,8 @@ func surf(t *testing.T) func(target string, form url.Values) (string, *http.Resp
 	}
 }
 
-// wholeWay goes from the first page to the accounts, over HTTP, and returns where the login page was.
+// wholeWay goes from the first page to the accounts, over HTTP, and returns where the login page
+// was.
 func wholeWay(t *testing.T, address string) (loginHost string) {
 	t.Helper()
 	visit := surf(t)
@@ -107,7 +111,8 @@ func TestFromACleanClone(t *testing.T) {
 func TestWithAKey(t *testing.T) {
 	vendor := httptest.NewServer(sandbox.New(sandbox.WithLoginPages(""), sandbox.WithAPIKey("api_mine_0001")))
 	defer vendor.Close()
-	address, lines, _ := start(t, map[string]string{"SUPERMETRICS_API_KEY": "api_mine_0001", "SUPERMETRICS_BASE_URL": vendor.URL + "/v2"})
+	address, lines, _ := start(t,
+		map[string]string{"SUPERMETRICS_API_KEY": "api_mine_0001", "SUPERMETRICS_BASE_URL": vendor.URL + "/v2"})
 	require.Contains(t, lines[0], "against the real API")
 	require.NotContains(t, strings.Join(lines, "\n"), "api_mine")
 	require.Equal(t, strings.TrimPrefix(vendor.URL, "http://"), wholeWay(t, address))

@@ -13,7 +13,9 @@ import (
 )
 
 // internals are words that people who connect an account have no use for.
-var internals = []string{"duolink", "links.", "logins.", "LINK_", "API_KEY", "Bearer", "goroutine", "sandbox.invalid", "%!"}
+var internals = []string{
+	"duolink", "links.", "logins.", "LINK_", "API_KEY", "Bearer", "goroutine", "sandbox.invalid", "%!",
+}
 
 func plain(t *testing.T, p page) {
 	t.Helper()
@@ -37,15 +39,27 @@ func TestProblems(t *testing.T) {
 		status int
 		want   []string
 	}{
-		"server":     {fault(503, code("SERVICE_UNAVAILABLE")), 502, []string{"We cannot get through at the moment", "req_0123456789"}},
-		"no JSON":    {fault(500, "<html>oops</html>"), 502, []string{"We cannot get through at the moment"}},
-		"drop":       {sandbox.Fault{Drop: sandbox.DropBefore, Times: -1}, 502, []string{"We cannot get through at the moment"}},
-		"silence":    {sandbox.Fault{Delay: time.Hour, Times: -1}, 502, []string{"We cannot get through at the moment"}},
-		"limit":      {fault(429, code("TOO_MANY_REQUESTS"), "Retry-After", "3600"), 503, []string{"We have to slow down.", "in 60 minutes"}},
-		"key":        {fault(401, code("API_KEY_INVALID")), 502, []string{"This service is not set up correctly", "req_0123456789"}},
+		"server": {
+			fault(503, code("SERVICE_UNAVAILABLE")), 502, []string{"We cannot get through at the moment", "req_0123456789"},
+		},
+		"no JSON": {fault(500, "<html>oops</html>"), 502, []string{"We cannot get through at the moment"}},
+		"drop": {
+			sandbox.Fault{Drop: sandbox.DropBefore, Times: -1}, 502, []string{"We cannot get through at the moment"},
+		},
+		"silence": {sandbox.Fault{Delay: time.Hour, Times: -1}, 502, []string{"We cannot get through at the moment"}},
+		"limit": {
+			fault(429, code("TOO_MANY_REQUESTS"), "Retry-After", "3600"), 503,
+			[]string{"We have to slow down.", "in 60 minutes"},
+		},
+		"key": {
+			fault(401, code("API_KEY_INVALID")), 502, []string{"This service is not set up correctly", "req_0123456789"},
+		},
 		"permission": {fault(403, code("FORBIDDEN")), 502, []string{"This service is not set up correctly"}},
-		"quota":      {fault(403, `{"error":"LINK_LIMIT_EXCEEDED","message":"the server's own words"}`), 503, []string{"Too many sign-ins are open"}},
-		"refused":    {fault(422, code("UNPROCESSABLE_ENTITY")), 422, []string{"That was not accepted"}},
+		"quota": {
+			fault(403, `{"error":"LINK_LIMIT_EXCEEDED","message":"the server's own words"}`), 503,
+			[]string{"Too many sign-ins are open"},
+		},
+		"refused": {fault(422, code("UNPROCESSABLE_ENTITY")), 422, []string{"That was not accepted"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T, f *fixture) {
@@ -72,7 +86,8 @@ func TestProblems(t *testing.T) {
 	}
 }
 
-// What is gone is gone: of a link that is no longer there nothing needs to be closed, and a login without accounts says so.
+// What is gone is gone: of a link that is no longer there nothing needs to be closed, and a login
+// without accounts says so.
 func TestGone(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *fixture) {
 		p := f.person()
@@ -113,7 +128,9 @@ func TestTroubleWhileWaiting(t *testing.T) {
 func TestWaitThatFails(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *fixture) {
 		p := f.person()
-		f.vendor.Script(sandbox.Fault{Operation: "links.get", Status: 401, Body: `{"error":{"code":"API_KEY_INVALID"}}`, Times: -1})
+		f.vendor.Script(sandbox.Fault{
+			Operation: "links.get", Status: 401, Body: `{"error":{"code":"API_KEY_INVALID"}}`, Times: -1,
+		})
 		path, _ := p.begin("AW", "")
 		f.pass(time.Second)
 		before := f.vendor.Count("links.get")
@@ -141,8 +158,13 @@ func TestChoices(t *testing.T) {
 			"no source":      {url.Values{"form": {form}}, "Choose one of the data sources."},
 			"unknown source": {url.Values{"form": {form}, "source": {"../x"}}, "Choose one of the data sources."},
 			"no form":        {url.Values{"source": {"AW"}}, "The form was incomplete."},
-			"long user":      {url.Values{"form": {form}, "source": {"AW"}, "user": {strings.Repeat("ü", 256)}}, "The username is too long."},
-			"huge":           {url.Values{"form": {form}, "source": {"AW"}, "user": {strings.Repeat("a", 1<<20)}}, "Choose one of the data sources."},
+			"long user": {
+				url.Values{"form": {form}, "source": {"AW"}, "user": {strings.Repeat("ü", 256)}}, "The username is too long.",
+			},
+			"huge": {
+				url.Values{"form": {form}, "source": {"AW"}, "user": {strings.Repeat("a", 1<<20)}},
+				"Choose one of the data sources.",
+			},
 		} {
 			got := p.send("/connections", tc.form)
 			require.Equal(t, http.StatusUnprocessableEntity, got.status, name)
@@ -161,7 +183,8 @@ func TestHeaders(t *testing.T) {
 		p := f.person()
 		path, _ := p.begin("AW", "")
 		for target, status := range map[string]int{
-			"/": 200, path: 200, path + "/status": 200, path + "/revoke": 303, "/nowhere": 404, "/connections/x": 404, "/connected/x": 404,
+			"/": 200, path: 200, path + "/status": 200, path + "/revoke": 303, "/nowhere": 404, "/connections/x": 404,
+			"/connected/x":      404,
 			"/assets/style.css": 200, "/assets/wait.js": 200, "/assets/icon.svg": 200, "/assets/": 404, "/assets/none.css": 404,
 		} {
 			got := p.send(target, nil)

@@ -107,7 +107,9 @@ func (p *person) send(target string, form url.Values, changes ...func(*http.Requ
 	}
 	body, err := io.ReadAll(answer.Body)
 	require.NoError(p.f, err)
-	return page{answer.StatusCode, answer.Header, answer.Header.Get("Location"), string(body), html.UnescapeString(string(body))}
+	return page{
+		answer.StatusCode, answer.Header, answer.Header.Get("Location"), string(body), html.UnescapeString(string(body)),
+	}
 }
 
 // follow goes where the answer sends the browser.

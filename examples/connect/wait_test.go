@@ -15,7 +15,9 @@ import (
 // slowLinks takes its time to notice that a wait has ended.
 type slowLinks struct{ ended atomic.Int32 }
 
-func (s *slowLinks) Await(ctx context.Context, _ string, _ duolink.AwaitOptions, _ ...duolink.CallOption) (*duolink.LoginLink, error) {
+func (s *slowLinks) Await(
+	ctx context.Context, _ string, _ duolink.AwaitOptions, _ ...duolink.CallOption,
+) (*duolink.LoginLink, error) {
 	<-ctx.Done()
 	time.Sleep(time.Second) // virtual: in the bubble
 	s.ended.Add(1)

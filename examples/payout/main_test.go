@@ -45,13 +45,20 @@ func inBubble(t *testing.T, test func(t *testing.T, s *sandbox.Sandbox), opts ..
 // confidential is who the sample data is about, their numbers, and the credentials.
 func confidential(t *testing.T) []string {
 	t.Helper()
-	all := []string{sandbox.ClientID, sandbox.ClientSecret, sandbox.AccessToken, sandbox.SecondAccessToken, "mk_token_sandbox_"}
+	all := []string{
+		sandbox.ClientID, sandbox.ClientSecret, sandbox.AccessToken, sandbox.SecondAccessToken, "mk_token_sandbox_",
+	}
 	b, err := os.ReadFile(filepath.Join("..", "..", "internal", "sandbox", "data", "accounts.json"))
 	require.NoError(t, err)
-	for _, m := range regexp.MustCompile(`"(?:iban|account_number|number|address|street)": "([^"]+)"|"names": \["([^"]+)"(?:, "([^"]+)")?\]`).FindAllStringSubmatch(string(b), -1) {
+	personal := regexp.MustCompile(`"(?:iban|account_number|number|address|street)": "([^"]+)"|` +
+		`"names": \["([^"]+)"(?:, "([^"]+)")?\]`)
+	for _, m := range personal.FindAllStringSubmatch(string(b), -1) {
 		all = append(all, slices.DeleteFunc(m[1:], func(s string) bool { return s == "" })...)
 	}
-	for _, known := range []string{"Avery Sample", "J. Example", "Example Trading LLC", "000123450042", "1111222233330000", "31926819", "DE89370400440532013000", "1 Example Street"} {
+	for _, known := range []string{
+		"Avery Sample", "J. Example", "Example Trading LLC", "000123450042", "1111222233330000", "31926819",
+		"DE89370400440532013000", "1 Example Street",
+	} {
 		require.Contains(t, all, known, "the sample data has changed; what else is personal in it?")
 	}
 	return all
@@ -106,7 +113,8 @@ func TestMatchInJSON(t *testing.T) {
 		joint := d.Accounts[0]
 		require.Equal(t, sandbox.JointAccountID, joint.ID)
 		require.True(t, joint.Joint)
-		require.Equal(t, comparison{reordered, "equal after folding case, dropping punctuation; order differs"}, joint.Comparison)
+		require.Equal(t, comparison{reordered, "equal after folding case, dropping punctuation; order differs"},
+			joint.Comparison)
 		require.Equal(t, "Avery Sample", joint.Owners[0].Reveal())
 		require.Equal(t, "000123450042", joint.Numbers.ACH[0].AccountNumber.Reveal())
 		require.Equal(t, "DE89370400440532013000", d.Accounts[4].Numbers.International[0].IBAN.Reveal())
@@ -121,16 +129,24 @@ func TestMatchInJSON(t *testing.T) {
 
 // identity is an answer to identity.get with one account.
 func identity(account string) sandbox.Fault {
-	return sandbox.Fault{Operation: "identity.get", Status: 200, Body: `{"accounts":[` + account + `],"link":{"link_id":"l","state":"connected"}}`}
+	return sandbox.Fault{
+		Operation: "identity.get", Status: 200,
+		Body: `{"accounts":[` + account + `],"link":{"link_id":"l","state":"connected"}}`,
+	}
 }
 
 func owned(owners string) sandbox.Fault {
-	return identity(`{"account_id":"` + sandbox.JointAccountID + `","account_type":"depository.checking","name":"Everyday","owners":[` + owners + `]}`)
+	return identity(`{"account_id":"` + sandbox.JointAccountID +
+		`","account_type":"depository.checking","name":"Everyday","owners":[` + owners + `]}`)
 }
 
 // auth is an answer to auth.get.
 func auth(account, ach, itemError string) sandbox.Fault {
-	return sandbox.Fault{Operation: "auth.get", Status: 200, Body: `{"accounts":[{"account_id":"` + account + `"}],"numbers":{"ach":[` + ach + `],"eft":[],"bacs":[],"international":[]},"item":{"item_id":"i","error":` + itemError + `},"request_id":"r"}`}
+	return sandbox.Fault{
+		Operation: "auth.get", Status: 200,
+		Body: `{"accounts":[{"account_id":"` + account + `"}],"numbers":{"ach":[` + ach +
+			`],"eft":[],"bacs":[],"international":[]},"item":{"item_id":"i","error":` + itemError + `},"request_id":"r"}`,
+	}
 }
 
 func script(faults ...sandbox.Fault) func(*sandbox.Sandbox) {
@@ -151,50 +167,118 @@ func TestDecisions(t *testing.T) {
 		want    string
 		numbers bool // they are asked for
 	}{
-		"case and accents":    {[]string{"-name", "ÁVERY SAMPLE"}, nil, 0, "normalised: equal after folding case and accents", true},
-		"the other owner":     {[]string{"-name", "Jordan Example"}, nil, 0, "2 of 5 open accounts can be paid", true},
-		"another name of one": {[]string{"-name", "J. Example", "-account", sandbox.JointAccountID}, nil, 0, "1 of 1 open accounts can be paid", true},
-		"a company":           {[]string{"-link", sandbox.SecondLinkID, "-name", "example trading llc"}, nil, 0, "1 of 1 open accounts", true},
-		"one account":         {[]string{"-account", "acc_3vKd6yBq"}, nil, 0, "1 of 1 open accounts", true},
-		"a joint account":     {[]string{"-account", sandbox.JointAccountID}, nil, 0, "one of 2 owners of a joint account has the name", true},
-		"fresh enough":        {[]string{oneHour}, nil, 0, "3 of 5 open accounts", true},
-		"more than was asked": {[]string{"-account", "acc_other"}, script(owned(avery)), 2, "there is no such account", false},
+		"case and accents": {
+			[]string{"-name", "ÁVERY SAMPLE"}, nil, 0, "normalised: equal after folding case and accents", true,
+		},
+		"the other owner": {[]string{"-name", "Jordan Example"}, nil, 0, "2 of 5 open accounts can be paid", true},
+		"another name of one": {
+			[]string{"-name", "J. Example", "-account", sandbox.JointAccountID}, nil, 0, "1 of 1 open accounts can be paid",
+			true,
+		},
+		"a company": {
+			[]string{"-link", sandbox.SecondLinkID, "-name", "example trading llc"}, nil, 0, "1 of 1 open accounts", true,
+		},
+		"one account": {[]string{"-account", "acc_3vKd6yBq"}, nil, 0, "1 of 1 open accounts", true},
+		"a joint account": {
+			[]string{"-account", sandbox.JointAccountID}, nil, 0, "one of 2 owners of a joint account has the name", true,
+		},
+		"fresh enough": {[]string{oneHour}, nil, 0, "3 of 5 open accounts", true},
+		"more than was asked": {
+			[]string{"-account", "acc_other"}, script(owned(avery)), 2, "there is no such account", false,
+		},
 
-		"nobody of the name":        {[]string{"-name", "Jane Doe"}, nil, 1, "none of the owners of 5 open accounts has the name", false},
-		"not this account":          {[]string{"-account", "acc_5tGn1wXe"}, nil, 1, "none of the owners of 1 open accounts has the name", false},
+		"nobody of the name": {
+			[]string{"-name", "Jane Doe"}, nil, 1, "none of the owners of 5 open accounts has the name", false,
+		},
+		"not this account": {
+			[]string{"-account", "acc_5tGn1wXe"}, nil, 1, "none of the owners of 1 open accounts has the name", false,
+		},
 		"a company, no person":      {[]string{"-link", sandbox.SecondLinkID}, nil, 1, "NO MATCH", false},
 		"a letter that looks alike": {[]string{"-name", "\u0410very Sample"}, nil, 1, "a word mixes alphabets", false},
 
-		"a similar name":       {[]string{"-name", "A. Sample"}, nil, 2, "partial: initials stand for names", false},
-		"a part of a name":     {[]string{"-name", "Avery"}, nil, 2, "a similar name is not enough", false},
-		"a closed account":     {[]string{"-account", sandbox.ClosedAccountID}, nil, 2, "no account is open", false},
-		"no numbers":           {[]string{"-account", "acc_8zQs0fJu"}, nil, 2, "they have none, or it is another link's", true},
-		"no such account":      {[]string{"-account", "acc_none"}, nil, 2, "there is no such account", false},
-		"no accounts":          {nil, script(identity("")), 2, "there is no such account", false},
-		"no owners":            {nil, script(owned("")), 2, "the bank names no owner", false},
-		"null owners":          {nil, script(identity(`{"account_id":"a","owners":null}`)), 2, "the bank names no owner", false},
-		"an owner of no name":  {nil, script(owned(jordan + `,{"names":[]}`)), 2, "the bank does not name all owners", false},
-		"a blank name":         {nil, script(owned(`{"names":[" ","-"]}`)), 2, "the bank does not name all owners", false},
-		"a hidden character":   {nil, script(owned(`{"names":["Av\u200bery Sample"]}`)), 2, "a name has characters that are not seen", false},
-		"no account id":        {nil, script(identity(`{"owners":[` + avery + `]}`)), 2, "no id to find its numbers by", false},
-		"half a number":        {nil, script(owned(avery), auth(sandbox.JointAccountID, `{"account_id":"`+sandbox.JointAccountID+`","account":"1"}`, "null")), 2, "no number that money can be sent to", true},
-		"an item in error":     {nil, script(auth(sandbox.JointAccountID, "", `{"error_type":"ITEM_ERROR","error_code":"ITEM_LOGIN_REQUIRED"}`)), 2, "the item is in error: ITEM_LOGIN_REQUIRED", true},
-		"another link's token": {nil, script(auth("acc_other", `{"account_id":"acc_other","account":"1","routing":"2"}`, "null")), 2, "the access token leads to no numbers of these accounts", true},
-		"a link in error":      {nil, script(sandbox.Fault{Operation: "identity.get", Status: 200, Body: `{"accounts":[{"account_id":"a","owners":[` + avery + `]}],"link":{"link_id":"l","state":"error","error_code":"auth_expired"}}`}), 2, "the link is not connected: error auth_expired", false},
+		"a similar name":   {[]string{"-name", "A. Sample"}, nil, 2, "partial: initials stand for names", false},
+		"a part of a name": {[]string{"-name", "Avery"}, nil, 2, "a similar name is not enough", false},
+		"a closed account": {[]string{"-account", sandbox.ClosedAccountID}, nil, 2, "no account is open", false},
+		"no numbers": {
+			[]string{"-account", "acc_8zQs0fJu"}, nil, 2, "they have none, or it is another link's", true,
+		},
+		"no such account": {[]string{"-account", "acc_none"}, nil, 2, "there is no such account", false},
+		"no accounts":     {nil, script(identity("")), 2, "there is no such account", false},
+		"no owners":       {nil, script(owned("")), 2, "the bank names no owner", false},
+		"null owners": {
+			nil, script(identity(`{"account_id":"a","owners":null}`)), 2, "the bank names no owner", false,
+		},
+		"an owner of no name": {nil, script(owned(jordan + `,{"names":[]}`)), 2, "the bank does not name all owners", false},
+		"a blank name":        {nil, script(owned(`{"names":[" ","-"]}`)), 2, "the bank does not name all owners", false},
+		"a hidden character": {
+			nil, script(owned(`{"names":["Av\u200bery Sample"]}`)), 2, "a name has characters that are not seen", false,
+		},
+		"no account id": {
+			nil, script(identity(`{"owners":[` + avery + `]}`)), 2, "no id to find its numbers by", false,
+		},
+		"half a number": {
+			nil,
+			script(owned(avery),
+				auth(sandbox.JointAccountID, `{"account_id":"`+sandbox.JointAccountID+`","account":"1"}`, "null")),
+			2, "no number that money can be sent to", true,
+		},
+		"an item in error": {
+			nil, script(auth(sandbox.JointAccountID, "", `{"error_type":"ITEM_ERROR","error_code":"ITEM_LOGIN_REQUIRED"}`)), 2,
+			"the item is in error: ITEM_LOGIN_REQUIRED", true,
+		},
+		"another link's token": {
+			nil, script(auth("acc_other", `{"account_id":"acc_other","account":"1","routing":"2"}`, "null")), 2,
+			"the access token leads to no numbers of these accounts", true,
+		},
+		"a link in error": {
+			nil,
+			script(sandbox.Fault{
+				Operation: "identity.get", Status: 200,
+				Body: `{"accounts":[{"account_id":"a","owners":[` + avery +
+					`]}],"link":{"link_id":"l","state":"error","error_code":"auth_expired"}}`,
+			}),
+			2, "the link is not connected: error auth_expired", false,
+		},
 
-		"auth expired":   {[]string{"-link", sandbox.AuthExpiredLinkID}, nil, 2, "auth_expired\nNext: new proof is needed", false},
-		"deleted":        {[]string{"-link", sandbox.DeletedLinkID}, nil, 2, "410 link_error.deleted: The link has been deleted\nNext: make a new link", false},
-		"not permitted":  {[]string{"-link", sandbox.ForbiddenLinkID}, nil, 2, "403 link_error.forbidden_action: The user did not permit this\nNext: ask the person", false},
-		"somebody's":     {[]string{"-link", sandbox.ForeignLinkID}, nil, 2, "401 link_error.unauthorized_access", false},
-		"unknown":        {[]string{"-link", "mk_none"}, nil, 2, "404 link_error.not_found", false},
-		"not a link":     {[]string{"-link", "../mk"}, nil, 2, "invalid argument", false},
-		"refresh failed": {nil, func(s *sandbox.Sandbox) { s.FailRefreshes(sandbox.LinkID, "not_supported") }, 2, "the refresh has failed: not_supported", false},
-		"unavailable": {nil, script(sandbox.Fault{Operation: "identity.link", Status: 200, Body: `{"link_id":"l","state":"connected","products":{"identity":{"unavailable":"at night"}}}`}),
-			2, "the bank cannot be asked for identity now", false},
-		"too long":         {[]string{"-timeout", "30s"}, nil, 2, "the refresh was not seen to end\nNext: try again later", false},
-		"server error":     {nil, script(sandbox.Fault{Operation: "identity.get", Status: 500, Times: -1}), 2, "500: Internal Server Error", false},
-		"no numbers today": {nil, script(sandbox.Fault{Operation: "auth.get", Status: 503, Times: -1}), 2, "503: Service Unavailable", true},
-		"no JSON":          {nil, script(sandbox.Fault{Operation: "identity.get", Status: 200, Body: "<html>"}), 2, "malformed response", false},
+		"auth expired": {
+			[]string{"-link", sandbox.AuthExpiredLinkID}, nil, 2, "auth_expired\nNext: new proof is needed", false,
+		},
+		"deleted": {
+			[]string{"-link", sandbox.DeletedLinkID}, nil, 2,
+			"410 link_error.deleted: The link has been deleted\nNext: make a new link", false,
+		},
+		"not permitted": {
+			[]string{"-link", sandbox.ForbiddenLinkID}, nil, 2,
+			"403 link_error.forbidden_action: The user did not permit this\nNext: ask the person", false,
+		},
+		"somebody's": {[]string{"-link", sandbox.ForeignLinkID}, nil, 2, "401 link_error.unauthorized_access", false},
+		"unknown":    {[]string{"-link", "mk_none"}, nil, 2, "404 link_error.not_found", false},
+		"not a link": {[]string{"-link", "../mk"}, nil, 2, "invalid argument", false},
+		"refresh failed": {
+			nil, func(s *sandbox.Sandbox) { s.FailRefreshes(sandbox.LinkID, "not_supported") }, 2,
+			"the refresh has failed: not_supported", false,
+		},
+		"unavailable": {
+			nil,
+			script(sandbox.Fault{
+				Operation: "identity.link", Status: 200,
+				Body: `{"link_id":"l","state":"connected","products":{"identity":{"unavailable":"at night"}}}`,
+			}),
+			2, "the bank cannot be asked for identity now", false,
+		},
+		"too long": {
+			[]string{"-timeout", "30s"}, nil, 2, "the refresh was not seen to end\nNext: try again later", false,
+		},
+		"server error": {
+			nil, script(sandbox.Fault{Operation: "identity.get", Status: 500, Times: -1}), 2, "500: Internal Server Error",
+			false,
+		},
+		"no numbers today": {
+			nil, script(sandbox.Fault{Operation: "auth.get", Status: 503, Times: -1}), 2, "503: Service Unavailable", true,
+		},
+		"no JSON": {
+			nil, script(sandbox.Fault{Operation: "identity.get", Status: 200, Body: "<html>"}), 2, "malformed response", false,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T, s *sandbox.Sandbox) {
@@ -228,9 +312,20 @@ func TestDecisionsInJSON(t *testing.T) {
 		code int
 		want decision
 	}{
-		"no match":   {[]string{"-name", "Jane Doe", "-account", "acc_5tGn1wXe"}, 1, decision{Verdict: noMatch, Reason: "none of the owners of 1 open accounts has the name"}},
-		"deleted":    {[]string{"-link", sandbox.DeletedLinkID}, 2, decision{Verdict: cannotTell, Reason: "duolink: identity.link: 410 link_error.deleted: The link has been deleted", Action: "recreate"}},
-		"no account": {[]string{"-account", "acc_none"}, 2, decision{Verdict: cannotTell, Reason: "there is no such account"}},
+		"no match": {
+			[]string{"-name", "Jane Doe", "-account", "acc_5tGn1wXe"}, 1,
+			decision{Verdict: noMatch, Reason: "none of the owners of 1 open accounts has the name"},
+		},
+		"deleted": {
+			[]string{"-link", sandbox.DeletedLinkID}, 2,
+			decision{
+				Verdict: cannotTell, Reason: "duolink: identity.link: 410 link_error.deleted: The link has been deleted",
+				Action: "recreate",
+			},
+		},
+		"no account": {
+			[]string{"-account", "acc_none"}, 2, decision{Verdict: cannotTell, Reason: "there is no such account"},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T, s *sandbox.Sandbox) {
@@ -238,7 +333,8 @@ func TestDecisionsInJSON(t *testing.T) {
 				require.Equal(t, tc.code, got.code)
 				var d decision
 				require.NoError(t, json.Unmarshal([]byte(got.stdout), &d))
-				require.Equal(t, []any{tc.want.Verdict, tc.want.Reason, tc.want.Action, true}, []any{d.Verdict, d.Reason, d.Action, d.Sandbox})
+				require.Equal(t, []any{tc.want.Verdict, tc.want.Reason, tc.want.Action, true},
+					[]any{d.Verdict, d.Reason, d.Action, d.Sandbox})
 				for _, a := range d.Accounts {
 					require.Zero(t, count(a.Numbers))
 				}

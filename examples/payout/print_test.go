@@ -20,8 +20,16 @@ func TestProgress(t *testing.T) {
 		terminal bool
 		want     string
 	}{
-		"terminal": {true, "\rasking the bank: 2 s so far, next look in 3.1s\x1b[K\rasking the bank: 5 s so far, next look in 4s (the last one failed)\x1b[K\n"},
-		"log":      {false, "asking the bank: 2 s so far, next look in 3.1s\nasking the bank: 5 s so far, next look in 4s (the last one failed)\n"},
+		"terminal": {
+			true,
+			"\rasking the bank: 2 s so far, next look in 3.1s\x1b[K\rasking the bank: 5 s so far, next look in 4s (the last " +
+				"one failed)\x1b[K\n",
+		},
+		"log": {
+			false,
+			"asking the bank: 2 s so far, next look in 3.1s\nasking the bank: 5 s so far, next look in 4s (the last one " +
+				"failed)\n",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var out bytes.Buffer
@@ -41,9 +49,12 @@ func TestProgress(t *testing.T) {
 // What a bank or a person calls an account does not move the cursor, nor break the table.
 func TestHostileTexts(t *testing.T) {
 	var out bytes.Buffer
-	require.NoError(t, printTable(&out, decision{Verdict: noMatch, Reason: "a\nb", Action: "new\x1b[1A", Accounts: []accountDecision{{
+	one := accountDecision{
 		ID: "acc\t1", Name: "Every\x1b[2Jday\r\n\u202eMATCH", Mask: "1\n2", Verdict: noMatch, Reason: "no\x00",
-	}}}))
+	}
+	require.NoError(t, printTable(&out, decision{
+		Verdict: noMatch, Reason: "a\nb", Action: "new\x1b[1A", Accounts: []accountDecision{one},
+	}))
 	require.NotRegexp(t, `[\x00-\x09\x0b-\x1f\x7f\x{202e}]`, out.String())
 	require.Contains(t, out.String(), "Every [2Jday   MATCH")
 	require.Equal(t, 8, bytes.Count(out.Bytes(), []byte("\n")))

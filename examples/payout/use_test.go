@@ -14,7 +14,10 @@ import (
 )
 
 func TestWrongUse(t *testing.T) {
-	all := map[string]string{"MONEYKIT_CLIENT_ID": sandbox.ClientID, "MONEYKIT_CLIENT_SECRET": sandbox.ClientSecret, "MONEYKIT_ACCESS_TOKEN": sandbox.AccessToken}
+	all := map[string]string{
+		"MONEYKIT_CLIENT_ID": sandbox.ClientID, "MONEYKIT_CLIENT_SECRET": sandbox.ClientSecret,
+		"MONEYKIT_ACCESS_TOKEN": sandbox.AccessToken,
+	}
 	const canary = "CANARY-0042"
 	for name, tc := range map[string]struct {
 		environment map[string]string
@@ -27,15 +30,34 @@ func TestWrongUse(t *testing.T) {
 		"an argument":        {nil, []string{canary}, "payout -h"},
 		"a negative age":     {nil, []string{"-max-age", "-1s"}, "-max-age and -timeout are times"},
 		"no time to wait":    {nil, []string{"-timeout", "0"}, "-max-age and -timeout are times"},
-		"id alone":           {map[string]string{"MONEYKIT_CLIENT_ID": canary}, nil, "set both of MONEYKIT_CLIENT_ID and MONEYKIT_CLIENT_SECRET"},
-		"secret alone":       {map[string]string{"MONEYKIT_CLIENT_SECRET": canary}, nil, "set both of MONEYKIT_CLIENT_ID and MONEYKIT_CLIENT_SECRET"},
-		"token alone":        {map[string]string{"MONEYKIT_ACCESS_TOKEN": canary}, nil, "MONEYKIT_CLIENT_ID and MONEYKIT_CLIENT_SECRET are missing"},
-		"URL alone":          {map[string]string{"MONEYKIT_BASE_URL": "http://" + canary}, nil, "MONEYKIT_CLIENT_ID and MONEYKIT_CLIENT_SECRET are missing"},
-		"no link":            {all, []string{"-name", canary}, "-link and -name are required"},
-		"no name":            {all, []string{"-link", canary}, "-link and -name are required"},
-		"no token":           {map[string]string{"MONEYKIT_CLIENT_ID": canary, "MONEYKIT_CLIENT_SECRET": canary}, []string{"-link", canary, "-name", canary}, "set MONEYKIT_ACCESS_TOKEN"},
-		"a name of nothing":  {nil, []string{"-name", " - "}, "-name is not a name"},
-		"a broken URL":       {map[string]string{"MONEYKIT_CLIENT_ID": "a", "MONEYKIT_CLIENT_SECRET": "b", "MONEYKIT_ACCESS_TOKEN": "c", "MONEYKIT_BASE_URL": "http://" + canary + ".example.com"}, []string{"-link", "l", "-name", "n"}, "invalid argument"},
+		"id alone": {
+			map[string]string{"MONEYKIT_CLIENT_ID": canary}, nil, "set both of MONEYKIT_CLIENT_ID and MONEYKIT_CLIENT_SECRET",
+		},
+		"secret alone": {
+			map[string]string{"MONEYKIT_CLIENT_SECRET": canary}, nil,
+			"set both of MONEYKIT_CLIENT_ID and MONEYKIT_CLIENT_SECRET",
+		},
+		"token alone": {
+			map[string]string{"MONEYKIT_ACCESS_TOKEN": canary}, nil, "MONEYKIT_CLIENT_ID and MONEYKIT_CLIENT_SECRET are missing",
+		},
+		"URL alone": {
+			map[string]string{"MONEYKIT_BASE_URL": "http://" + canary}, nil,
+			"MONEYKIT_CLIENT_ID and MONEYKIT_CLIENT_SECRET are missing",
+		},
+		"no link": {all, []string{"-name", canary}, "-link and -name are required"},
+		"no name": {all, []string{"-link", canary}, "-link and -name are required"},
+		"no token": {
+			map[string]string{"MONEYKIT_CLIENT_ID": canary, "MONEYKIT_CLIENT_SECRET": canary},
+			[]string{"-link", canary, "-name", canary}, "set MONEYKIT_ACCESS_TOKEN",
+		},
+		"a name of nothing": {nil, []string{"-name", " - "}, "-name is not a name"},
+		"a broken URL": {
+			map[string]string{
+				"MONEYKIT_CLIENT_ID": "a", "MONEYKIT_CLIENT_SECRET": "b", "MONEYKIT_ACCESS_TOKEN": "c",
+				"MONEYKIT_BASE_URL": "http://" + canary + ".example.com",
+			},
+			[]string{"-link", "l", "-name", "n"}, "invalid argument",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var stdout, stderr bytes.Buffer
@@ -54,7 +76,10 @@ func TestHelp(t *testing.T) {
 	var stdout, stderr bytes.Buffer
 	require.Equal(t, 2, run(t.Context(), []string{"-h"}, func(string) string { return "" }, &stdout, &stderr))
 	require.Empty(t, stderr.String())
-	for _, want := range []string{"0 match, 1 no match, 2 cannot tell", "-link", "-name", "-account", "-max-age", "-timeout", "-json", "real names and numbers", "MONEYKIT_ACCESS_TOKEN"} {
+	for _, want := range []string{
+		"0 match, 1 no match, 2 cannot tell", "-link", "-name", "-account", "-max-age", "-timeout", "-json",
+		"real names and numbers", "MONEYKIT_ACCESS_TOKEN",
+	} {
 		require.Contains(t, stdout.String(), want)
 	}
 }
@@ -67,17 +92,25 @@ func TestTheAPI(t *testing.T) {
 		code int
 		want string
 	}{
-		"match":                {nil, person, 0, "3 of 5 open accounts"},
-		"no match":             {nil, append(slices.Clone(person), "-name", "Jane Doe"), 1, "NO MATCH"},
-		"wrong secret":         {map[string]string{"MONEYKIT_CLIENT_SECRET": "CANARY"}, person, 2, "auth.token: 401"},
-		"another link's token": {map[string]string{"MONEYKIT_ACCESS_TOKEN": sandbox.SecondAccessToken}, person, 2, "the access token leads to no numbers of these accounts"},
-		"wrong token":          {map[string]string{"MONEYKIT_ACCESS_TOKEN": "CANARY"}, person, 2, "auth.get: 400 INVALID_ACCESS_TOKEN"},
+		"match":        {nil, person, 0, "3 of 5 open accounts"},
+		"no match":     {nil, append(slices.Clone(person), "-name", "Jane Doe"), 1, "NO MATCH"},
+		"wrong secret": {map[string]string{"MONEYKIT_CLIENT_SECRET": "CANARY"}, person, 2, "auth.token: 401"},
+		"another link's token": {
+			map[string]string{"MONEYKIT_ACCESS_TOKEN": sandbox.SecondAccessToken}, person, 2,
+			"the access token leads to no numbers of these accounts",
+		},
+		"wrong token": {
+			map[string]string{"MONEYKIT_ACCESS_TOKEN": "CANARY"}, person, 2, "auth.get: 400 INVALID_ACCESS_TOKEN",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := sandbox.New()
 			server := httptest.NewServer(s)
 			defer server.Close()
-			environment := map[string]string{"MONEYKIT_CLIENT_ID": sandbox.ClientID, "MONEYKIT_CLIENT_SECRET": sandbox.ClientSecret, "MONEYKIT_ACCESS_TOKEN": sandbox.AccessToken, "MONEYKIT_BASE_URL": server.URL}
+			environment := map[string]string{
+				"MONEYKIT_CLIENT_ID": sandbox.ClientID, "MONEYKIT_CLIENT_SECRET": sandbox.ClientSecret,
+				"MONEYKIT_ACCESS_TOKEN": sandbox.AccessToken, "MONEYKIT_BASE_URL": server.URL,
+			}
 			for name, value := range tc.add {
 				environment[name] = value
 			}

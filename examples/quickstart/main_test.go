@@ -27,16 +27,20 @@ func tourWith(t *testing.T, environment map[string]string) (string, error) {
 }
 
 var titles = []string{
-	"\nLogins\n", "\nAccounts of GAWA\n", "\nA login link's life\n", "\nLogin links\n", "\nOwners at Chase (connected, identity of ", "\nAccount numbers\n",
+	"\nLogins\n", "\nAccounts of GAWA\n", "\nA login link's life\n", "\nLogin links\n",
+	"\nOwners at Chase (connected, identity of ", "\nAccount numbers\n",
 }
 
-// confidential is what the sandbox knows and no program prints: its credentials, and the people of its sample data.
+// confidential is what the sandbox knows and no program prints: its credentials, and the people of
+// its sample data.
 func confidential(t *testing.T) []string {
 	t.Helper()
 	all := []string{
-		sandbox.APIKey, sandbox.ClientID, sandbox.ClientSecret, sandbox.AccessToken, sandbox.SecondAccessToken, sandbox.AuthExpiredAccessToken,
+		sandbox.APIKey, sandbox.ClientID, sandbox.ClientSecret, sandbox.AccessToken, sandbox.SecondAccessToken,
+		sandbox.AuthExpiredAccessToken,
 		"mk_token_sandbox_", "https://login.example.com/link/", // what it makes up
-		sandbox.RequiredUsername, "team@example.com", "jordan@example.com", "avery@example.com", "reports@example.com", "1000000000000042", "1000000000000043",
+		sandbox.RequiredUsername, "team@example.com", "jordan@example.com", "avery@example.com", "reports@example.com",
+		"1000000000000042", "1000000000000043",
 		"Avery Sample", "Jordan Example", "@example.com",
 	}
 	b, err := os.ReadFile(filepath.Join("..", "..", "internal", "sandbox", "data", "accounts.json"))
@@ -62,13 +66,17 @@ func confidential(t *testing.T) []string {
 		}
 	}
 	walk("", data)
-	for _, known := range []string{"Example Trading LLC", "+1 212-555-0142", "1 Example Street", "00501", "000123450042", "1111222233330000", "31926819", "GB29NWBK60161331926819", "DE89370400440532013000", "avery.sample@example.com"} {
+	for _, known := range []string{
+		"Example Trading LLC", "+1 212-555-0142", "1 Example Street", "00501", "000123450042", "1111222233330000", "31926819",
+		"GB29NWBK60161331926819", "DE89370400440532013000", "avery.sample@example.com",
+	} {
 		require.Contains(t, all, known, "the sample data has changed; what else is personal in it?")
 	}
 	return all
 }
 
-// keepsQuiet expects that nothing confidential stands in an output. A postal code may be a part of a longer number.
+// keepsQuiet expects that nothing confidential stands in an output. A postal code may be a part of
+// a longer number.
 func keepsQuiet(t *testing.T, out string) {
 	t.Helper()
 	for _, text := range confidential(t) {
@@ -90,7 +98,10 @@ func TestTourOfTheSandbox(t *testing.T) {
 		at += i
 	}
 	keepsQuiet(t, out)
-	for _, want := range []string{"****3000", "****0042", "****6819", "ACH", "EFT", "BACS", "IBAN", "routing 111222333", "sort code 060161", "Springfield", "12345678901234567.89 GBP", "login revoked", "true"} {
+	for _, want := range []string{
+		"****3000", "****0042", "****6819", "ACH", "EFT", "BACS", "IBAN", "routing 111222333", "sort code 060161",
+		"Springfield", "12345678901234567.89 GBP", "login revoked", "true",
+	} {
 		require.Contains(t, out, want)
 	}
 	for _, odd := range []string{"%!", "0xc0", "<nil>", "{", "[]"} {
@@ -133,8 +144,9 @@ func serve(t *testing.T) (*sandbox.Sandbox, map[string]string) {
 	t.Cleanup(server.Close)
 	return s, map[string]string{
 		"SUPERMETRICS_API_KEY": sandbox.APIKey, "SUPERMETRICS_BASE_URL": server.URL + "/v2",
-		"MONEYKIT_CLIENT_ID": sandbox.ClientID, "MONEYKIT_CLIENT_SECRET": sandbox.ClientSecret, "MONEYKIT_BASE_URL": server.URL,
-		"MONEYKIT_LINK_ID": sandbox.LinkID, "MONEYKIT_ACCESS_TOKEN": sandbox.AccessToken,
+		"MONEYKIT_CLIENT_ID": sandbox.ClientID, "MONEYKIT_CLIENT_SECRET": sandbox.ClientSecret,
+		"MONEYKIT_BASE_URL": server.URL,
+		"MONEYKIT_LINK_ID":  sandbox.LinkID, "MONEYKIT_ACCESS_TOKEN": sandbox.AccessToken,
 	}
 }
 
@@ -157,12 +169,24 @@ func TestRealAPIsAreOnlyRead(t *testing.T) {
 		titles  []string
 		others  []string
 	}{
-		"both":            {nil, nil, []string{"read-only", titles[0], titles[1], titles[3], titles[4], titles[5]}, []string{titles[2]}},
-		"Supermetrics":    {[]string{"MONEYKIT_CLIENT_ID", "MONEYKIT_CLIENT_SECRET"}, nil, []string{"read-only", titles[0], titles[1], titles[3]}, []string{titles[2], titles[4], titles[5]}},
-		"MoneyKit":        {[]string{"SUPERMETRICS_API_KEY"}, nil, []string{"read-only", titles[4], titles[5]}, titles[:4]},
-		"no link":         {[]string{"MONEYKIT_LINK_ID"}, nil, []string{titles[0], "set MONEYKIT_LINK_ID", titles[5]}, []string{titles[4]}},
-		"no access token": {[]string{"MONEYKIT_ACCESS_TOKEN"}, nil, []string{titles[4], titles[5], "MoneyKit"}, []string{"Plaid-compatible"}},
-		"a data source":   {nil, map[string]string{"SUPERMETRICS_DATA_SOURCE": "AW"}, []string{"\nAccounts of AW\n", "and 252 more"}, []string{titles[1]}},
+		"both": {
+			nil, nil, []string{"read-only", titles[0], titles[1], titles[3], titles[4], titles[5]}, []string{titles[2]},
+		},
+		"Supermetrics": {
+			[]string{"MONEYKIT_CLIENT_ID", "MONEYKIT_CLIENT_SECRET"}, nil,
+			[]string{"read-only", titles[0], titles[1], titles[3]}, []string{titles[2], titles[4], titles[5]},
+		},
+		"MoneyKit": {[]string{"SUPERMETRICS_API_KEY"}, nil, []string{"read-only", titles[4], titles[5]}, titles[:4]},
+		"no link": {
+			[]string{"MONEYKIT_LINK_ID"}, nil, []string{titles[0], "set MONEYKIT_LINK_ID", titles[5]}, []string{titles[4]},
+		},
+		"no access token": {
+			[]string{"MONEYKIT_ACCESS_TOKEN"}, nil, []string{titles[4], titles[5], "MoneyKit"}, []string{"Plaid-compatible"},
+		},
+		"a data source": {
+			nil, map[string]string{"SUPERMETRICS_DATA_SOURCE": "AW"}, []string{"\nAccounts of AW\n", "and 252 more"},
+			[]string{titles[1]},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, environment := serve(t)

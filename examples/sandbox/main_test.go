@@ -24,7 +24,8 @@ func (p printed) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// start runs the program on a free port until the test ends, or until stop, which returns what the program did.
+// start runs the program on a free port until the test ends, or until stop, which returns what the
+// program did.
 func start(t *testing.T) (url, text string, stop func() error) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -102,7 +103,10 @@ func TestDocumentedRequest(t *testing.T) {
 // Whoever follows what is printed gets there: both commands, and a client of both APIs.
 func TestPrintedInstructions(t *testing.T) {
 	url, text, stop := start(t)
-	for _, want := range []string{url + "/v2", url + "/plaid-compatible", sandbox.APIKey, sandbox.ClientID, sandbox.ClientSecret, sandbox.LinkID, sandbox.AccessToken} {
+	for _, want := range []string{
+		url + "/v2", url + "/plaid-compatible", sandbox.APIKey, sandbox.ClientID, sandbox.ClientSecret, sandbox.LinkID,
+		sandbox.AccessToken,
+	} {
 		require.Contains(t, text, want)
 	}
 	body := regexp.MustCompile(`-d '([^']+)'`).FindStringSubmatch(text)
@@ -115,7 +119,8 @@ func TestPrintedInstructions(t *testing.T) {
 
 	client, err := duolink.New(
 		duolink.WithSupermetrics(duolink.BearerToken(sandbox.APIKey)), duolink.WithBaseURL(duolink.Supermetrics, url+"/v2"),
-		duolink.WithMoneyKit(duolink.ClientCredentials(sandbox.ClientID, sandbox.ClientSecret)), duolink.WithBaseURL(duolink.MoneyKit, url),
+		duolink.WithMoneyKit(duolink.ClientCredentials(sandbox.ClientID, sandbox.ClientSecret)),
+		duolink.WithBaseURL(duolink.MoneyKit, url),
 	)
 	require.NoError(t, err)
 	links, err := client.Links.List(t.Context())

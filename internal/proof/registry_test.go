@@ -49,8 +49,8 @@ func TestEveryOperationIsInTheRegistry(t *testing.T) {
 	require.ElementsMatch(t, declaredOperations(t), known)
 }
 
-// declaredOperations are the names of operations that stand in the package-level variables of package
-// duolink: texts that begin with the name of a service.
+// declaredOperations are the names of operations that stand in the package-level variables of
+// package duolink: texts that begin with the name of a service.
 func declaredOperations(t *testing.T) (names []string) {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join("..", "..", "*.go"))

@@ -18,8 +18,8 @@ func clean(r *Redactor, words string) string {
 	return words
 }
 
-// A server quotes a text as it saw it, in a URL or in JSON, and as it writes texts itself. Nothing is
-// left of it, and all of what stands around it.
+// A server quotes a text as it saw it, in a URL or in JSON, and as it writes texts itself. Nothing
+// is left of it, and all of what stands around it.
 func TestPrivateTexts(t *testing.T) {
 	for _, text := range []string{
 		`Söhne & "Blake+ads" <at>/example\com, 100% O'Neil`, "Avery Sample+ads@example.com",
@@ -109,8 +109,8 @@ func TestTheWayBack(t *testing.T) {
 	require.Equal(t, "é\xe9\xff[redacted]\xe9é", clean(r, "é\xe9\xffısırgan+otu\xe9é"))
 }
 
-// Servers and callers may be hostile or unlucky: what a search costs stays within bounds, and what is
-// too much to be searched is dropped.
+// Servers and callers may be hostile or unlucky: what a search costs stays within bounds, and what
+// is too much to be searched is dropped.
 func TestTooMuch(t *testing.T) {
 	var many []string
 	for i := range 1000 {
@@ -164,8 +164,8 @@ func FuzzClean(f *testing.F) {
 	})
 }
 
-// plantable reports that a text can be told from what Clean writes, and that without its escapes it is
-// not so short that it is left.
+// plantable reports that a text can be told from what Clean writes, and that without its escapes it
+// is not so short that it is left.
 func plantable(text string, credential bool) bool {
 	least := shortest
 	if credential {

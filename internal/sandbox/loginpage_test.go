@@ -65,7 +65,8 @@ func TestLoginURL(t *testing.T) {
 	same := func(*http.Request) {}
 	require.Regexp(t, `^https://login\.example\.com/link/\w{40}$`, ask(New(), same))
 	require.Regexp(t, `^http://sandbox\.test:8080/login/\w{40}$`, ask(New(WithLoginPages("")), same))
-	require.Regexp(t, `^https://sandbox\.test:8080/login/\w{40}$`, ask(New(WithLoginPages("")), func(r *http.Request) { r.TLS = &tls.ConnectionState{} }))
+	require.Regexp(t, `^https://sandbox\.test:8080/login/\w{40}$`,
+		ask(New(WithLoginPages("")), func(r *http.Request) { r.TLS = &tls.ConnectionState{} }))
 	require.Regexp(t, `^http://127\.0\.0\.1:9/login/\w{40}$`, ask(New(WithLoginPages("http://127.0.0.1:9/")), same))
 }
 
@@ -73,9 +74,13 @@ func TestSignIn(t *testing.T) {
 	for name, tc := range map[string]struct {
 		redirect, want string
 	}{
-		"plain":           {"https://app.example.com/done", "https://app.example.com/done?redirect_verifier="},
-		"query":           {"https://app.example.com/done?b=2&a=1%2B1", "https://app.example.com/done?b=2&a=1%2B1&redirect_verifier="},
-		"the same name":   {"https://app.example.com/?redirect_verifier=x", "https://app.example.com/?redirect_verifier=x&redirect_verifier="},
+		"plain": {"https://app.example.com/done", "https://app.example.com/done?redirect_verifier="},
+		"query": {
+			"https://app.example.com/done?b=2&a=1%2B1", "https://app.example.com/done?b=2&a=1%2B1&redirect_verifier=",
+		},
+		"the same name": {
+			"https://app.example.com/?redirect_verifier=x", "https://app.example.com/?redirect_verifier=x&redirect_verifier=",
+		},
 		"fragment":        {"https://app.example.com/#top", "https://app.example.com/?redirect_verifier="},
 		"loopback, plain": {"http://127.0.0.1:8080/connected/1", "http://127.0.0.1:8080/connected/1?redirect_verifier="},
 	} {
@@ -101,7 +106,8 @@ func TestSignIn(t *testing.T) {
 			link := s.linkState(t, id)
 			require.Equal(t, "CLOSED", link.Status)
 			login := s.Logins()[len(s.Logins())-1]
-			require.Equal(t, LoginState{ID: link.LoginID, DataSourceID: "AW", Username: "jordan@example.com", Accounts: 260}, login)
+			require.Equal(t, LoginState{ID: link.LoginID, DataSourceID: "AW", Username: "jordan@example.com", Accounts: 260},
+				login)
 		})
 	}
 }
@@ -119,19 +125,22 @@ func TestSignInWithoutRedirect(t *testing.T) {
 }
 
 func TestNoSignIn(t *testing.T) {
-	const required = `{"ds_id":"GAWA","require_username":"avery+ads@example.com","redirect_url":"https://app.example.com/done"}`
+	const required = `{"ds_id":"GAWA","require_username":"avery+ads@example.com",` +
+		`"redirect_url":"https://app.example.com/done"}`
 	for name, tc := range map[string]struct {
 		form   url.Values
 		status int
 		text   string
 	}{
-		"refused":      {url.Values{"action": {"refuse"}, "username": {RequiredUsername}}, 200, "Nothing has happened"},
-		"wrong button": {url.Values{"action": {"other"}, "username": {RequiredUsername}}, 403, "meant for another user than " + otherUsername},
-		"wrong user":   {signIn("<b>sam@example.com"), 403, "meant for another user than <b>sam@example.com"},
-		"nobody":       {signIn(" "), 422, "Enter a username"},
-		"long":         {signIn(strings.Repeat("ä", 256)), 422, "Enter a username"},
-		"nothing":      {url.Values{}, 422, "Enter a username"},
-		"large":        {signIn(strings.Repeat("a", 65<<10)), 400, "There is no such link"},
+		"refused": {url.Values{"action": {"refuse"}, "username": {RequiredUsername}}, 200, "Nothing has happened"},
+		"wrong button": {
+			url.Values{"action": {"other"}, "username": {RequiredUsername}}, 403, "meant for another user than " + otherUsername,
+		},
+		"wrong user": {signIn("<b>sam@example.com"), 403, "meant for another user than <b>sam@example.com"},
+		"nobody":     {signIn(" "), 422, "Enter a username"},
+		"long":       {signIn(strings.Repeat("ä", 256)), 422, "Enter a username"},
+		"nothing":    {url.Values{}, 422, "Enter a username"},
+		"large":      {signIn(strings.Repeat("a", 65<<10)), 400, "There is no such link"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := New(WithLoginPages(""))
@@ -195,7 +204,9 @@ func TestOtherLoginPages(t *testing.T) {
 	s := New(WithLoginPages(""))
 	_, _, path := newLink(t, s, `{"ds_id":"FB"}`)
 	s.ResetRequests()
-	for target, want := range map[string]int{"/login/": 404, "/login/" + strings.Repeat("x", 40): 404, path + "/": 404, path: 200, "/login/style.css": 200} {
+	for target, want := range map[string]int{
+		"/login/": 404, "/login/" + strings.Repeat("x", 40): 404, path + "/": 404, path: 200, "/login/style.css": 200,
+	} {
 		status, header, page := visit(t, s, target, nil)
 		require.Equal(t, want, status, target)
 		require.NotEmpty(t, page)

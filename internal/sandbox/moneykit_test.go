@@ -15,7 +15,9 @@ func token(changes ...string) exchange {
 	for i := 0; i < len(changes); i += 2 {
 		form.Set(changes[i], changes[i+1])
 	}
-	return exchange{"POST", "/auth/token", []string{version, "Content-Type: application/x-www-form-urlencoded"}, form.Encode()}
+	return exchange{
+		"POST", "/auth/token", []string{version, "Content-Type: application/x-www-form-urlencoded"}, form.Encode(),
+	}
 }
 
 func TestTokenExchange(t *testing.T) {
@@ -64,7 +66,9 @@ func TestMoneyKitCredentials(t *testing.T) {
 		"wrong token": {[]string{version, "Authorization: Bearer x"}, 401, "api_error.auth.unauthorized"},
 		"raw token":   {[]string{version, "Authorization: x"}, 401, "api_error.auth.unauthorized"},
 		"no version":  {pair[1:], 422, "api_error.request.validation_failed"},
-		"old version": {append([]string{"MoneyKit-Version: 2022-01-01"}, pair[1:]...), 422, "api_error.request.validation_failed"},
+		"old version": {
+			append([]string{"MoneyKit-Version: 2022-01-01"}, pair[1:]...), 422, "api_error.request.validation_failed",
+		},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -83,7 +87,9 @@ func TestTokenExpires(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := New()
 		bearer := do(t, s, token()).at("access_token").(string)
-		get := exchange{method: "GET", target: "/links/" + LinkID, header: []string{version, "Authorization: Bearer " + bearer}}
+		get := exchange{
+			method: "GET", target: "/links/" + LinkID, header: []string{version, "Authorization: Bearer " + bearer},
+		}
 		time.Sleep(time.Hour - time.Nanosecond)
 		require.Equal(t, 200, do(t, s, get).status)
 		time.Sleep(time.Nanosecond)

@@ -24,7 +24,8 @@ func TestAuthGet(t *testing.T) {
 	require.Equal(t, "depository", got.at("accounts", 0, "type"))
 	require.Equal(t, "checking", got.at("accounts", 0, "subtype"))
 	require.Equal(t, "0042", got.at("accounts", 0, "mask"))
-	require.Equal(t, obj{"account_id": JointAccountID, "account": "000123450042", "routing": "111222333", "wire_routing": nil},
+	require.Equal(t,
+		obj{"account_id": JointAccountID, "account": "000123450042", "routing": "111222333", "wire_routing": nil},
 		got.at("numbers", "ach", 0))
 	require.Len(t, got.at("numbers", "eft"), 1)
 	require.Len(t, got.at("numbers", "bacs"), 1)
@@ -36,7 +37,8 @@ func TestAuthGet(t *testing.T) {
 	require.Len(t, got.at("accounts"), 1)
 	require.Equal(t, []any{}, got.at("numbers", "bacs"))
 
-	inBody := authGet(`{"client_id":"` + ClientID + `","secret":"` + ClientSecret + `","access_token":"` + SecondAccessToken + `"}`)
+	inBody := authGet(`{"client_id":"` + ClientID + `","secret":"` + ClientSecret + `","access_token":"` +
+		SecondAccessToken + `"}`)
 	inBody.header = inBody.header[:1]
 	require.Equal(t, 200, do(t, s, inBody).status)
 }
@@ -44,7 +46,8 @@ func TestAuthGet(t *testing.T) {
 func TestAuthGetErrors(t *testing.T) {
 	s := New()
 	s.SetLinkState(SecondLinkID, "connecting", "")
-	noSecret, noType, bearer := authGet(withToken(AccessToken)), authGet(withToken(AccessToken)), authGet(withToken(AccessToken))
+	good := func() exchange { return authGet(withToken(AccessToken)) }
+	noSecret, noType, bearer := good(), good(), good()
 	noSecret.header = noSecret.header[:2]
 	noType.header = noType.header[1:]
 	bearer.header = []string{jsonHeader, "Authorization: Bearer " + s.IssueToken()}
@@ -52,20 +55,23 @@ func TestAuthGetErrors(t *testing.T) {
 		request    exchange
 		kind, code string
 	}{
-		"no secret":      {noSecret, "INVALID_INPUT", "INVALID_API_KEYS"},
-		"bearer":         {bearer, "INVALID_INPUT", "INVALID_API_KEYS"},
-		"no type":        {noType, "INVALID_REQUEST", "INVALID_BODY"},
-		"no JSON":        {authGet(`{`), "INVALID_REQUEST", "INVALID_BODY"},
-		"a list":         {authGet(`[]`), "INVALID_REQUEST", "INVALID_BODY"},
-		"wrong type":     {authGet(`{"access_token":7}`), "INVALID_REQUEST", "INVALID_FIELD"},
-		"no ids":         {authGet(`{"access_token":"x","options":{"account_ids":[]}}`), "INVALID_REQUEST", "INVALID_FIELD"},
-		"no token":       {authGet(`{}`), "INVALID_REQUEST", "MISSING_FIELDS"},
-		"wrong token":    {authGet(withToken("access-sandbox-x")), "INVALID_INPUT", "INVALID_ACCESS_TOKEN"},
-		"empty token":    {authGet(withToken("")), "INVALID_INPUT", "INVALID_ACCESS_TOKEN"},
-		"placeholder":    {authGet(withToken(placeholder)), "INVALID_INPUT", "INVALID_ACCESS_TOKEN"},
-		"expired":        {authGet(withToken(AuthExpiredAccessToken)), "ITEM_ERROR", "ITEM_LOGIN_REQUIRED"},
-		"not ready":      {authGet(withToken(SecondAccessToken)), "ITEM_ERROR", "PRODUCT_NOT_READY"},
-		"closed account": {authGet(strings.Replace(withToken(AccessToken), "}", `,"options":{"account_ids":["`+ClosedAccountID+`"]}}`, 1)), "INVALID_INPUT", "INVALID_ACCOUNT_ID"},
+		"no secret":   {noSecret, "INVALID_INPUT", "INVALID_API_KEYS"},
+		"bearer":      {bearer, "INVALID_INPUT", "INVALID_API_KEYS"},
+		"no type":     {noType, "INVALID_REQUEST", "INVALID_BODY"},
+		"no JSON":     {authGet(`{`), "INVALID_REQUEST", "INVALID_BODY"},
+		"a list":      {authGet(`[]`), "INVALID_REQUEST", "INVALID_BODY"},
+		"wrong type":  {authGet(`{"access_token":7}`), "INVALID_REQUEST", "INVALID_FIELD"},
+		"no ids":      {authGet(`{"access_token":"x","options":{"account_ids":[]}}`), "INVALID_REQUEST", "INVALID_FIELD"},
+		"no token":    {authGet(`{}`), "INVALID_REQUEST", "MISSING_FIELDS"},
+		"wrong token": {authGet(withToken("access-sandbox-x")), "INVALID_INPUT", "INVALID_ACCESS_TOKEN"},
+		"empty token": {authGet(withToken("")), "INVALID_INPUT", "INVALID_ACCESS_TOKEN"},
+		"placeholder": {authGet(withToken(placeholder)), "INVALID_INPUT", "INVALID_ACCESS_TOKEN"},
+		"expired":     {authGet(withToken(AuthExpiredAccessToken)), "ITEM_ERROR", "ITEM_LOGIN_REQUIRED"},
+		"not ready":   {authGet(withToken(SecondAccessToken)), "ITEM_ERROR", "PRODUCT_NOT_READY"},
+		"closed account": {
+			authGet(strings.Replace(withToken(AccessToken), "}", `,"options":{"account_ids":["`+ClosedAccountID+`"]}}`, 1)),
+			"INVALID_INPUT", "INVALID_ACCOUNT_ID",
+		},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -58,7 +58,9 @@ func TestSupermetricsErrors(t *testing.T) {
 		"body on delete":    {sm("DELETE", "/ds/login/dsl_1", "null"), 400, `takes no body`},
 		"type on close": {exchange{"PUT", "/v2/ds/login/link/dsll_1/close", []string{keyHeader, jsonHeader}, ""},
 			400, `takes no Content-Type`},
-		"create without type": {exchange{"POST", "/v2/ds/login/link", []string{keyHeader}, `{"ds_id":"FB"}`}, 400, `must be sent as`},
+		"create without type": {
+			exchange{"POST", "/v2/ds/login/link", []string{keyHeader}, `{"ds_id":"FB"}`}, 400, `must be sent as`,
+		},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -150,15 +152,18 @@ func TestLoginAccountPages(t *testing.T) {
 		require.Equal(t, 422, page(query).status, query)
 	}
 	got := do(t, s, sm("GET", "/ds/login/"+OddAccountsLoginID+"/accounts", ""))
-	require.Equal(t, obj{"@type": "ds_account", "account_id": "act_1:2", "name": "Example Ads", "group": ""}, got.at("data", 0))
+	require.Equal(t, obj{"@type": "ds_account", "account_id": "act_1:2", "name": "Example Ads", "group": ""},
+		got.at("data", 0))
 }
 
 func TestCreateLinkRefuses(t *testing.T) {
 	s := New()
 	long := func(n int) string { return strings.Repeat("ä", n) }
 	tests := map[string]int{
-		``: 400, `[]`: 400, `null`: 400, `{}`: 422, `{"ds_id":null}`: 422, `{"ds_id":"a.b"}`: 422, `{"ds_id":"FB","more":1}`: 422,
-		`{"ds_id":"FB","description":null}`: 422, `{"ds_id":"FB","description":""}`: 422, `{"ds_id":"FB","description":7}`: 422,
+		``: 400, `[]`: 400, `null`: 400, `{}`: 422, `{"ds_id":null}`: 422, `{"ds_id":"a.b"}`: 422,
+		`{"ds_id":"FB","more":1}`:           422,
+		`{"ds_id":"FB","description":null}`: 422, `{"ds_id":"FB","description":""}`: 422,
+		`{"ds_id":"FB","description":7}`:                                            422,
 		`{"ds_id":"FB","description":"` + long(1001) + `"}`:                         422,
 		`{"ds_id":"FB","require_username":"` + long(256) + `"}`:                     422,
 		`{"ds_id":"FB","redirect_url":"/relative"}`:                                 422,
@@ -188,7 +193,8 @@ func TestCreateLinkRefuses(t *testing.T) {
 func TestLinkLife(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := New()
-		got := do(t, s, sm("POST", "/ds/login/link", `{"ds_id":"AW","expiry_time":"10 hours","require_username":"a@example.com"}`))
+		got := do(t, s,
+			sm("POST", "/ds/login/link", `{"ds_id":"AW","expiry_time":"10 hours","require_username":"a@example.com"}`))
 		require.Equal(t, 201, got.status)
 		require.Equal(t, "/v2/ds/login/link/dsll_5", got.header.Get("Location"))
 		require.Equal(t, "OPEN", got.at("data", "status_code"))
@@ -220,7 +226,9 @@ func TestUpdateAndCloseLink(t *testing.T) {
 	update := func(body string) result { return do(t, s, sm("PATCH", "/ds/login/link/dsll_1", body)) }
 	require.Equal(t, "new", update(`{"description":"new"}`).at("data", "description"))
 	require.Equal(t, "", update(`{"description":""}`).at("data", "description"))
-	for _, body := range []string{`{}`, `{"description":null}`, `{"description":1}`, `{"description":"x","ds_id":"FB"}`, `{"Description":"x"}`} {
+	for _, body := range []string{
+		`{}`, `{"description":null}`, `{"description":1}`, `{"description":"x","ds_id":"FB"}`, `{"Description":"x"}`,
+	} {
 		require.Equal(t, 422, update(body).status, body)
 	}
 	require.Equal(t, 400, update(`[`).status)

@@ -102,7 +102,8 @@ func TestNothingNeverErases(t *testing.T) {
 	got := readSample(t, `{"name":"first","title":"last","list":[{}],"list":[{"value":"1"}],"list":null,
 		"map":{"a":{}},"map":{"b":{}},"count":1,"count":"n/a","flag":true,"flag":"n/a","inner":{"value":"v"},"inner":7}`)
 	require.Equal(t, sample{
-		base: base{Name: "last"}, Flag: true, Count: 1, Inner: inner{"v"}, List: []inner{{"1"}}, Map: map[string]inner{"b": {}},
+		base: base{Name: "last"}, Flag: true, Count: 1, Inner: inner{"v"}, List: []inner{{"1"}},
+		Map: map[string]inner{"b": {}},
 	}, got, "what brings something replaces")
 }
 
@@ -173,18 +174,24 @@ func TestOddValues(t *testing.T) {
 		"[]": {}, `["a",null,{}]`: {{}}, `[[["a"]]]`: {},
 		`[null,1,{"value":"a"},"b",[{"value":"c"}],{"value":null},{"value":"d"}]`: {{"a"}, {}, {"d"}},
 	})
-	reads(t, map[string]map[string]inner{"{}": {}, `{"a":{"b":[1]}}`: {"a": {}}, `{"a":null,"b":[],"c":{"value":1}}`: {"c": {"1"}}})
+	reads(t, map[string]map[string]inner{
+		"{}": {}, `{"a":{"b":[1]}}`: {"a": {}}, `{"a":null,"b":[],"c":{"value":1}}`: {"c": {"1"}},
+	})
 	reads(t, map[string]inner{`{"value":"a"}`: {"a"}})
 }
 
-// What is broken is an error for each type, whether it is there whole or comes byte by byte, and never a panic.
+// What is broken is an error for each type, whether it is there whole or comes byte by byte, and
+// never a panic.
 func TestBrokenJSON(t *testing.T) {
 	for _, broken := range []string{
-		"", " ", "{", "[", `"`, `{"a"`, `{"a":`, `{"a":1`, `{"a":1,`, `{"a":1,}`, `{a:1}`, `{1:1}`, `[1`, `[1,`, `[1,]`, `["a`,
+		"", " ", "{", "[", `"`, `{"a"`, `{"a":`, `{"a":1`, `{"a":1,`, `{"a":1,}`, `{a:1}`, `{1:1}`, `[1`, `[1,`, `[1,]`,
+		`["a`,
 		"tru", "nul", "falsy", "+1", "01", "1.", ".1", "-", "1e", "NaN", "'a'", `"\x"`, `"\u12"`, "\"\n\"", "\"\x00\"", "}",
 		"]", ",", ":", "\x00", "\xff", "/* */1", "// 1\n1",
 	} {
-		for _, of := range []any{"", true, int64(1), upper{}, small(""), []string{}, []upper{}, []inner{}, map[string]inner{}, inner{}} {
+		for _, of := range []any{
+			"", true, int64(1), upper{}, small(""), []string{}, []upper{}, []inner{}, map[string]inner{}, inner{},
+		} {
 			for name, s := range map[string]*Scanner{
 				"whole":        Document([]byte(broken), 0),
 				"byte by byte": Stream(iotest.OneByteReader(strings.NewReader(broken)), 1, 0),
@@ -215,7 +222,8 @@ func TestBrokenOff(t *testing.T) {
 	}
 }
 
-// The memory that lists and maps take is bounded by the limit of the answer, and Forget begins anew.
+// The memory that lists and maps take is bounded by the limit of the answer, and Forget begins
+// anew.
 func TestSpend(t *testing.T) {
 	const limit = 64 << 10
 	for name, of := range map[string]any{"list": []sample{}, "texts": []string{}, "map": map[string]sample{}} {
@@ -264,7 +272,8 @@ func TestTypesThatCannotBeRead(t *testing.T) {
 	for _, of := range []any{1.5, new(string), struct {
 		F func() `json:"f"`
 	}{}, []int{}} {
-		require.Panics(t, func() { _ = newReader().Read(Document([]byte("1"), 0), reflect.New(reflect.TypeOf(of)).Interface()) })
+		require.Panics(t,
+			func() { _ = newReader().Read(Document([]byte("1"), 0), reflect.New(reflect.TypeOf(of)).Interface()) })
 	}
 }
 
@@ -287,7 +296,8 @@ func TestReadObject(t *testing.T) {
 // A text is what encoding/json makes of it.
 func FuzzText(f *testing.F) {
 	for _, s := range []string{
-		`"a"`, `"\u00e9\ud83d\ude00"`, `"\ud800"`, `"\ud800\ud83d\ude00"`, "\"\xff\"", `"\n\t\\\/"`, `1e5`, `null`, `{}`, `"\q"`,
+		`"a"`, `"\u00e9\ud83d\ude00"`, `"\ud800"`, `"\ud800\ud83d\ude00"`, "\"\xff\"", `"\n\t\\\/"`, `1e5`, `null`, `{}`,
+		`"\q"`,
 	} {
 		f.Add([]byte(s))
 	}
@@ -306,7 +316,8 @@ func FuzzText(f *testing.F) {
 // What is valid JSON is read, and what is not is an error.
 func FuzzReader(f *testing.F) {
 	for _, s := range []string{
-		`{"id":"1","list":[{"value":"a"}],"inner":{"value":"b"},"flag":true}`, `{"list":null}`, `{"map":{"a":{}}}`, `[]`, `{"count":1e5}`,
+		`{"id":"1","list":[{"value":"a"}],"inner":{"value":"b"},"flag":true}`, `{"list":null}`, `{"map":{"a":{}}}`, `[]`,
+		`{"count":1e5}`,
 	} {
 		f.Add([]byte(s))
 	}

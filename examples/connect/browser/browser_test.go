@@ -29,7 +29,8 @@ import (
 	"github.com/duolink/duolink/internal/sandbox"
 )
 
-// allTime bounds everything here: a page that never comes ends the test, not the patience of whoever waits for it.
+// allTime bounds everything here: a page that never comes ends the test, not the patience of
+// whoever waits for it.
 const allTime = 4 * time.Minute
 
 // program is examples/connect, built, and chromium a running browser; both are shared by all tests.
@@ -82,7 +83,9 @@ func runAll(m *testing.M) (status int, err error) {
 }
 
 func findChromium() string {
-	for _, name := range []string{os.Getenv("CHROMIUM"), "chromium", "chromium-browser", "google-chrome", "google-chrome-stable"} {
+	for _, name := range []string{
+		os.Getenv("CHROMIUM"), "chromium", "chromium-browser", "google-chrome", "google-chrome-stable",
+	} {
 		if path, err := exec.LookPath(name); name != "" && err == nil {
 			return path
 		}
@@ -95,7 +98,10 @@ func flags(path, profile string) []chromedp.ExecAllocatorOption {
 		chromedp.ExecPath(path), chromedp.UserDataDir(profile), chromedp.Headless, chromedp.DisableGPU,
 		chromedp.NoFirstRun, chromedp.NoDefaultBrowserCheck, chromedp.WSURLReadTimeout(time.Minute),
 	}
-	for _, name := range []string{"disable-quic", "disable-background-networking", "disable-component-update", "disable-sync", "disable-dev-shm-usage", "hide-scrollbars"} {
+	for _, name := range []string{
+		"disable-quic", "disable-background-networking", "disable-component-update", "disable-sync", "disable-dev-shm-usage",
+		"hide-scrollbars",
+	} {
 		options = append(options, chromedp.Flag(name, true))
 	}
 	if os.Getuid() == 0 { // Chromium's own sandbox refuses to run as root
@@ -104,14 +110,16 @@ func flags(path, profile string) []chromedp.ExecAllocatorOption {
 	return options
 }
 
-// service starts the program with an environment and returns its address. Where there is no browser, the test ends here.
+// service starts the program with an environment and returns its address. Where there is no
+// browser, the test ends here.
 func service(t *testing.T, environment ...string) string {
 	t.Helper()
 	if chromium == nil {
 		t.Skip("there is no Chromium: apt-get install chromium, or name one in CHROMIUM")
 	}
 	command := exec.Command(program, "-addr", "127.0.0.1:0")
-	command.Env = append(slices.DeleteFunc(os.Environ(), func(s string) bool { return strings.HasPrefix(s, "SUPERMETRICS_") }), environment...)
+	others := slices.DeleteFunc(os.Environ(), func(s string) bool { return strings.HasPrefix(s, "SUPERMETRICS_") })
+	command.Env = append(others, environment...)
 	out, err := command.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, command.Start())
@@ -176,8 +184,8 @@ func open(t *testing.T, base string, width int64) *browser {
 	return b
 }
 
-// judge compares what the console has complained about with what the test expects. Chromium complains about every page
-// whose status is an error.
+// judge compares what the console has complained about with what the test expects. Chromium
+// complains about every page whose status is an error.
 func (b *browser) judge() {
 	// A complaint can come a little after its page.
 	ctx, cancel := context.WithTimeout(b.ctx, pageTime)
@@ -203,7 +211,8 @@ func (b *browser) expect(status int) {
 	b.expected = append(b.expected, fmt.Sprintf("status of %d", status))
 }
 
-// listen collects what the console complains about: errors, and what the security policy has blocked.
+// listen collects what the console complains about: errors, and what the security policy has
+// blocked.
 func (b *browser) listen(event any) {
 	var text string
 	switch e := event.(type) {
@@ -284,8 +293,10 @@ func (b *browser) heading(text string) {
 	b.until(fmt.Sprintf(`document.querySelector("h1")?.innerText === %q`, text))
 	wide := eval[bool](b, `document.documentElement.scrollWidth > document.documentElement.clientWidth`)
 	require.False(b, wide, "%s: it scrolls sideways", text)
-	require.True(b, eval[bool](b, `document.title.length > 0 && document.documentElement.lang === "en" && document.querySelectorAll("h1").length === 1`), text)
-	require.Empty(b, eval[string](b, `[...document.querySelectorAll("input:not([type=hidden])")].filter(i => !i.labels.length).map(i => i.name).join()`), "%s: inputs without a label", text)
+	require.True(b, eval[bool](b, `document.title.length > 0 && document.documentElement.lang === "en" && `+
+		`document.querySelectorAll("h1").length === 1`), text)
+	require.Empty(b, eval[string](b, `[...document.querySelectorAll("input:not([type=hidden])")].filter(i => `+
+		`!i.labels.length).map(i => i.name).join()`), "%s: inputs without a label", text)
 }
 
 // press clicks what says this text, like a person who looks for it.

@@ -13,8 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestScreenshots makes the two pictures of the README. They are written where UPDATE_SCREENSHOTS=1 asks for it; otherwise
-// those that are there are looked at.
+// TestScreenshots makes the two pictures of the README. They are written where UPDATE_SCREENSHOTS=1
+// asks for it; otherwise those that are there are looked at.
 func TestScreenshots(t *testing.T) {
 	for name, tc := range map[string]struct {
 		width, height int64

@@ -42,7 +42,9 @@ func TestWholeWay(t *testing.T) {
 			b.begin("Google Ads", "")
 			require.Contains(t, b.text(), "Waiting for you to sign in to Google Ads.")
 			b.signIn("Google Ads")
-			for _, want := range []string{"Jordan Example", "jordan@example.com", "260", "The first 100 of 260.", "Account 100\n"} {
+			for _, want := range []string{
+				"Jordan Example", "jordan@example.com", "260", "The first 100 of 260.", "Account 100\n",
+			} {
 				require.Contains(t, b.text(), want)
 			}
 			require.EqualValues(t, 100, eval[int](b, `document.querySelectorAll("tbody tr").length`))
@@ -61,7 +63,8 @@ func TestWholeWay(t *testing.T) {
 	}
 }
 
-// tabTo moves the focus to what says this text, forward only, and sees to it that one sees where it is.
+// tabTo moves the focus to what says this text, forward only, and sees to it that one sees where it
+// is.
 func (b *browser) tabTo(text string) {
 	b.Helper()
 	for range 20 {
@@ -69,9 +72,11 @@ func (b *browser) tabTo(text string) {
 		// A choice is its whole card: the outline is around that.
 		require.True(b, eval[bool](b, `(() => {
 			const e = document.activeElement, card = e.closest("label");
-			return [e, card].some(x => x && getComputedStyle(x).outlineStyle !== "none" && parseFloat(getComputedStyle(x).outlineWidth) >= 2);
+			return [e, card].some(x => x && getComputedStyle(x).outlineStyle !== "none" && `+
+			`parseFloat(getComputedStyle(x).outlineWidth) >= 2);
 		})()`), "the focus is not visible on the way to %s", text)
-		at := eval[string](b, `(e => e.labels?.length ? e.labels[0].innerText.split("\n")[0] : e.innerText ?? "")(document.activeElement)`)
+		at := eval[string](b,
+			`(e => e.labels?.length ? e.labels[0].innerText.split("\n")[0] : e.innerText ?? "")(document.activeElement)`)
 		if strings.TrimSpace(at) == text {
 			return
 		}
@@ -141,7 +146,9 @@ func TestForgedRedirect(t *testing.T) {
 	b := open(t, service(t), phone)
 	b.begin("Facebook Ads", "")
 	id := eval[string](b, `location.pathname.split("/").pop()`)
-	for _, query := range []string{"", "?redirect_verifier=" + strings.Repeat("A", 32), "?redirect_verifier=a&redirect_verifier=b"} {
+	for _, query := range []string{
+		"", "?redirect_verifier=" + strings.Repeat("A", 32), "?redirect_verifier=a&redirect_verifier=b",
+	} {
 		b.expect(403)
 		b.do(chromedp.Navigate(b.base + "/connected/" + id + query))
 		b.heading("This is not the way back from Facebook Ads")

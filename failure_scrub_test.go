@@ -45,7 +45,8 @@ func TestQuotedArguments(t *testing.T) {
 	}
 }
 
-// A part of a credential is one too, wherever the request carried it; of what is no credential, the whole is private.
+// A part of a credential is one too, wherever the request carried it; of what is no credential, the
+// whole is private.
 func TestQuotedInPart(t *testing.T) {
 	const token = "access-sandbox-8ab976e6-64bc"
 	half := func(s string) string { return s[:len(s)*2/3] + "..." }
@@ -84,7 +85,8 @@ func TestQuotedInPart(t *testing.T) {
 	}
 }
 
-// To look for secrets is work, so a good answer's request id is read for those alone whom it is shown to.
+// To look for secrets is work, so a good answer's request id is read for those alone whom it is
+// shown to.
 func TestGoodCallsAreNotSearched(t *testing.T) {
 	quiet := slog.New(slog.DiscardHandler)
 	loud := slog.New(slog.NewTextHandler(new(strings.Builder), &slog.HandlerOptions{Level: slog.LevelDebug}))
@@ -158,8 +160,8 @@ func TestQuotedRequestIDs(t *testing.T) {
 	}
 }
 
-// What a link says of its refresh is a server's word too, and a flow has no request of its own whose
-// header would tell what the credential was.
+// What a link says of its refresh is a server's word too, and a flow has no request of its own
+// whose header would tell what the credential was.
 func TestQuotedInAFlow(t *testing.T) {
 	for name, tc := range map[string]struct {
 		credentials Credentials

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -218,99 +220,6 @@ func TestCancelInMidWait(t *testing.T) {
 	}
 }
 
-func TestPerCallPatience(t *testing.T) {
-	inBubble(t, nil, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
-		began := time.Now()
-		s.Script(refusal("50", 1))
-		_, err := c.Links.Get(t.Context(), "dsll_1", WithMaxWait(10*time.Second))
-		require.ErrorIs(t, err, ErrRateLimited)
-		_, err = c.Links.Get(t.Context(), "dsll_1", WithMaxWait(0))
-		require.ErrorIs(t, err, ErrRateLimited)
-		require.Zero(t, time.Since(began))
-		_, err = c.Links.Get(t.Context(), "dsll_1")
-		require.NoError(t, err)
-		require.Equal(t, 50*time.Second, time.Since(began))
-	})
-	inBubble(t, nil, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
-		s.Script(sandbox.Fault{Status: 502, Times: -1})
-		for _, opt := range []CallOption{WithoutRetry(), WithMaxWait(0)} {
-			s.ResetRequests()
-			_, err := c.Links.Get(t.Context(), "dsll_1", opt)
-			require.ErrorIs(t, err, ErrServer)
-			require.Equal(t, 1, s.Count(""))
-		}
-	})
-}
-
-// Licence codes are permanent, whatever status they wear.
-func TestPermanentCodes(t *testing.T) {
-	for status, code := range map[int]Code{
-		500: CodeLicenseNotFound, 503: "LICENSE_SOMETHING_NEW", 429: CodeLicenseDailyQueryLimitExceeded,
-	} {
-		inBubble(t, nil, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
-			body := `{"error":{"code":"` + string(code) + `","message":"no"}}`
-			s.Script(sandbox.Fault{Status: status, Body: body, Times: -1})
-			_, err := c.Links.Get(t.Context(), "dsll_1")
-			e, _ := errors.AsType[*Error](err)
-			require.Equal(t, code, e.Code)
-			require.Equal(t, 1, s.Count(""))
-		})
-	}
-}
-
-// A stalled attempt ends with its own timeout and is repeated while the caller's context lives; one
-// that may be slow is not.
-func TestAttemptTimeout(t *testing.T) {
-	inBubble(t, nil, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
-		s.Script(sandbox.Fault{Delay: time.Hour}, sandbox.Fault{Stall: true})
-		began := time.Now()
-		var resp Response
-		_, err := c.Links.Get(t.Context(), "dsll_1", WithResponse(&resp))
-		require.NoError(t, err)
-		require.Len(t, resp.Attempts, 3)
-		require.Equal(t, 30*time.Second, resp.Attempts[0].Duration)
-		require.Equal(t, 30*time.Second, resp.Attempts[1].Duration)
-		require.Less(t, time.Since(began), 62*time.Second)
-	})
-	inBubble(t, nil, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
-		s.Script(sandbox.Fault{Delay: 59 * time.Minute})
-		_, err := c.Logins.QueryAccounts(t.Context(), AccountsQuery{DataSourceID: "GAWA"})
-		require.NoError(t, err)
-		require.Equal(t, 1, s.Count(""))
-	})
-}
-
-// An expired token is renewed once and the call repeated once, also a create: it was refused.
-// Somebody else's link is not a matter of the token.
-func TestExpiredToken(t *testing.T) {
-	inBubble(t, nil, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
-		_, err := c.Identity.Link(t.Context(), sandbox.LinkID)
-		require.NoError(t, err)
-		s.ExpireTokens()
-		_, err = c.Identity.Refresh(t.Context(), sandbox.LinkID, []Product{ProductIdentity})
-		require.NoError(t, err)
-		require.Equal(t, 2, s.TokensIssued())
-		require.Equal(t, 1, s.Refreshes(sandbox.LinkID))
-		require.Equal(t, 2, s.Count("identity.refresh"))
-	})
-	inBubble(t, nil, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
-		s.Script(sandbox.Fault{
-			Operation: "identity.link", Status: 401, Times: -1,
-			Body: `{"error_code":"api_error.auth.expired_access_token","error_message":"Access token expired"}`,
-		})
-		_, err := c.Identity.Link(t.Context(), sandbox.LinkID)
-		require.ErrorIs(t, err, ErrUnauthorized)
-		require.Equal(t, 2, s.Count("identity.link"))
-		require.Equal(t, 2, s.TokensIssued())
-	})
-	inBubble(t, nil, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
-		_, err := c.Identity.Link(t.Context(), sandbox.ForeignLinkID)
-		require.ErrorIs(t, err, ErrUnauthorized)
-		require.Equal(t, 1, s.Count("identity.link"))
-		require.Equal(t, 1, s.TokensIssued())
-	})
-}
-
 // After the time that a 5xx names, callers do not come back all at once: each within MinBackoff,
 // and within its patience and its context's deadline. Where there is no room for that, it comes at
 // the very time.
@@ -400,49 +309,41 @@ func TestWaitsAtTheBound(t *testing.T) {
 	}
 }
 
-// Of the errors of a server, a read is repeated after a 5xx that says no more. What comes with
-// another status, or is of another kind by its code, is the API's own word, and the same the next
-// time.
-func TestAnswersThatAreFinal(t *testing.T) {
+// A good status whose answer is of no use keeps its Retry-After as well.
+func TestRetryAfterOfAnAnswerOfNoUse(t *testing.T) {
 	for name, tc := range map[string]struct {
-		operation string
-		status    int
-		body      string
-		kind      error
-		repeated  bool
+		body io.Reader
+		size int64
+		sent int
 	}{
-		"a server's error in a 200": {
-			"links.get", 200, envelopeBody("INTERNAL_SERVER_ERROR"), ErrServer, false,
-		},
-		"an error without a code": {
-			"links.get", 200, `{"error":{}}`, ErrServer, false,
-		},
-		"a code of a 4xx in a 500": {
-			"links.get", 500, envelopeBody("FORBIDDEN"), ErrServer, true,
-		},
-		"a bank that is down, with a 400": {
-			"auth.get", 400, plaidBody("INSTITUTION_ERROR", "INSTITUTION_DOWN"), ErrServer, false,
-		},
-		"an API error with a 499": {
-			"auth.get", 499, plaidBody("API_ERROR", "PLANNED_MAINTENANCE"), ErrServer, false,
-		},
-		"an API error with a 500": {
-			"auth.get", 500, plaidBody("API_ERROR", "PLANNED_MAINTENANCE"), ErrServer, true,
-		},
-		"a login that is over, in a 500": {
-			"auth.get", 500, plaidBody("ITEM_ERROR", "ITEM_LOGIN_REQUIRED"), ErrBankLinkState, false,
-		},
-		"a wrong secret, in a 503": {
-			"auth.get", 503, plaidBody("INVALID_INPUT", "INVALID_API_KEYS"), ErrUnauthorized, false,
-		},
+		"it breaks off":     {io.MultiReader(strings.NewReader(`{"data":`), iotestErr{io.ErrUnexpectedEOF}), 100, 2},
+		"it cannot be read": {strings.NewReader(`"x"`), 3, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				answer := replies(tc.status, tc.body)
-				c, s := inTurns(t, tc.operation, []Option{WithRetry(Retry{MaxAttempts: 2})}, answer, answer)
-				kindIs(t, calls[tc.operation](t.Context(), c), tc.kind)
-				require.Len(t, s.at, 1+asBit(tc.repeated))
+				var at []time.Time
+				c := clientOf(t, "https://api.example.test", "",
+					&http.Client{Transport: roundTrip(func(*http.Request) (*http.Response, error) {
+						if at = append(at, time.Now()); len(at) > 1 {
+							return reply(200, `{"data":[]}`), nil
+						}
+						header := http.Header{"Retry-After": {"30"}}
+						return &http.Response{StatusCode: 200, ContentLength: tc.size, Header: header, Body: io.NopCloser(tc.body)}, nil
+					})})
+				_, err := c.Links.List(t.Context())
+				require.Len(t, at, tc.sent)
+				if tc.sent == 1 {
+					require.Equal(t, 30*time.Second, asError(t, err).RetryAfter)
+					return
+				}
+				require.NoError(t, err)
+				require.GreaterOrEqual(t, at[1].Sub(at[0]), 30*time.Second)
 			})
 		})
 	}
 }
+
+// iotestErr is a body that ends with an error.
+type iotestErr struct{ err error }
+
+func (r iotestErr) Read([]byte) (int, error) { return 0, r.err }
