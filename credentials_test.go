@@ -323,3 +323,30 @@ func TestCredentialModesAreNotMixed(t *testing.T) {
 		}
 	}
 }
+
+// An error of this package that a provider of tokens has wrapped is the cause, whenever it comes, and is left as it is.
+func TestErrorThatAProviderWraps(t *testing.T) {
+	for name, answers := range map[string][]string{"at first": {""}, "after a refusal": {"t1", ""}} {
+		t.Run(name, func(t *testing.T) {
+			others := &Error{API: MoneyKit, Operation: "auth.token", StatusCode: 503, Kind: ErrServer}
+			before, asked := *others, 0
+			credentials := BearerTokenFunc(func(context.Context) (string, error) {
+				token := answers[asked]
+				if asked++; token == "" {
+					return "", fmt.Errorf("the vault: %w", others)
+				}
+				return token, nil
+			})
+			c, err := New(WithSupermetrics(credentials), WithHTTPClient(&http.Client{
+				Transport: &memory{answer: func(*http.Request) *http.Response { return reply(401, "") }},
+			}))
+			require.NoError(t, err)
+			_, err = c.Links.Get(t.Context(), "dsll_1")
+			e := asError(t, err)
+			require.Equal(t, "links.get", e.Operation)
+			require.ErrorIs(t, e, ErrServer, "it can be matched")
+			require.Equal(t, len(answers)-1, e.Attempts)
+			require.Equal(t, before, *others)
+		})
+	}
+}

@@ -171,15 +171,18 @@ func ExampleLinksService_ConfirmRedirect() {
 	}
 	over := func(string) error { return errors.New("over") }
 	start := func() error {
-		link, err := client.Links.CreateOnce(ctx, duolink.LoginLinkCreate{DataSourceID: "GAWA", RedirectURL: "https://app.example.com/connected/" + jobID}, jobID)
+		link, err := client.Links.CreateOnce(ctx, duolink.LoginLinkCreate{
+			DataSourceID: "GAWA", RedirectURL: "https://app.example.com/connected/" + jobID,
+		}, jobID)
 		if err != nil {
 			return err
 		}
 		if link.Status != duolink.LoginLinkOpen {
 			return over(link.LoginID) // used, or ended: another try has another marker
 		}
-		rows[jobID] = duolink.LoginLink{ID: link.ID, RedirectVerifier: link.RedirectVerifier} // on the server, never in the browser
-		send(link.LoginURL.Reveal())                                                          // to the person, and to nobody else
+		// On the server, never in the browser.
+		rows[jobID] = duolink.LoginLink{ID: link.ID, RedirectVerifier: link.RedirectVerifier}
+		send(link.LoginURL.Reveal()) // to the person, and to nobody else
 		return nil
 	}
 	connected := func(w http.ResponseWriter, r *http.Request) { // for "GET /connected/{job}", where RedirectURL leads
