@@ -151,6 +151,7 @@ func TestAwaitEndings(t *testing.T) {
 
 // A link that lives for an hour, through whatever the server does, is asked for at most 300 times.
 func TestAwaitAsksSeldom(t *testing.T) {
+	t.Parallel()
 	repeats := 3
 	if inShort() {
 		repeats = 1
@@ -185,6 +186,7 @@ func TestAwaitAsksSeldom(t *testing.T) {
 
 // A link that nobody uses lives for a day, and so does the wait.
 func TestAwaitADay(t *testing.T) {
+	t.Parallel()
 	if inShort() {
 		t.Skip("6,000 requests, none of them different")
 	}

@@ -265,6 +265,7 @@ func TestRequestTimeoutOverRealSockets(t *testing.T) {
 // wherever that is. Where the answer is as long as it says, it is what the server had to say, and
 // asking again brings the same.
 func TestAnswersThatBreakOff(t *testing.T) {
+	t.Parallel()
 	// What an answer can have in it, before what the operation needs.
 	const odd = `{"odd":[1,-2.5e3,"a\u00e9\n",true,false,null,{"deep":[{},[],""]}],`
 	html := golden(t, "errors/html.html")

@@ -220,6 +220,7 @@ func TestTrailingData(t *testing.T) {
 // Invalid bytes become what encoding/json makes of them, in every helper, in keys, and across the
 // edges of a stream's buffer.
 func TestInvalidUTF8AsInEncodingJSON(t *testing.T) {
+	t.Parallel()
 	invalid := []string{
 		"\xff", "a\xffb", "\xff\xfe\xfd", "\xc3\x28", "\xe2\x82", "\xe2\x28\xa1", "\xf0\x9f\x98", "\xed\xa0\x80", "\xc0\x80",
 		"\xf5\x80\x80\x80", `\ud800`, `\udc00\ud800`, `\ud83d\ude00`, "é\x80", `\u0000`, `\/`,

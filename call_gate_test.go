@@ -193,6 +193,7 @@ func TestGateOverRealSockets(t *testing.T) {
 // A group that closes after a request got its connection, and before HTTP/1 has written to it,
 // still lets nothing out. The goroutine that writes may have waited for a core in between.
 func TestGateAtTheFirstByte(t *testing.T) {
+	t.Parallel()
 	for _, protocol := range []string{"HTTP/1", "HTTP/1 over TLS"} {
 		var arrived atomic.Int32
 		s, base := speaking(t, protocol, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -292,6 +293,7 @@ func (oddConn) Close() error        { panic("other requests use it") }
 // HTTP/3 shows a connection that nobody may close, and other transports show none. There the
 // context alone holds a request back, and one that went out all the same is not called unsent.
 func TestGateWithoutAConnectionToClose(t *testing.T) {
+	t.Parallel()
 	for name, conn := range map[string]net.Conn{"HTTP/3": oddConn{}, "none": nil} {
 		for end, writes := range map[string]bool{"it obeys": false, "it writes all the same": true} {
 			for operation, call := range callsAndExchange() {

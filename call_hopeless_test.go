@@ -31,6 +31,7 @@ type hopelessWay struct {
 // What no repetition cures is tried once, is named, and asks for another set-up. Its cause is there
 // to be looked at.
 func TestWhatNoRepetitionCures(t *testing.T) {
+	t.Parallel()
 	pin := errors.New("the pin of " + testSecret)
 	served := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"data":[]}`) })
 	for name, tc := range map[string]hopelessWay{

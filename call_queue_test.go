@@ -20,6 +20,7 @@ import (
 // Time in the queue for a connection is not an attempt's: of many callers on one connection, nobody
 // fails by AttemptTimeout.
 func TestQueueIsNotAttemptTime(t *testing.T) {
+	t.Parallel()
 	for operation, call := range calls {
 		t.Run(operation, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -195,6 +195,7 @@ func (c slowClose) Close() error {
 // Where one host speaks HTTP/2 without TLS and another HTTP/1, a request to the second that is held
 // back is sent once.
 func TestProtocolsOfTwoHosts(t *testing.T) {
+	t.Parallel()
 	for range 20 {
 		modern, modernBase := speaking(t, "HTTP/2 without TLS",
 			http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

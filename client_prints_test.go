@@ -51,6 +51,7 @@ func canaryClient(t *testing.T, credentials Credentials) (*Client, *context.Cont
 }
 
 func TestCredentialsNeverPrint(t *testing.T) {
+	t.Parallel()
 	provide := func(context.Context) (string, error) { return canaryTenant, nil }
 	bad := "api_CANARY bad\nkey-with-inner-space"
 	for name, value := range map[string]any{
@@ -85,6 +86,7 @@ func TestCredentialsNeverPrint(t *testing.T) {
 }
 
 func TestClientNeverPrints(t *testing.T) {
+	t.Parallel()
 	for name, credentials := range map[string]Credentials{
 		"ClientCredentials": ClientCredentials(canaryID, canarySecret),
 		"ClientHeaders":     ClientHeaders(canaryID, canarySecret),

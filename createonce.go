@@ -155,7 +155,7 @@ func (o *creating) findOrMake(ctx context.Context, f *flight.Run[creation, struc
 		}
 		made, err := o.service.Create(ctx, o.link, o.with, sharedWrite(f.Write()))
 		if err == nil && unclear != nil { // the one before may have come about meanwhile
-			if link, err := o.look(ctx); err == nil && link != nil {
+			if link, err := o.findMarked(ctx); err == nil && link != nil {
 				return markedAs(link), nil
 			}
 		}
@@ -182,12 +182,12 @@ func afterUnclear(unclear, err error) error {
 // find looks for the link: after an unclear creation for as long as it may take to come about.
 func (o *creating) find(ctx context.Context, patient bool) (found *LoginLink, err error) {
 	if !patient || o.asked.retry.MaxWait == 0 {
-		return o.look(ctx)
+		return o.findMarked(ctx)
 	}
 	until := time.Now().Add(defaultGrace)
 	w := pace.Poll{Tell: func(error, time.Duration) {}}
 	w.Look = func() (pace.Look, error) {
-		link, err := o.look(ctx)
+		link, err := o.findMarked(ctx)
 		left := time.Until(until)
 		switch {
 		case err == nil:
@@ -207,9 +207,9 @@ func (o *creating) find(ctx context.Context, patient bool) (found *LoginLink, er
 	return found, err
 }
 
-// look returns the link that has the marker. Where several have it and are for the same, it closes
+// findMarked returns the link that has the marker. Where several have it and are for the same, it closes
 // those that are open and not the one.
-func (o *creating) look(ctx context.Context) (*LoginLink, error) {
+func (o *creating) findMarked(ctx context.Context) (*LoginLink, error) {
 	links, err := o.service.List(ctx, o.with)
 	if err != nil {
 		return nil, err

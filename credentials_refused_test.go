@@ -215,6 +215,7 @@ var tokens = map[string]func(n int) string{
 
 // Where the server takes none of the tokens that it issues, they are not asked for in a loop.
 func TestExchangesOfRefusedTokens(t *testing.T) {
+	t.Parallel()
 	none := func(int, string) bool { return false }
 	for name, issues := range tokens {
 		t.Run(name+", at once", func(t *testing.T) {

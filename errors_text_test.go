@@ -27,6 +27,7 @@ func oneLine(t *testing.T, err error) {
 }
 
 func TestErrorTextIsShort(t *testing.T) {
+	t.Parallel()
 	mega := strings.Repeat("It went wrong. ", 70_000)
 	quoted := func(s string) string {
 		b, err := json.Marshal(s)

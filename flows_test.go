@@ -125,6 +125,7 @@ var abandonments = map[string]abandonment{
 // What was not sent when the last caller left is never sent; what is known then is what the caller
 // is told.
 func TestNothingIsSentForNobody(t *testing.T) {
+	t.Parallel()
 	for name, l := range abandonments {
 		for flow, f := range sharedFlows {
 			for _, callers := range []int{1, 3} {

@@ -62,6 +62,7 @@ func fleet(links int, every time.Duration, call linkCall) (ended []error) {
 // requests a minute: few are refused, because five refused links tell that it is the application,
 // and then all of them wait, and go at its rate.
 func TestApplicationLimit(t *testing.T) {
+	t.Parallel()
 	servers := map[string]func(rest time.Duration) time.Duration{
 		"it always says fifty seconds": func(time.Duration) time.Duration { return 50 * time.Second },
 	}

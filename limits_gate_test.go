@@ -176,6 +176,7 @@ func TestSecondConnectionOfAClosedGroup(t *testing.T) {
 // The wait that a refusal without Retry-After costs doubles with each that follows another, whoever
 // is refused, and with each attempt of a call. An answer that is none ends that.
 func TestWaitWithoutRetryAfterGrows(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const repetitions = 500
 		longest := map[string]time.Duration{}
@@ -224,6 +225,7 @@ func TestWaitWithoutRetryAfterGrows(t *testing.T) {
 // caller would wait at most does not shorten it for the others. On average that is half of
 // MaxBackoff, so in ten minutes a probe goes out some eighty times.
 func TestRefusalsWithoutRetryAfter(t *testing.T) {
+	t.Parallel()
 	rows := map[string][]CallOption{"for a second": {WithMaxWait(time.Second)}, "impatient": {WithMaxWait(0)}}
 	if !inShort() {
 		rows["patient"] = []CallOption{WithMaxWait(time.Hour)}

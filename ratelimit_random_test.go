@@ -296,6 +296,7 @@ func (m *moody) call(ctx context.Context, c *Client) (err error) {
 // as its answer was delivered; when a group has opened, one goes ahead alone; and in the end
 // nobody hangs, no turn and no place in a queue is left behind, and every group is as it should be.
 func TestPaceUnderRandomCallers(t *testing.T) {
+	t.Parallel()
 	seeds, requests := 300, 0
 	if inShort() {
 		seeds = 30

@@ -108,6 +108,7 @@ func (f *firstInstant) RoundTrip(r *http.Request) (*http.Response, error) {
 // How many answers have arrived before the first refusal is what the client knows of the rate by
 // then. That is a matter of chance, so what comes of it must not be.
 func TestPaceOfAThousand(t *testing.T) {
+	t.Parallel()
 	rows := map[string]func(http.RoundTripper) http.RoundTripper{
 		"as it comes": func(next http.RoundTripper) http.RoundTripper { return next },
 	}
@@ -149,6 +150,7 @@ func TestPaceOfAThousand(t *testing.T) {
 
 // The same job by go-retryablehttp as it comes, but for its log: what the README compares with.
 func TestPaceOfPlainRetryablehttp(t *testing.T) {
+	t.Parallel()
 	if inShort() {
 		t.Skip("a figure to compare with, and nothing of ours")
 	}

@@ -44,6 +44,7 @@ var readings = map[string]struct {
 
 // The endings of a refresh: how it is found out, when, and with which requests.
 func TestRefreshEndings(t *testing.T) {
+	t.Parallel()
 	const id = sandbox.LinkID
 	state := func(state, code string) func(*sandbox.Sandbox, Product) {
 		return func(s *sandbox.Sandbox, _ Product) { s.SetLinkState(id, state, code) }

@@ -49,10 +49,10 @@ type Scanner struct {
 	most  uintptr
 }
 
-// room is what lists and maps may take, as a multiple of the answer's limit. A list of the shortest
+// mostOfLimit is what lists and maps may take, as a multiple of the answer's limit. A list of the shortest
 // texts takes four times its bytes, and one of empty objects up to a hundred times: an answer of
 // 1 MiB took 575 MB before this was bounded.
-const room = 6
+const mostOfLimit = 6
 
 // Document scans a whole document. The values that are made of it may take some times limit bytes.
 func Document(body []byte, limit int64) *Scanner {
@@ -66,7 +66,7 @@ func Stream(r io.Reader, buffer int, limit int64) *Scanner {
 
 func atLeast(limit int64) uintptr {
 	const least = 64 << 10
-	return uintptr(max(min(limit, math.MaxInt/room), least)) * room
+	return uintptr(max(min(limit, math.MaxInt/mostOfLimit), least)) * mostOfLimit
 }
 
 // Spend counts memory that is taken to keep what was read.
