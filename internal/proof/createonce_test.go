@@ -60,7 +60,8 @@ func TestCreateOnceUnderFaults(t *testing.T) {
 				c := sandboxClient(t, transport) // as if the process had begun anew
 				var err error
 				calls++
-				link, err = c.Links.CreateOnce(t.Context(), duolink.LoginLinkCreate{DataSourceID: "GAWA", Description: "Q4"}, "job-7")
+				wanted := duolink.LoginLinkCreate{DataSourceID: "GAWA", Description: "Q4"}
+				link, err = c.Links.CreateOnce(t.Context(), wanted, "job-7")
 				if err == nil {
 					break
 				}
@@ -69,7 +70,7 @@ func TestCreateOnceUnderFaults(t *testing.T) {
 			var marked []string
 			for _, l := range s.Links() {
 				if strings.Contains(l.Description, "[ref:job-7]") {
-					require.Equal(t, "OPEN", string(l.Status))
+					require.Equal(t, "OPEN", l.Status)
 					marked = append(marked, l.ID)
 				}
 			}

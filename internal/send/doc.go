@@ -7,7 +7,7 @@
 // or if its [Rules] say so. It knows afterwards whether a byte may have left.
 //
 // The package knows nothing of what is sent, of limits and of repetitions. A fault that no
-// repetition cures, such as a certificate that is not trusted, it names (in fault.go). It is tested
-// through the root package over real sockets, because what it defends against is what net/http does
-// there.
+// repetition cures, such as a certificate that is not trusted, it names (in fault.go).
+// What net/http does by itself is tested through the root package and by internal/proof, over real
+// sockets and with both versions of HTTP.
 package send
