@@ -24,12 +24,12 @@ const (
 	Supermetrics API = "supermetrics"
 	// MoneyKit serves identity and account numbers, at https://api.moneykit.com.
 	MoneyKit API = "moneykit"
-	// PlaidCompatible is MoneyKit's Plaid-compatible layer: its base is MoneyKit's with
-	// /plaid-compatible behind it, unless WithBaseURL says otherwise.
+	// PlaidCompatible is MoneyKit's Plaid-compatible layer. Its base URL is MoneyKit's with
+	// /plaid-compatible at the end, unless WithBaseURL says otherwise.
 	PlaidCompatible API = "plaid-compatible"
 )
 
-// vendor is the API whose credential this one takes.
+// vendor is the API whose credential this API takes.
 func (a API) vendor() API {
 	if a == PlaidCompatible {
 		return MoneyKit
@@ -46,7 +46,7 @@ const (
 	plaidVersion    = "2020-09-14"
 )
 
-// Client calls both APIs. It is safe for concurrent use; make one and keep it. Printing it shows no
+// Client calls both APIs. It is safe for concurrent use. Make one client and keep it. It prints no
 // credentials.
 type Client struct {
 	// Logins are the data source logins at Supermetrics, and the accounts that they reach.
@@ -59,15 +59,15 @@ type Client struct {
 	Auth *AuthService
 
 	config    config
-	http      *http.Client // the caller's, or our own, without a transport
+	http      *http.Client // the caller's or our own client, without a transport
 	transport *send.Transport
 	auth      map[API]authorizer
 	pace      *pace.Groups
 	budget    *pace.Budgets
 	state     *limitState
 
-	// What callers share while it is under way.
-	unattended *flight.Unattended // of both kinds together
+	// The runs that callers share while they are under way.
+	unattended *flight.Unattended // counts both kinds of runs together
 	creates    *flight.Group[creation, struct{}]
 	refreshes  *flight.Group[refreshResult, RefreshProgress]
 }
@@ -91,9 +91,10 @@ type config struct {
 // Option sets up a [Client].
 type Option func(*config) error
 
-// New returns a client for the APIs that it is given credentials for. One of the two is enough, or
-// none where every call has [WithToken]; a call without any credential is ErrNotConfigured. An
-// option that cannot be right is ErrArgument.
+// New returns a client for the APIs that it is given credentials for.
+//
+// One of the two APIs is enough, or none if every call has [WithToken]. A call without any
+// credential is ErrNotConfigured. An option that cannot be right is ErrArgument.
 func New(opts ...Option) (*Client, error) {
 	c := &Client{
 		config: config{
@@ -155,8 +156,8 @@ func (cfg *config) setDefaultURLs() {
 	}
 }
 
-// checkScheme lets a credential travel in the clear only where it does not leave the machine, or by
-// request.
+// checkScheme lets a credential travel unencrypted only if it stays on this machine, or if the
+// caller has asked for that.
 func (cfg *config) checkScheme(base string) error {
 	u, err := url.Parse(base)
 	if err != nil {
@@ -168,23 +169,21 @@ func (cfg *config) checkScheme(base string) error {
 	return argumentError("a base URL is plain http to a host that is not loopback; see WithInsecureHTTP")
 }
 
-// sender is the caller's http.Client, or our own, and the transport that every attempt goes
-// through. The caller's is copied.
+// sender is a copy of the caller's http.Client, or our own, and the transport of every attempt.
 func (cfg *config) sender() (*http.Client, *send.Transport) {
 	sender := http.Client{Transport: send.DefaultTransport()}
 	if cfg.httpClient != nil {
 		sender = *cfg.httpClient
 	}
 	transport := &send.Transport{Next: sender.Transport}
-	// net/http would carry X-Client-Secret and PLAID-SECRET to wherever a redirect leads, and
-	// resend the body.
+	// net/http would carry X-Client-Secret, PLAID-SECRET and the body to wherever a redirect leads.
 	sender.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return &sender, transport
 }
 
 // sender is the http.Client of one call. A cookie that the server gave to one credential does not
-// travel with another. retryablehttp closes all idle connections of its http.Client if it gives up.
-// The pool is shared with other calls, so attempts have no method for that.
+// travel with another. If retryablehttp gives up, it closes all idle connections of its
+// http.Client. The pool is shared with other calls, so attempts have no method for that.
 func (c *Client) sender(a *attempts) *http.Client {
 	sender := *c.http
 	sender.Transport = a
@@ -194,7 +193,7 @@ func (c *Client) sender(a *attempts) *http.Client {
 	return &sender
 }
 
-// String names the client and nothing that it holds.
+// String returns a name and nothing that the client holds.
 func (c Client) String() string { return "duolink.Client" }
 
 // Format writes String, whatever the verb.
@@ -206,7 +205,7 @@ func WithSupermetrics(credentials Credentials) Option {
 }
 
 // WithMoneyKit sets the credential for MoneyKit and its Plaid-compatible layer: [ClientCredentials]
-// or [ClientHeaders], or a bearer token, with which the Plaid-compatible layer is not available.
+// or [ClientHeaders], or a bearer token. The Plaid-compatible layer does not take a bearer token.
 func WithMoneyKit(credentials Credentials) Option {
 	return withCredentials(MoneyKit, credentials)
 }
@@ -224,10 +223,10 @@ func withCredentials(api API, credentials Credentials) Option {
 	}
 }
 
-// WithBaseURL sends an API's calls elsewhere: to a test server, a proxy, or another path of the
-// vendor's. The URL may have a path, with or without a slash at its end; user info, a query and a
-// fragment are refused, and so is plain http unless the host is loopback or WithInsecureHTTP allows
-// it.
+// WithBaseURL sends an API's calls elsewhere, such as to a test server or a proxy.
+//
+// The URL may have a path, with or without a slash at its end. User info, a query and a fragment
+// are refused. Plain http is refused unless the host is loopback or WithInsecureHTTP allows it.
 func WithBaseURL(api API, base string) Option {
 	return func(cfg *config) error {
 		if api != Supermetrics && api != MoneyKit && api != PlaidCompatible {
@@ -248,8 +247,8 @@ func WithBaseURL(api API, base string) Option {
 	}
 }
 
-// WithInsecureHTTP allows plain http to any host: credentials and bank details travel readable for
-// everybody in between.
+// WithInsecureHTTP allows plain http to any host. Everybody on the way can then read credentials
+// and bank details.
 func WithInsecureHTTP() Option {
 	return func(cfg *config) error {
 		cfg.insecureHTTP = true
@@ -258,16 +257,24 @@ func WithInsecureHTTP() Option {
 }
 
 // WithHTTPClient takes the transport (nil is http.DefaultTransport), timeout and cookie jar of an
-// http.Client. It is copied, never changed. CheckRedirect is not used, because redirects are never
-// followed. The jar is not used for calls with WithToken or BearerTokenFunc, because it would carry one
-// tenant's session to another. The Timeout bounds the wait of a request at its connection, too.
+// http.Client.
 //
-// A transport that sends a request again by itself is stopped before the second one goes out. A
-// request of its own, say for a token, needs another User-Agent. If the transport is not an
-// *http.Transport, Outcome is OutcomeNotSent only if its error says that there was no connection, or
-// if this package stopped the request at its connection. RegisterProtocol hides such a transport in an
-// *http.Transport: put a transport of yours before it. With HTTP2.StrictMaxConcurrentRequests a
-// request waits once more when it has its connection, and nobody looks at its limit group after that.
+// The http.Client is copied, never changed. CheckRedirect is not used, because redirects are never
+// followed. The jar is not used for calls with WithToken or BearerTokenFunc, because it would carry
+// one tenant's session to another. The Timeout also bounds how long a request waits at its
+// connection.
+//
+// If the transport sends a request again by itself, the client stops the second request before it
+// goes out. A request that the transport makes for itself, say for a token, needs another
+// User-Agent.
+//
+// If the transport is not an *http.Transport, Outcome is OutcomeNotSent only if its error says that
+// there was no connection, or if this package stopped the request at its connection. Do not
+// register such a transport with RegisterProtocol, which would hide it: put it before the
+// *http.Transport.
+//
+// With HTTP2.StrictMaxConcurrentRequests a request waits once more after it has got its connection.
+// Its limit group is not checked again after that wait.
 func WithHTTPClient(client *http.Client) Option {
 	return func(cfg *config) error {
 		if client == nil {
@@ -286,13 +293,15 @@ func WithRetry(retry Retry) Option {
 	}
 }
 
-// WithMaxResponseBytes bounds how much of an answer is read, after decompression. Beyond it the
-// call is ErrResponseTooLarge. The default is 64 MiB for Logins.QueryAccounts and 8 MiB for
-// everything else. For Logins.StreamAccounts it bounds the largest single item, not the length. Of
-// the body of an error no more than 1 MiB is read, and the status speaks for the rest.
+// WithMaxResponseBytes bounds how much of an answer is read, after decompression. A longer answer
+// is ErrResponseTooLarge.
 //
-// What is made of an answer may take six times the limit in memory. An answer that would take more,
-// such as one of millions of empty objects, is ErrResponseTooLarge as well.
+// The default is 64 MiB for Logins.QueryAccounts and 8 MiB for everything else. For
+// Logins.StreamAccounts the bound holds for each item, not for the whole answer. The body of an
+// error is cut off after 1 MiB.
+//
+// A decoded answer may take six times the limit in memory. An answer that would take more, such as
+// millions of empty objects, is ErrResponseTooLarge as well.
 func WithMaxResponseBytes(n int64) Option {
 	return func(cfg *config) error {
 		if n <= 0 {

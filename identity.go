@@ -17,9 +17,10 @@ var (
 	identityRefresh = endpoint(MoneyKit, "identity.refresh", "POST /links/{bankLinkID}/products", notIdempotent)
 )
 
-// Get returns the owners of the link's accounts as they were fetched last. Asking again gives no
-// newer data, only Refresh does, and exposes personal data once more: 3 requests per minute per
-// link are allowed.
+// Get returns the owners of the link's accounts as they were fetched last.
+//
+// To ask again gives no newer data and exposes personal data once more. Only Refresh brings newer
+// data. The vendor allows 3 requests per minute per link.
 func (s *IdentityService) Get(
 	ctx context.Context, bankLinkID string, query IdentityQuery, opts ...CallOption,
 ) (*Identity, error) {
@@ -28,17 +29,21 @@ func (s *IdentityService) Get(
 	return call(ctx, s.client, op, bare[Identity], opts)
 }
 
-// Link returns the state of a link and of its products, without anybody's data. A link in error is
-// a good answer, with BankLink.ErrorCode; a deleted one is ErrDeleted or a BankLink in the state
-// [BankLinkDeleted]. 15 requests per minute per link are allowed.
+// Link returns the state of a link and of its products, without personal data.
+//
+// If the link is in error, there is no error but a BankLink with ErrorCode. If it is deleted, there
+// is ErrDeleted, or a BankLink in the state [BankLinkDeleted]. The vendor allows 15 requests per
+// minute per link.
 func (s *IdentityService) Link(ctx context.Context, bankLinkID string, opts ...CallOption) (*BankLink, error) {
 	return call(ctx, s.client, identityLink.on(bankLinkID), readLink, opts)
 }
 
-// Refresh asks MoneyKit to fetch products anew. It returns before that is done: BankLink.Products
-// tells when. A refresh may be billed, so it is sent again only where it was refused with 429 or
-// provably not sent. Identity and account numbers may be refreshed once per day per link. Where the
-// server says nothing of the link, only the ID of the returned one is set. See
+// Refresh asks MoneyKit to fetch products anew. It returns before the data is there:
+// BankLink.Products tells when it is.
+//
+// A refresh may be billed. So the request is sent again only after 429, or if provably nothing was
+// sent. Identity and account numbers may be refreshed once per day per link. If the server does not
+// show the link, only the ID of the returned link is set. See
 // docs.moneykit.com/api/operation/refresh_products.
 func (s *IdentityService) Refresh(
 	ctx context.Context, bankLinkID string, products []Product, opts ...CallOption,
@@ -47,7 +52,7 @@ func (s *IdentityService) Refresh(
 	op.invalid = checkProducts(products)
 	for _, p := range products {
 		op.items = append(op.items, string(p))
-		if !slices.Contains(documentedProducts, p) { // the vendor's words are nobody's secret
+		if !slices.Contains(documentedProducts, p) { // the vendor's own words are no secret
 			op.private = append(op.private, string(p))
 		}
 	}
@@ -88,7 +93,7 @@ func checkAccountIDs(ids []string) error {
 	return nil
 }
 
-// Identity is who owns the accounts of a link, closed accounts included.
+// Identity says who owns the accounts of a link, closed accounts included.
 type Identity struct {
 	Accounts []BankAccountWithOwners `json:"accounts"`
 	Link     BankLink                `json:"link"`
@@ -100,15 +105,17 @@ type BankAccountWithOwners struct {
 	Owners []Owner `json:"owners"`
 }
 
-// AccountOwner is an owner with the accounts that list it.
+// AccountOwner is an owner with the ids of the accounts that list this owner.
 type AccountOwner struct {
 	Owner
 	AccountIDs []string `json:"account_ids"`
 }
 
-// Owners returns the owners of all accounts in the order of their first account. One that several
-// accounts list alike, to the letter, is one; the same person written differently is two: compare
-// all of them with a payee. An account without an id is not among their AccountIDs.
+// Owners returns the owners of all accounts in the order of their first account.
+//
+// If several accounts list an owner in exactly the same way, there is one AccountOwner. If they
+// write the same person differently, there are two: compare all of them with a payee. An account
+// without an id is not in AccountIDs.
 func (i *Identity) Owners() []AccountOwner {
 	var owners []AccountOwner
 	seen := map[string]int{}
@@ -116,7 +123,7 @@ func (i *Identity) Owners() []AccountOwner {
 		for _, o := range a.Owners {
 			whole, err := RevealJSON(o)
 			at, known := seen[string(whole)]
-			if !known || err != nil || len(o.Names) == 0 { // without a name nobody knows whether it is the same
+			if !known || err != nil || len(o.Names) == 0 { // without a name it may be another person
 				at = len(owners)
 				seen[string(whole)] = at
 				owners = append(owners, AccountOwner{Owner: o})
@@ -143,14 +150,14 @@ type BankAccount struct {
 	Closed     bool        `json:"closed"`
 }
 
-// Balances are amounts in Currency, each absent where the bank does not say. Those of liabilities
-// are positive when owed.
+// Balances are amounts in Currency. An amount is absent if the bank does not say it. What a
+// customer owes is positive.
 type Balances struct {
 	Currency    string    `json:"currency" also:"iso_currency_code"` // ISO 4217
 	Available   Decimal   `json:"available"`
 	Current     Decimal   `json:"current"`
 	Limit       Decimal   `json:"limit"`
-	BalanceDate Timestamp `json:"balance_date"` // a day, as a rule: see Timestamp.DateOnly
+	BalanceDate Timestamp `json:"balance_date"` // usually a day: see Timestamp.DateOnly
 }
 
 // Owner is a person or company that owns an account.
@@ -202,18 +209,18 @@ type BankLink struct {
 	AvailableProducts []Product                 `json:"available_products"`
 }
 
-// ProductStatus is how fresh the data of a product is. A refresh is done when RefreshedAt is a
-// later instant than before, and has failed when LastAttemptedAt moved and ErrorCode is set.
+// ProductStatus is how fresh the data of a product is. A refresh is done when RefreshedAt is later
+// than before. It has failed when LastAttemptedAt is later than before and ErrorCode is set.
 type ProductStatus struct {
 	RefreshedAt     Timestamp        `json:"refreshed_at"` // absent: never
 	LastAttemptedAt Timestamp        `json:"last_attempted_at"`
 	ErrorCode       ProductErrorCode `json:"error_code"`
 	ErrorMessage    string           `json:"error_message"`
-	Unavailable     string           `json:"unavailable"` // why the product cannot be had now
-	HasHistory      bool             `json:"has_history"` // of transactions alone
+	Unavailable     string           `json:"unavailable"` // why the product is not available now
+	HasHistory      bool             `json:"has_history"` // set only for transactions
 }
 
-// BankLinkState is the state of a bank link; an open set.
+// BankLinkState is the state of a bank link. The set is open.
 type BankLinkState string
 
 // The states that the vendor documents.
@@ -226,7 +233,7 @@ const (
 	BankLinkDisconnected          BankLinkState = "disconnected" // named only in the vendor's text
 )
 
-// BankLinkErrorCode is what is wrong with a bank link; an open set.
+// BankLinkErrorCode is what is wrong with a bank link. The set is open.
 type BankLinkErrorCode string
 
 // The link errors that the vendor documents. The first three pass by themselves.
@@ -244,7 +251,7 @@ const (
 	BankLinkErrorIncomplete         BankLinkErrorCode = "incomplete"
 )
 
-// ProductErrorCode is why a product could not be refreshed; an open set.
+// ProductErrorCode is why a product could not be refreshed. The set is open.
 type ProductErrorCode string
 
 // The product errors that the vendor documents. The first four pass by themselves.
@@ -259,7 +266,7 @@ const (
 	ProductErrorNoPermission ProductErrorCode = "no_permission"
 )
 
-// Product is a kind of data that MoneyKit fetches for a link; an open set.
+// Product is a kind of data that MoneyKit fetches for a link. The set is open.
 type Product string
 
 // The products that the vendor documents.
@@ -276,7 +283,7 @@ var documentedProducts = []Product{
 	ProductAccounts, ProductAccountNumbers, ProductIdentity, ProductTransactions, ProductInvestments, ProductEnrichment,
 }
 
-// Provider is who fetches the data; an open set.
+// Provider is the company that fetches the data. The set is open.
 type Provider string
 
 // The providers that the vendor documents.
@@ -289,7 +296,7 @@ const (
 	ProviderAkoya    Provider = "akoya"
 )
 
-// PhoneType is what a phone number is for; an open set.
+// PhoneType is what a phone number is for. The set is open.
 type PhoneType string
 
 // The phone types that the vendor documents.
@@ -300,12 +307,12 @@ const (
 	PhoneTypeOther  PhoneType = "other"
 )
 
-// AccountType is the type of an account; an open set. MoneyKit's native types have a dot, such as
-// "depository.checking", or are one of the older "checking" and "credit_card"; Plaid's are those
-// below.
+// AccountType is the type of an account. The set is open. MoneyKit's native types have a dot, such
+// as "depository.checking", or are one of the older "checking" and "credit_card". Plaid's types are
+// the constants below.
 type AccountType string
 
-// The types of the Plaid-compatible layer, and the native one without a dot.
+// The account types of the Plaid-compatible layer.
 const (
 	AccountTypeInvestment AccountType = "investment"
 	AccountTypeCredit     AccountType = "credit"
@@ -316,8 +323,8 @@ const (
 	AccountTypeUnknown    AccountType = "unknown"
 )
 
-// readLink wants a link with an id: an object without one may be an error in the native shape,
-// which shares a member with it.
+// readLink reads a link and refuses one without an id. An object without an id may be an error of
+// the native API, which shares a member with a link.
 func readLink(s *wire.Scanner) (*BankLink, error) {
 	link, err := bare[BankLink](s)
 	if err == nil && link.ID == "" {
@@ -326,7 +333,7 @@ func readLink(s *wire.Scanner) (*BankLink, error) {
 	return link, err
 }
 
-// readRefreshed reads the link, or nothing at all: both are success.
+// readRefreshed reads the link. An empty answer is success, too.
 func readRefreshed(s *wire.Scanner, bankLinkID string) (*BankLink, error) {
 	if s.Next() == wire.Invalid && s.End() == nil {
 		return &BankLink{ID: bankLinkID}, nil

@@ -9,8 +9,8 @@ import (
 	"github.com/duolink/duolink/internal/wire"
 )
 
-// LinksService makes and keeps login links at Supermetrics: URLs that ask somebody to authenticate
-// a data source for you. See docs.supermetrics.com/apidocs, "Data source login links".
+// LinksService manages login links at Supermetrics. A login link is a URL that asks somebody to
+// authenticate a data source for you. See docs.supermetrics.com/apidocs, "Data source login links".
 type LinksService struct{ client *Client }
 
 var (
@@ -26,9 +26,11 @@ func (s *LinksService) List(ctx context.Context, opts ...CallOption) ([]LoginLin
 	return call(ctx, s.client, linksList, many[LoginLink], opts)
 }
 
-// Create makes a login link. It is sent again only where the server refused it with 429, or where
-// provably nothing was sent: after any other failure Error.Outcome tells whether there may be a
-// link now. A full quota of open links is ErrForbidden with CodeLinkLimitExceeded. See
+// Create makes a login link.
+//
+// The request is sent again only after 429, or if provably nothing was sent. After any other
+// failure Error.Outcome tells whether there may be a link now. If too many links are open, the
+// error is ErrForbidden with CodeLinkLimitExceeded. See
 // docs.supermetrics.com/apidocs/create-login-link-1.
 func (s *LinksService) Create(ctx context.Context, link LoginLinkCreate, opts ...CallOption) (*LoginLink, error) {
 	op := linksCreate
@@ -42,7 +44,8 @@ func (s *LinksService) Get(ctx context.Context, loginLinkID string, opts ...Call
 	return call(ctx, s.client, linksGet.on(loginLinkID), one[LoginLink], opts)
 }
 
-// Update changes the description, the only thing that can change. An empty one clears it.
+// Update changes the description of a login link. Nothing else can change. An empty description
+// clears it.
 func (s *LinksService) Update(
 	ctx context.Context, loginLinkID string, update LoginLinkUpdate, opts ...CallOption,
 ) (*LoginLink, error) {
@@ -52,27 +55,27 @@ func (s *LinksService) Update(
 	return call(ctx, s.client, op, one[LoginLink], opts)
 }
 
-// Close ends a login link, so that nobody can use it any more. Where the server confirms without
-// showing the link, only the ID of the returned one is set.
+// Close ends a login link, so that nobody can use it any more. If the server confirms without
+// showing the link, only the ID of the returned link is set.
 func (s *LinksService) Close(ctx context.Context, loginLinkID string, opts ...CallOption) (*LoginLink, error) {
 	return call(ctx, s.client, linksClose.on(loginLinkID), func(s *wire.Scanner) (*LoginLink, error) {
 		return readClosed(s, loginLinkID)
 	}, opts)
 }
 
-// LoginLinkCreate is what a new login link should be. At most one of ExpiresAt, ExpiresIn and
-// Expires is set; with none the link expires 24 hours after its creation.
+// LoginLinkCreate describes a new login link. Set at most one of ExpiresAt, ExpiresIn and Expires.
+// Without them the link expires 24 hours after its creation.
 type LoginLinkCreate struct {
 	DataSourceID    string        // required, such as "GAWA"
 	ExpiresAt       time.Time     // sent in UTC, to the second
-	ExpiresIn       time.Duration // from now, sent as a time; by this machine's clock
+	ExpiresIn       time.Duration // from now by this machine's clock; sent as a time
 	Expires         string        // the vendor's own words, such as "10 hours"; at most 50 characters
 	Description     string        // for you, not shown to the person; at most 1,000 characters
 	RequireUsername string        // only this user of the data source may log in; at most 255 characters
 	RedirectURL     string        // where the browser goes after success; at most 500 characters
 }
 
-// private is what errors must not quote.
+// private lists the texts that errors must not quote.
 func (l LoginLinkCreate) private() []string {
 	return []string{l.DataSourceID, l.Expires, l.Description, l.RequireUsername, l.RedirectURL}
 }
@@ -84,7 +87,7 @@ type LoginLinkUpdate struct {
 
 const mostDescription = 1000
 
-// loginLinkBody is LoginLinkCreate as the API takes it: what is absent is left out.
+// loginLinkBody is LoginLinkCreate as the API takes it. Empty members are left out.
 type loginLinkBody struct {
 	DataSourceID    string `json:"ds_id"`
 	ExpiryTime      string `json:"expiry_time,omitempty"`
@@ -127,7 +130,7 @@ func (l LoginLinkCreate) expiry(now time.Time) (string, error) {
 	case l.ExpiresIn < 0:
 		return "", argumentError("ExpiresIn is negative")
 	case in:
-		// Up to the second that is sent, never below.
+		// Rounded up to a whole second, so that the link never lives shorter than asked for.
 		l.ExpiresAt = now.Add(l.ExpiresIn).Add(time.Second - time.Nanosecond)
 	case !at:
 		return l.Expires, nil
@@ -138,8 +141,8 @@ func (l LoginLinkCreate) expiry(now time.Time) (string, error) {
 	return l.ExpiresAt.UTC().Format(time.RFC3339), nil
 }
 
-// LoginLink is a URL that asks somebody to authenticate a data source, and what has become of it.
-// Whoever has LoginURL can log in until the link is closed: give it to that person alone.
+// LoginLink is a URL that asks somebody to authenticate a data source, and its state. Whoever has
+// LoginURL can log in until the link is closed: give it only to that person.
 type LoginLink struct {
 	ID               string          `json:"link_id"`
 	Status           LoginLinkStatus `json:"status_code"` // from the server, never from the clock
@@ -159,18 +162,19 @@ type LoginLink struct {
 	LoginUsername    Sensitive       `json:"login_username"`
 }
 
-// LoginLinkStatus is the state of a login link; an open set.
+// LoginLinkStatus is the state of a login link. The set is open.
 type LoginLinkStatus string
 
 // The states that the vendor documents.
 const (
 	LoginLinkOpen    LoginLinkStatus = "OPEN"
-	LoginLinkClosed  LoginLinkStatus = "CLOSED" // used, or closed by somebody: LoginID tells which
+	LoginLinkClosed  LoginLinkStatus = "CLOSED" // used, or closed by somebody: a used link has a LoginID
 	LoginLinkExpired LoginLinkStatus = "EXPIRED"
 )
 
 // readClosed takes any 2xx for success: with the link, with {"result": true}, with something else,
-// or with nothing. An error in it is one, and what breaks off may have been one.
+// or with nothing. An error in the answer is an error, and an answer that breaks off may have been
+// one.
 func readClosed(s *wire.Scanner, loginLinkID string) (*LoginLink, error) {
 	var answer struct {
 		Link LoginLink `json:"data"`
@@ -179,7 +183,7 @@ func readClosed(s *wire.Scanner, loginLinkID string) (*LoginLink, error) {
 	if errors.Is(err, wire.ErrErrorMember) || wire.BrokenOff(err) {
 		return nil, err
 	}
-	s.SkipRest() // whatever follows, the link is closed
+	s.SkipRest() // the link is closed, whatever follows
 	answer.Link.ID = cmp.Or(answer.Link.ID, loginLinkID)
 	return &answer.Link, nil
 }

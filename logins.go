@@ -8,9 +8,9 @@ import (
 	"github.com/duolink/duolink/internal/wire"
 )
 
-// LoginsService reads the data source logins of a Supermetrics team, who has authenticated which ad
-// platform, and the accounts that they reach. See docs.supermetrics.com/apidocs, "Data source
-// logins" and "Accounts".
+// LoginsService reads the data source logins of a Supermetrics team and the accounts that they
+// reach. A login says who has authenticated which ad platform. See docs.supermetrics.com/apidocs,
+// "Data source logins" and "Accounts".
 type LoginsService struct{ client *Client }
 
 var (
@@ -21,31 +21,31 @@ var (
 	loginsAccounts      = endpoint(Supermetrics, "logins.accounts", "GET /ds/login/{loginID}/accounts", readOnly)
 )
 
-// slowAndLarge is the query for accounts: the server may ask the ad platform meanwhile.
+// slowAndLarge marks the query for accounts: the server may ask the ad platform before it answers.
 func slowAndLarge(op operation) operation {
 	op.slow, op.limit = true, 64<<20
 	return op
 }
 
-// QueryAccounts returns the logins of one data source with the accounts that each can reach: at
-// most 100 logins of 1,000 accounts each. The server may ask the ad platform while the caller
-// waits. See supermetrics.com/docs/product-api-get-accounts.
+// QueryAccounts returns the logins of one data source with the accounts that each can reach. The
+// API returns at most 100 logins of 1,000 accounts each. The server may ask the ad platform while
+// the caller waits. See supermetrics.com/docs/product-api-get-accounts.
 func (s *LoginsService) QueryAccounts(
 	ctx context.Context, query AccountsQuery, opts ...CallOption,
 ) (*AccountList, error) {
 	return call(ctx, s.client, query.operation(), readAccountList, opts)
 }
 
-// StreamAccounts is QueryAccounts as a stream: it yields one account with its login at a time,
-// decoded as it arrives, and keeps no more of the answer in memory. Leaving the loop closes the
-// connection. An error is yielded once, last.
+// StreamAccounts is QueryAccounts as a stream. It yields one account with its login at a time, as
+// it arrives, and keeps no more of the answer in memory. If the loop ends early, the connection is
+// closed. An error is yielded once, at the end.
 func (s *LoginsService) StreamAccounts(
 	ctx context.Context, query AccountsQuery, opts ...CallOption,
 ) iter.Seq2[LoginAccount, error] {
 	return stream(ctx, s.client, query.operation(), eachAccount, opts)
 }
 
-// List returns all logins, at most 1,000. Their scopes are left out by the server; Get has them.
+// List returns all logins, at most 1,000. The server leaves their scopes out; Get returns them.
 func (s *LoginsService) List(ctx context.Context, opts ...CallOption) ([]Login, error) {
 	return call(ctx, s.client, loginsList, many[Login], opts)
 }
@@ -55,8 +55,9 @@ func (s *LoginsService) Get(ctx context.Context, loginID string, opts ...CallOpt
 	return call(ctx, s.client, loginsGet.on(loginID), one[Login], opts)
 }
 
-// Revoke ends a login. It reports false where the server says that there was nothing to revoke. If
-// an attempt before got no answer, it reports true then: the login has ended.
+// Revoke ends a login. It returns false if the server says that there was nothing to revoke. If an
+// earlier attempt of the call got no answer, it returns true then, because that attempt may have
+// ended the login.
 func (s *LoginsService) Revoke(ctx context.Context, loginID string, opts ...CallOption) (bool, error) {
 	var revoked bool
 	a, err := s.client.do(ctx, loginsRevoke.on(loginID), opts, func(s *wire.Scanner) (err error) {
@@ -69,8 +70,8 @@ func (s *LoginsService) Revoke(ctx context.Context, loginID string, opts ...Call
 	return revoked || a.unclear, nil // there is nothing left to revoke, because the attempt before has done it
 }
 
-// Accounts walks the accounts of a login, a page at a time, as the loop asks for them. An error is
-// yielded once and ends the loop; ranging again starts anew. See
+// Accounts yields the accounts of a login and asks for each page when the loop needs it. An error
+// is yielded once and ends the loop. A second loop starts from the beginning. See
 // docs.supermetrics.com/apidocs/list-login-accounts-1.
 func (s *LoginsService) Accounts(
 	ctx context.Context, loginID string, page PageOptions, opts ...CallOption,
@@ -86,7 +87,7 @@ func (s *LoginsService) Accounts(
 type AccountsQuery struct {
 	DataSourceID string   // required, such as "GAWA"
 	Users        []string // usernames of logins, at most 100 of at most 255 characters; none means all
-	CacheMinutes int      // accept an answer of this age, 60 to 1440; 0 leaves it to the server
+	CacheMinutes int      // accept an answer that is this old, 60 to 1440; 0: the server decides
 }
 
 func (q AccountsQuery) operation() operation {
@@ -129,7 +130,7 @@ func (q AccountsQuery) check() error {
 // PageOptions says where to start and how many items to ask for at a time.
 type PageOptions struct {
 	Offset   int `url:"offset,omitempty"` // 0 to 1,000,000
-	PageSize int `url:"limit,omitempty"`  // 1 to 1,000; 0 leaves it to the server, which takes 100
+	PageSize int `url:"limit,omitempty"`  // 1 to 1,000; 0: the server decides, and takes 100
 }
 
 const mostOffset = 1_000_000
@@ -158,8 +159,8 @@ type LoginAccounts struct {
 	Accounts    []Account `json:"accounts"`
 }
 
-// LoginAccount is one account with its login: a step of [LoginsService.StreamAccounts]. ID, Name
-// and Group are the account's.
+// LoginAccount is one account with its login, as [LoginsService.StreamAccounts] yields it. ID, Name
+// and Group belong to the account.
 type LoginAccount struct {
 	Account
 	User        Sensitive `json:"ds_user"` // the username: AccountsQuery.Users takes its Reveal()
@@ -167,21 +168,21 @@ type LoginAccount struct {
 	CacheTime   Timestamp `json:"cache_time"` // when the platform was asked; absent without a cache
 }
 
-// Account is an account at an ad platform. Its id is any text: "act_1:2", "sc-domain:example.com".
+// Account is an account at an ad platform. Its id may be any text, such as "act_1:2".
 type Account struct {
 	ID    string `json:"account_id"`
 	Name  string `json:"name" also:"account_name"`
 	Group string `json:"group" also:"group_name"`
 }
 
-// Login is an authentication of a person at a data source.
+// Login is the authentication of a person at a data source.
 type Login struct {
 	ID               string     `json:"login_id"`
 	Type             LoginType  `json:"login_type"`
 	Username         Sensitive  `json:"username"` // AccountsQuery.Users takes its Reveal()
 	DisplayName      Sensitive  `json:"display_name"`
 	DataSource       DataSource `json:"ds_info"`
-	DefaultScopes    []string   `json:"default_scopes"` // nil in lists: not sent, which is not the same as none
+	DefaultScopes    []string   `json:"default_scopes"` // nil in answers of List, which leave it out
 	AdditionalScopes []string   `json:"additional_scopes"`
 	AuthTime         Timestamp  `json:"auth_time"`
 	AuthUser         User       `json:"auth_user_info"` // who made the login at Supermetrics
@@ -191,10 +192,10 @@ type Login struct {
 	Shared           bool       `json:"is_shared"`
 }
 
-// LoginType is how a login authenticates; an open set.
+// LoginType is how a login authenticates. The set is open.
 type LoginType string
 
-// LoginTypeOAuth is a login by OAuth, the one that the vendor documents.
+// LoginTypeOAuth is a login by OAuth, the only type that the vendor documents.
 const LoginTypeOAuth LoginType = "oauth"
 
 // DataSource is an ad platform or another source of data.
@@ -222,15 +223,15 @@ func readAccountList(s *wire.Scanner) (*AccountList, error) {
 	return &AccountList{answer.Meta.Query.CacheMinutes, answer.Logins}, err
 }
 
-// eachAccount reads the same answer as readAccountList, and hands on each account as soon as its
-// login is known.
+// eachAccount reads the same answer as readAccountList. It yields each account as soon as its login
+// is known.
 func eachAccount(s *wire.Scanner, yield func(LoginAccount) error, item func()) error {
 	err := wire.Envelope(s, func(key []byte) error {
 		if string(key) != "data" {
 			return s.Skip()
 		}
 		return s.Array(func() error {
-			defer item() // also a login without accounts
+			defer item() // counts a login without accounts, too
 			return eachOfLogin(s, yield)
 		})
 	})
@@ -240,8 +241,8 @@ func eachAccount(s *wire.Scanner, yield func(LoginAccount) error, item func()) e
 	return s.End()
 }
 
-// eachOfLogin yields the accounts of one login. The API writes them last. Where it does not, they
-// are kept until the login's own members are read.
+// eachOfLogin yields the accounts of one login. The API writes the accounts last. If it does not,
+// they are kept until the login's own members are read.
 func eachOfLogin(s *wire.Scanner, yield func(LoginAccount) error) error {
 	var login LoginAccounts
 	each := func(a Account) error {

@@ -11,21 +11,22 @@ import (
 	"github.com/duolink/duolink/internal/send"
 )
 
-// CallOption changes one call; it is the last argument of every method.
+// CallOption changes one call. Every method takes any number of them as its last arguments.
 type CallOption func(*callOptions) error
 
 type callOptions struct {
 	token    authorizer
 	extra    http.Header
-	tenants  []string // names of those that select a tenant
+	tenants  []string // names of the headers that say who calls
 	maxWait  *time.Duration
 	once     bool
 	response *Response
-	write    *flight.Write // of a run that callers share
+	write    *flight.Write // the write of a run that callers share
 }
 
 // WithToken sends this call with another bearer token, say another tenant's, over the same
-// connections. The Plaid-compatible layer takes no bearer token: there it is ErrNotConfigured.
+// connections. A call to the Plaid-compatible layer, which takes no bearer token, is
+// ErrNotConfigured.
 func WithToken(token string) CallOption {
 	return func(o *callOptions) error {
 		b := BearerToken(token).(*bearer)
@@ -34,12 +35,14 @@ func WithToken(token string) CallOption {
 	}
 }
 
-// WithHeader adds a header to this call. Headers that this package sets itself, those that carry
-// credentials, and Idempotency-Key are refused: neither API knows that key, and net/http would
-// silently resend a write that has it.
+// WithHeader adds a header to this call.
 //
-// It is for what does not say who calls, such as a trace id: callers share a run of a flow whatever
-// their headers, and those of the first caller are sent. What says who calls is [WithTenantHeader].
+// Headers that this package sets itself and headers that carry credentials are refused. So is
+// Idempotency-Key: neither API knows it, and net/http would silently resend a write that has it.
+//
+// Use it for a header that does not say who calls, such as a trace id. Callers share a run of a
+// flow whatever their headers, and the first caller's headers are sent. For a header that says who
+// calls there is [WithTenantHeader].
 func WithHeader(name, value string) CallOption {
 	name = http.CanonicalHeaderKey(name)
 	return func(o *callOptions) error {
@@ -57,9 +60,9 @@ func WithHeader(name, value string) CallOption {
 	}
 }
 
-// WithTenantHeader is WithHeader for a header that says who calls, to a gateway that serves many
-// tenants. Only callers with the same values share a run of a flow, a limit group and a retry
-// budget.
+// WithTenantHeader adds a header that tells a gateway of many tenants who calls. It refuses what
+// [WithHeader] refuses. Only callers with the same values share a run of a flow, a limit group and
+// a retry budget.
 func WithTenantHeader(name, value string) CallOption {
 	add := WithHeader(name, value)
 	return func(o *callOptions) error {
@@ -68,9 +71,9 @@ func WithTenantHeader(name, value string) CallOption {
 	}
 }
 
-// WithMaxWait replaces Retry.MaxWait for this call; with 0 it never waits, and is never repeated,
-// also not with a new token after a 401. A token exchange on the way, which serves other calls too,
-// keeps to the client's rules.
+// WithMaxWait replaces Retry.MaxWait for this call. With 0 the call never waits and is never
+// repeated, not even with a new token after a 401. If it needs a token exchange, the exchange keeps
+// to the client's rules, because it serves other calls too.
 func WithMaxWait(d time.Duration) CallOption {
 	return func(o *callOptions) error {
 		if d < 0 {
@@ -81,8 +84,8 @@ func WithMaxWait(d time.Duration) CallOption {
 	}
 }
 
-// WithoutRetry sends this call at most once. It may still wait before that, where an earlier call
-// was refused; WithMaxWait(0) forbids that too.
+// WithoutRetry sends this call at most once. The call may still wait before it is sent, if an
+// earlier call was refused. WithMaxWait(0) forbids that too.
 func WithoutRetry() CallOption {
 	return func(o *callOptions) error {
 		o.once = true
@@ -90,8 +93,8 @@ func WithoutRetry() CallOption {
 	}
 }
 
-// WithResponse fills in what came with the answer, also when the call fails. Of an iterator, or a
-// flow of several requests, it is the latest request's.
+// WithResponse fills in what came with the answer, also if the call fails. For an iterator, or a
+// flow of several requests, r describes the latest request.
 func WithResponse(r *Response) CallOption {
 	return func(o *callOptions) error {
 		if r == nil {
@@ -103,19 +106,21 @@ func WithResponse(r *Response) CallOption {
 	}
 }
 
-// Response is what came with an answer. It prints its status, request id and attempts alone.
+// Response is what came with an answer. It prints only its status, its request id and the number of
+// attempts.
 type Response struct {
-	Status    int // 0 where no answer arrived
+	Status    int // 0 if no answer arrived
 	RequestID string
 	Attempts  []Attempt // what was tried, and how long the client waited before
 	RateLimit RateLimit
 
-	// Functions, so that no verb of fmt prints what they return, not even one that does not fit.
+	// These are functions, so that no verb of fmt prints what they return.
 	header func() http.Header
 	body   func() []byte
 }
 
-// Header is the answer's, with everything confidential in it. It is nil if no answer arrived.
+// Header returns the answer's header, with everything confidential in it. It is nil if no answer
+// arrived.
 func (r *Response) Header() http.Header {
 	if r.header == nil {
 		return nil
@@ -123,8 +128,8 @@ func (r *Response) Header() http.Header {
 	return r.header()
 }
 
-// Body is the answer as it came, decompressed, bounded, and with everything confidential in it. Of
-// a stream it is nil, or the beginning of one that failed.
+// Body returns the answer as it came, decompressed, bounded, and with everything confidential in
+// it. For a stream it is nil, or the beginning if the stream failed.
 func (r *Response) Body() []byte {
 	if r.body == nil {
 		return nil
