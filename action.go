@@ -13,35 +13,32 @@ import (
 type Action string
 
 const (
-	// ActionRetry: it may pass by itself; try again, after a backoff of yours. Of a Create or a
-	// Refresh whose Outcome is OutcomeUnknown, look first; of a context that you have ended, it is
-	// yours to decide.
+	// ActionRetry: the failure may pass by itself. Try again after a wait. If a Create or a Refresh
+	// has OutcomeUnknown, look first. If you have ended the context, decide for yourself.
 	ActionRetry Action = "retry"
-	// ActionWaitUntil: a limit; try again when Error.RetryAfter is over, or where that is 0, a good
-	// while later.
+	// ActionWaitUntil: there is a limit. Try again after Error.RetryAfter, or much later if that is
+	// 0.
 	ActionWaitUntil Action = "wait until"
-	// ActionReauthenticate: proof is needed again: a new credential of yours with ErrUnauthorized;
-	// with ErrBankLinkState and ErrRefreshFailed the person has to link the bank again. (A link
-	// that is somebody else's is ErrUnauthorized too, and ActionFixRequest: no credential of yours
-	// cures that.)
+	// ActionReauthenticate: with ErrUnauthorized you need a new credential. With ErrBankLinkState
+	// and ErrRefreshFailed the person has to link the bank again. (A bank link of somebody else is
+	// ErrUnauthorized with ActionFixRequest, because no credential of yours helps.)
 	ActionReauthenticate Action = "reauthenticate"
-	// ActionAskPermission: somebody has to allow it: the administrator of the account, or the
-	// person whose data it is.
+	// ActionAskPermission: the administrator of the account, or the person whose data it is, has to
+	// allow the call.
 	ActionAskPermission Action = "ask permission"
-	// ActionFixRequest: the same call fails again; an argument, an option or the set-up is wrong.
-	// Of ErrRedirectMismatch the browser's request is: refuse it, and where that happens to
-	// everybody, look at WithRedirectParameter.
+	// ActionFixRequest: an argument, an option or the set-up is wrong, and the same call fails
+	// again. With ErrRedirectMismatch, refuse the browser's request. If everybody gets that error,
+	// look at WithRedirectParameter.
 	ActionFixRequest Action = "fix request"
-	// ActionRecreate: it is gone, or not what is needed; make a new one, with another account or
-	// bank where this one does not do.
+	// ActionRecreate: the resource is gone or does not fit. Make a new one, with another account or
+	// bank if this account or bank does not fit.
 	ActionRecreate Action = "recreate"
-	// ActionContactSupport: the vendor's support, or a contract with it, is what helps. Have
+	// ActionContactSupport: only the vendor's support or another contract helps. Have
 	// Error.RequestID ready.
 	ActionContactSupport Action = "contact support"
 )
 
-// Action names what to do next. There is one for every error of this package, also for codes that
-// are new.
+// Action names what to do next. Every error of this package has an action, also with a new code.
 func (e *Error) Action() Action {
 	switch kind := e.kind(); {
 	case errors.Is(kind, ErrRateLimited):
@@ -61,7 +58,7 @@ func (e *Error) Action() Action {
 	)
 }
 
-// actionOfKind is the action of a kind, or of the kind that a fake has wrapped.
+// actionOfKind is the action of a kind, which a fake may have wrapped.
 func actionOfKind(kind error) Action {
 	for known, action := range kindActions {
 		if errors.Is(kind, known) {
@@ -71,8 +68,7 @@ func actionOfKind(kind error) Action {
 	return ""
 }
 
-// kindActions hold where neither a code nor the rest says more. What has no kind did not get an
-// answer: it may next time.
+// kindActions decide if no code does. An error without a kind is ActionRetry: it got no answer.
 var kindActions = map[error]Action{
 	ErrBadRequest: ActionFixRequest, ErrUnauthorized: ActionReauthenticate, ErrForbidden: ActionAskPermission,
 	ErrNotFound: ActionFixRequest, ErrDeleted: ActionRecreate, ErrConflict: ActionFixRequest,

@@ -10,10 +10,11 @@ import (
 
 // AuthService reads the account numbers of a bank link: ACH, EFT, BACS and IBAN.
 //
-// Its types say where they come from: Plaid... from the Plaid-compatible layer, Bank... from
-// MoneyKit's native API, those without either from both. [PlaidNumbers] and [BankNumbers] are whole
-// answers, [PlaidAccountWithNumbers] and [BankAccountWithNumbers] one account, and [ACHNumber],
-// [EFTNumber], [BACSNumber] and [InternationalNumber] one number, listed by [NumbersByScheme].
+// The names of its types say where the data comes from: Plaid... from the Plaid-compatible layer,
+// Bank... from MoneyKit's native API, other names from both. [PlaidNumbers] and [BankNumbers] are
+// whole answers. [PlaidAccountWithNumbers] and [BankAccountWithNumbers] are one account.
+// [NumbersByScheme] lists single numbers: [ACHNumber], [EFTNumber], [BACSNumber] and
+// [InternationalNumber].
 type AuthService struct{ client *Client }
 
 var (
@@ -22,7 +23,7 @@ var (
 )
 
 // Get returns account numbers through MoneyKit's Plaid-compatible layer. It needs a client id and
-// secret. An item in error is a good answer, with Item.Error. See
+// secret. An item in error is returned with Item.Error and no Go error. See
 // moneykit.mintlify.app/plaid-compatibility-layer/authget.
 func (s *AuthService) Get(ctx context.Context, query AuthQuery, opts ...CallOption) (*PlaidNumbers, error) {
 	op := authGet
@@ -32,10 +33,11 @@ func (s *AuthService) Get(ctx context.Context, query AuthQuery, opts ...CallOpti
 	return call(ctx, s.client, op, readPlaidNumbers, opts)
 }
 
-// Numbers returns the account numbers of a link as MoneyKit's native API has them, only of open
-// accounts and in an order of their own: join them with an Identity by account id. They are what
-// was fetched last; 3 requests per minute per link are allowed. See docs.moneykit.com/api, "Account
-// Numbers".
+// Numbers returns the account numbers of a link through MoneyKit's native API.
+//
+// The answer has only open accounts, in an order of its own: join it with an Identity by account
+// id. It has what was fetched last. The vendor allows 3 requests per minute per link. See
+// docs.moneykit.com/api, "Account Numbers".
 func (s *AuthService) Numbers(ctx context.Context, bankLinkID string, opts ...CallOption) (*BankNumbers, error) {
 	return call(ctx, s.client, authNumbers.on(bankLinkID), bare[BankNumbers], opts)
 }
@@ -66,7 +68,7 @@ func (q AuthQuery) wire() (authBody, error) {
 	return body, checkAccountIDs(q.AccountIDs)
 }
 
-// PlaidNumbers is the answer of [AuthService.Get]: all accounts, and beside them all numbers.
+// PlaidNumbers is the answer of [AuthService.Get]: a list of all accounts and lists of all numbers.
 type PlaidNumbers struct {
 	Accounts  []PlaidAccount  `json:"accounts"`
 	Numbers   NumbersByScheme `json:"numbers"`
@@ -82,12 +84,12 @@ type PlaidAccount struct {
 	Name                string      `json:"name"`
 	OfficialName        string      `json:"official_name"`
 	Type                AccountType `json:"type"`
-	Subtype             string      `json:"subtype"` // one of some eighty, such as "checking" or "403B"
+	Subtype             string      `json:"subtype"` // some eighty values, such as "checking" or "403B"
 	PersistentAccountID string      `json:"persistent_account_id"`
 	VerificationStatus  string      `json:"verification_status"`
 }
 
-// NumbersByScheme are account numbers by scheme: at most one of each for an account.
+// NumbersByScheme are account numbers by scheme. An account has at most one of each scheme.
 type NumbersByScheme struct {
 	ACH           []ACHNumber           `json:"ach"`           // United States
 	EFT           []EFTNumber           `json:"eft"`           // Canada
@@ -95,8 +97,8 @@ type NumbersByScheme struct {
 	International []InternationalNumber `json:"international"` // IBAN
 }
 
-// ACHNumber is an account number in the United States. Routing numbers keep their leading zeros and
-// are not checked: the vendor's sandbox has some that no checksum would pass.
+// ACHNumber is an account number in the United States. Routing numbers keep their leading zeros.
+// They are not checked, because some numbers of the vendor's sandbox have a wrong checksum.
 type ACHNumber struct {
 	AccountID         string    `json:"account_id"` // set only by AuthService.Get
 	AccountNumber     Sensitive `json:"account_number" also:"account"`
@@ -131,14 +133,14 @@ type Item struct {
 	ID                string         `json:"item_id"`
 	InstitutionID     string         `json:"institution_id"`
 	Webhook           string         `json:"webhook"`
-	Error             ItemError      `json:"error"` // zero where the item is well
+	Error             ItemError      `json:"error"` // zero if the item is well
 	AvailableProducts []PlaidProduct `json:"available_products"`
 	BilledProducts    []PlaidProduct `json:"billed_products"`
 	Products          []PlaidProduct `json:"products"`
 	ConsentedProducts []PlaidProduct `json:"consented_products"`
 }
 
-// ItemError is what is wrong with an item: a part of a good answer, not an error.
+// ItemError is what is wrong with an item. It is a part of an answer, not a Go error.
 type ItemError struct {
 	Type             PlaidErrorType `json:"error_type"`
 	Code             Code           `json:"error_code"`
@@ -150,7 +152,7 @@ type ItemError struct {
 	SuggestedAction  string         `json:"suggested_action"`
 }
 
-// PlaidProduct is a product of the Plaid-compatible layer; an open set.
+// PlaidProduct is a product of the Plaid-compatible layer. The set is open.
 type PlaidProduct string
 
 // The products that the layer documents.
@@ -161,7 +163,7 @@ const (
 	PlaidProductIdentity     PlaidProduct = "identity"
 )
 
-// BankNumbers is the answer of [AuthService.Numbers]: the accounts, each with its numbers.
+// BankNumbers is the answer of [AuthService.Numbers]: the open accounts, each with its numbers.
 type BankNumbers struct {
 	Accounts []BankAccountWithNumbers `json:"accounts"`
 	Link     BankLink                 `json:"link"`
@@ -173,8 +175,7 @@ type BankAccountWithNumbers struct {
 	Numbers NumbersByScheme `json:"numbers"`
 }
 
-// ForAccount returns an account with its numbers; false where the answer has no such account, and
-// for an empty id.
+// ForAccount returns an account with its numbers, or false if the id is empty or unknown.
 func (n *BankNumbers) ForAccount(accountID string) (BankAccountWithNumbers, bool) {
 	for _, a := range n.Accounts {
 		if a.ID == accountID && accountID != "" {
@@ -187,11 +188,11 @@ func (n *BankNumbers) ForAccount(accountID string) (BankAccountWithNumbers, bool
 // PlaidAccountWithNumbers is an account with its numbers, joined from two parts of [PlaidNumbers].
 type PlaidAccountWithNumbers struct {
 	PlaidAccount
-	Numbers NumbersByScheme `json:"numbers"` // this account's alone
+	Numbers NumbersByScheme `json:"numbers"` // only those of this account
 }
 
-// ForAccount joins an account, with its balances, and its numbers; false where the answer has no
-// such account, as a closed one, and for an empty id. An account without numbers is one too.
+// ForAccount returns an account with its numbers, which may be none. It returns false if the id is
+// empty or the answer has no such account, for example because it is closed.
 func (n *PlaidNumbers) ForAccount(accountID string) (PlaidAccountWithNumbers, bool) {
 	at := slices.IndexFunc(n.Accounts, func(a PlaidAccount) bool { return a.ID == accountID })
 	if at < 0 || accountID == "" {
@@ -207,7 +208,7 @@ func (n *PlaidNumbers) ForAccount(accountID string) (PlaidAccountWithNumbers, bo
 	}}, true
 }
 
-// having returns the elements that fit, nil where none does.
+// having returns the elements that fit, or nil if none fits.
 func having[T any](all []T, fits func(T) bool) (found []T) {
 	for _, v := range all {
 		if fits(v) {
@@ -217,8 +218,8 @@ func having[T any](all []T, fits func(T) bool) (found []T) {
 	return found
 }
 
-// readPlaidNumbers reads the answer of /auth/get, or the Plaid error that may come in its place
-// with a 200.
+// readPlaidNumbers reads the answer of /auth/get, or the Plaid error that may come instead, with
+// 200.
 func readPlaidNumbers(s *wire.Scanner) (*PlaidNumbers, error) {
 	if s.Next() != wire.Object {
 		return nil, wire.ErrNoObject

@@ -10,21 +10,21 @@ import (
 
 // AwaitOptions changes how Links.Await waits.
 type AwaitOptions struct {
-	// Grace is how long a link that is closed, or has expired, may still get its login, from when
-	// it is first seen so: an attempt that began before can end shortly after. 0 is the default, 30
-	// s. A context that ends sooner gets ErrLoginPending.
+	// Grace is how long Await goes on after it has first seen the link closed or expired, because a
+	// login that began before can still end well. 0 means 30 s. If the context ends sooner, the
+	// error is ErrLoginPending.
 	Grace time.Duration
-	// Progress is called after each look that does not end the wait.
+	// Progress is called after each request that does not end the wait.
 	Progress func(AwaitProgress)
 }
 
 // AwaitProgress is how far Links.Await has come.
 type AwaitProgress struct {
 	Link     LoginLink // as last seen
-	Err      error     // what the latest look failed with, where that passes
-	Requests int       // looks so far
+	Err      error     // of the latest request, if it failed and may pass
+	Requests int       // so far
 	Elapsed  time.Duration
-	Next     time.Duration // until the next look
+	Next     time.Duration // until the next request
 }
 
 // Await waits until somebody has logged in through the login link, and returns the link with its
@@ -33,12 +33,13 @@ type AwaitProgress struct {
 // Give the context a deadline. A link can stay open after its ExpiryTime, because the server
 // decides when it expires.
 //
-// Await looks at once, again after about 2 s, then less often, up to every 15 s. That is 300
-// requests at most for a link that lives for an hour, and 6,500 for one that lives for a day.
+// Await asks the server at once, again after about 2 s, then less often, down to every 15 s. That
+// is at most 300 requests for a link that lives for an hour, and 6,500 for a link that lives for a
+// day.
 //
-// A link that is closed or expired without a login is ErrLoginLinkClosed or ErrLoginLinkExpired,
-// after a grace period. An unknown one is ErrNotFound at once. If the context ends before, the
-// error is ErrLoginPending and matches the context's.
+// If the link closes or expires without a login, the error after AwaitOptions.Grace is
+// ErrLoginLinkClosed or ErrLoginLinkExpired. An unknown link is ErrNotFound at once. If the context
+// ends before, the error is ErrLoginPending and matches the context's error.
 //
 // A failure that passes, such as a 502 or a 429, does not end the wait. If the server asks for more
 // than an hour's pause, or more than WithMaxWait allows, the error is ErrLoginPending with its
@@ -82,14 +83,14 @@ func (s *LinksService) Await(
 
 // awaiting is a wait for a login.
 type awaiting struct {
-	asked    *prepared // never sent: it names the flow
+	asked    *prepared // never sent; errors of the flow have its name
 	grace    time.Duration
 	link     LoginLink // as last seen
 	requests int
 	endedAt  time.Time // when the link was first seen closed or expired
 }
 
-// classify says whether the wait is over, and with what.
+// classify says whether the wait is over, and with which error.
 func (a *awaiting) classify(link *LoginLink) pace.Look {
 	a.link = *link
 	if link.LoginID != "" {

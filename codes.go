@@ -2,13 +2,12 @@ package duolink
 
 import "cmp"
 
-// Code is a machine-readable error code. The set is open: a code without a constant comes through
-// as it is. [Code.Meaning] says what it means, and [Error.Action] what to do about it.
+// Code is a machine-readable error code. The set is open: a code without a constant is kept as it
+// is. [Code.Meaning] says what a code means, and [Error.Action] what to do.
 type Code string
 
-// Meaning says in a few words what a code means: "there is no such login link" of CodeLinkNotFound.
-// They are this package's own words, without anything of the call, and so fit for a log. Of a code
-// that has no constant the meaning is empty.
+// Meaning says in a few words what a code means, such as "there is no such login link". The words
+// are this package's own and safe to log. The meaning of a code without a constant is empty.
 func (c Code) Meaning() string { return documentedCodes[c].meaning }
 
 // Codes of Supermetrics.
@@ -88,7 +87,7 @@ const (
 	CodeAPIRateLimitExceeded    Code = "api_error.rate_limit_exceeded"
 )
 
-// Codes of the Plaid-compatible layer; nearly all of them come with a 400.
+// Codes of the Plaid-compatible layer. Nearly all of them come with a 400.
 const (
 	// Of the type INVALID_INPUT.
 	CodeInvalidAccountID        Code = "INVALID_ACCOUNT_ID"
@@ -117,7 +116,7 @@ const (
 	CodePlannedMaintenance Code = "PLANNED_MAINTENANCE"
 )
 
-// PlaidErrorType is the family of a Plaid error code; an open set.
+// PlaidErrorType is the family of a Plaid error code. The set is open.
 type PlaidErrorType string
 
 // The families that the Plaid-compatible layer documents.
@@ -133,17 +132,17 @@ const (
 
 // documentedCode is what is known of a code.
 type documentedCode struct {
-	kind    error // where the status does not decide: in the Plaid dialect, and of an error in a 2xx
+	kind    error // if the status does not decide: in the Plaid dialect, and for an error in a 2xx
 	action  Action
 	meaning string
 }
 
-// byKind is the action of a code that asks for no other than its kind does.
+// byKind is the action of a code whose kind decides on the action.
 const byKind Action = ""
 
 // documentedCodes says all that is known of each code. Whoever adds a constant adds a line here.
-// There are more codes that begin with LICENSE_: whatever their status, all of them ask for
-// ActionContactSupport, but for a limit, and none is retried.
+// There are more codes that begin with LICENSE_. None is retried, whatever its status, and all of
+// them except limits ask for ActionContactSupport.
 var documentedCodes = map[Code]documentedCode{
 	// Codes of Supermetrics.
 	CodeBadRequest:       {ErrBadRequest, byKind, "the request is not one that the API takes"},
@@ -227,7 +226,7 @@ var documentedCodes = map[Code]documentedCode{
 	CodePlannedMaintenance: {ErrServer, byKind, "the server is down for maintenance"},
 }
 
-// plaidTypeKinds decides for a Plaid code that has no constant.
+// plaidTypeKinds has the kind of a Plaid code that has no constant.
 var plaidTypeKinds = map[PlaidErrorType]error{
 	PlaidErrorTypeInvalidInput:      ErrBadRequest,
 	PlaidErrorTypeInvalidRequest:    ErrBadRequest,
@@ -237,8 +236,8 @@ var plaidTypeKinds = map[PlaidErrorType]error{
 	PlaidErrorTypeInstitutionError:  ErrServer,
 }
 
-// kind is the Kind, or where a fake has left it empty, what the status and the codes say. A failure
-// that has a cause was no answer: it has no kind but the one that it was given.
+// kind returns Kind. If a fake has left it empty, the status and the codes decide, unless there is
+// a cause: then there was no answer.
 func (e *Error) kind() error {
 	switch status := e.StatusCode; {
 	case e.Kind != nil || e.cause != nil:
@@ -260,9 +259,9 @@ func (e *Error) kind() error {
 	return nil
 }
 
-// kindOf decides what an error is. Plaid says nearly everything with a 400, so there its code and
-// type come first. Elsewhere the status decides, and the code only of an error that hides in a 2xx
-// and of MoneyKit's 400 for bad credentials.
+// kindOf decides the kind of an error. Plaid says nearly everything with a 400, so its code and
+// type come first. Elsewhere the status decides. The code decides only for an error in a 2xx and
+// for MoneyKit's 400 for bad credentials.
 func kindOf(status int, e *Error) error {
 	kind := documentedCodes[e.Code].kind
 	if e.PlaidType != "" {

@@ -13,28 +13,29 @@ import (
 	"github.com/duolink/duolink/internal/pace"
 )
 
-// mostListed is how many links a list shows. A full one may have left out the one that is wanted.
+// mostListed is how many links a list shows at most. A full list may lack the wanted link.
 const mostListed = 1000
 
-// CreateOnce returns the one login link with this marker. It makes the link if there is none,
-// however often it is called, in this process or a later one.
+// CreateOnce returns the login link with this marker, and makes the link if there is none. There is
+// one link, however often CreateOnce is called, in this process or a later one.
 //
 // The marker is an id of yours with at most 50 letters, digits, - and _. The API has no idempotency
 // key, so the marker is put into the link's description, as " [ref:marker]". Whoever sees the
-// description sees it, and both together have at most 1,000 characters. Leave the marker in the
-// description when you update it, and use another one for another link.
+// description sees the marker. Both together have at most 1,000 characters. Keep the marker when
+// you update the description, and use another marker for another link.
 //
-// A link that has the marker is returned as it is. Look at its Status and its LoginID before you
-// send it to anybody. If that link has another data source, user or redirect, the error is
-// ErrConflict. So it is if the list of links is full (1,000): the link could be missing from it.
+// A link that has the marker is returned as it is. Look at its Status and LoginID before you send
+// it to anybody. If the link has another data source, user or redirect, the error is ErrConflict.
+// The error is also ErrConflict if the list of links is full (1,000), because the list may lack the
+// link.
 //
-// After a failure that may have made the link, it is looked for for half a minute, and then made
-// again. The next call closes a surplus one that comes about after all. After any other error you
-// can call again. Two processes that begin at the same moment may each make a link, until the next
-// call.
+// After a failure that may have made the link, CreateOnce looks for it for half a minute, and then
+// makes it again. If the first one appears later, the next call closes the surplus link. After any
+// other error you can call again. Two processes that begin at the same moment may each make a link.
+// The next call then closes one of them.
 //
-// Callers in one process share one run, with the call options and headers of the first. If all have
-// given up, and a link may have been made, the run goes on.
+// Callers in one process share a run, with the first caller's options and headers. If all have
+// given up and a link may have been made, the run goes on.
 func (s *LinksService) CreateOnce(
 	ctx context.Context, link LoginLinkCreate, marker string, opts ...CallOption,
 ) (*LoginLink, error) {
@@ -83,14 +84,13 @@ func (o *creating) check(marker, description string) error {
 	return err
 }
 
-// creation is what a run of CreateOnce brings.
+// creation is the result of a run of CreateOnce.
 type creation struct {
 	marked
 	response Response // of the latest request
 }
 
-// marked is a link that has the marker, and what it was made as: by us, or by somebody, as far as
-// the server says.
+// marked is a link that has the marker. Its as is our request, or what the server says of the link.
 type marked struct {
 	link *LoginLink
 	as   LoginLinkCreate
@@ -104,15 +104,16 @@ func markedAs(link *LoginLink) marked {
 	}}
 }
 
-// like reports whether a link does what was asked for: one for anybody is not one for somebody. A
-// server may leave the data source out, and write a redirect in its own way: the host counts.
+// like reports whether a link does what was asked for. A link for any user does not do for a
+// certain user. The server may leave out the data source and rewrite the redirect, so only the host
+// of that counts.
 func (l LoginLinkCreate) like(other LoginLinkCreate) bool {
 	return (other.DataSourceID == "" || strings.EqualFold(l.DataSourceID, other.DataSourceID)) &&
 		strings.EqualFold(l.RequireUsername, other.RequireUsername) &&
 		strings.EqualFold(hostOf(l.RedirectURL), hostOf(other.RedirectURL))
 }
 
-// hostOf is the host of a URL, or all of what is none.
+// hostOf is the host of a URL, or the whole text if it is not a URL.
 func hostOf(rawURL string) string {
 	if u, err := url.Parse(rawURL); err == nil && u.Host != "" {
 		return u.Host
@@ -131,7 +132,7 @@ type creating struct {
 	response *Response // of the latest
 }
 
-// run is what callers share who want the link with the same marker.
+// run is shared by all callers who want the link with the same marker.
 func (o *creating) run(ctx context.Context, f *flight.Run[creation, struct{}]) (err error) {
 	f.OnAbandoned = o.asked.abandoned
 	o.with, o.response = o.asked.inherit(&f.Result.response), &f.Result.response
@@ -139,8 +140,8 @@ func (o *creating) run(ctx context.Context, f *flight.Run[creation, struct{}]) (
 	return err
 }
 
-// findOrMake looks, makes the link if there is none, and looks again if making it did not end
-// clearly.
+// findOrMake looks for the link, makes it if there is none, and looks again if the outcome is
+// unknown.
 func (o *creating) findOrMake(ctx context.Context, f *flight.Run[creation, struct{}]) (marked, error) {
 	var unclear error
 	for attempt := 1; ; attempt++ {
@@ -154,7 +155,7 @@ func (o *creating) findOrMake(ctx context.Context, f *flight.Run[creation, struc
 			return marked{}, unclear
 		}
 		made, err := o.service.Create(ctx, o.link, o.with, sharedWrite(f.Write()))
-		if err == nil && unclear != nil { // the one before may have come about meanwhile
+		if err == nil && unclear != nil { // the earlier attempt may have made a link, too
 			if link, err := o.findMarked(ctx); err == nil && link != nil {
 				return markedAs(link), nil
 			}
@@ -169,8 +170,8 @@ func (o *creating) findOrMake(ctx context.Context, f *flight.Run[creation, struc
 	}
 }
 
-// afterUnclear is an error that came after an unclear creation: that the link may be there matters
-// more.
+// afterUnclear returns the unclear creation's error, if any, because it tells that a link may
+// exist.
 func afterUnclear(unclear, err error) error {
 	if e, ok := errors.AsType[*Error](unclear); ok {
 		e.because(err)
@@ -179,7 +180,7 @@ func afterUnclear(unclear, err error) error {
 	return err
 }
 
-// find looks for the link: after an unclear creation for as long as it may take to come about.
+// find looks for the link. After an unclear creation it looks until the link must have appeared.
 func (o *creating) find(ctx context.Context, patient bool) (found *LoginLink, err error) {
 	if !patient || o.asked.retry.MaxWait == 0 {
 		return o.findMarked(ctx)
@@ -207,8 +208,8 @@ func (o *creating) find(ctx context.Context, patient bool) (found *LoginLink, er
 	return found, err
 }
 
-// findMarked returns the link that has the marker. Where several have it and are for the same, it closes
-// those that are open and not the one.
+// findMarked returns the link that has the marker. If several equal links have it, it closes the
+// open ones that it does not return.
 func (o *creating) findMarked(ctx context.Context) (*LoginLink, error) {
 	links, err := o.service.List(ctx, o.with)
 	if err != nil {
@@ -234,8 +235,8 @@ func (o *creating) findMarked(ctx context.Context) (*LoginLink, error) {
 	return &all[0], nil
 }
 
-// compareMarked orders the links that have a marker: the one that was used, else the oldest that is
-// open, else the oldest.
+// compareMarked orders links with one marker: a used one first, then the open ones, the oldest
+// first.
 func compareMarked(a, b LoginLink) int {
 	rank := func(l LoginLink) int {
 		switch {

@@ -21,15 +21,15 @@ type Credentials interface {
 	bind(*Client) authorizer
 }
 
-// authorizer signs one attempt.
+// authorizer signs the attempts of one client or call.
 type authorizer interface {
 	authorize(ctx context.Context, api API, h http.Header) error
-	// renew gives up the token in these headers, which the server has refused. It reports whether
-	// another attempt may have another one.
+	// renew gives up the token in these headers, because the server has refused it. It reports
+	// whether another attempt may have another token.
 	renew(h http.Header) bool
-	// secrets are what no error may quote.
+	// secrets returns the texts that no error may quote.
 	secrets() []string
-	// identity tells one credential from another, for the limits that the server counts by it.
+	// identity names the credential, because the server counts limits by credential.
 	identity() string
 }
 
@@ -39,18 +39,20 @@ var credentialHeaders = []string{
 	"X-Client-Secret",
 }
 
-// BearerToken is an API key or OAuth token, with or without "Bearer " in front. Supermetrics takes
-// it, and so does MoneyKit's native API.
+// BearerToken is an API key or OAuth token, with or without "Bearer " in front. Supermetrics and
+// MoneyKit's native API take it.
 func BearerToken(token string) Credentials {
 	clean, err := cleanToken(token)
 	return &bearer{token: NewSecret(clean), err: err}
 }
 
-// BearerTokenFunc asks for a token before each attempt; the function does its own caching. When the
-// server refuses a token with a 401, the function is asked once more: with another token the call
-// is repeated once, with the same it ends. Its error ends the call and can be matched in what the
-// call returns. For the limits that the server counts, all its tokens are one credential; a flow is
-// shared while the function returns the same token.
+// BearerTokenFunc asks a function for a token before each attempt. The function does its own
+// caching.
+//
+// If the server refuses a token with a 401, the function is asked once more. With another token the
+// call is repeated once. With the same token it ends. An error of the function ends the call, and
+// errors.Is and errors.AsType find it. Limits treat all tokens of the function as one credential.
+// Callers share a flow while the function returns the same token.
 func BearerTokenFunc(token func(context.Context) (string, error)) Credentials {
 	b := &bearer{provide: token}
 	if token == nil {
@@ -70,7 +72,7 @@ func (b *bearer) bind(*Client) authorizer { return b }
 func (b *bearer) renew(http.Header) bool  { return b.provide != nil }
 func (b *bearer) secrets() []string       { return []string{b.token.Reveal()} }
 
-// identity of a function is one for all of its tokens: they come and go.
+// A function has one identity for all of its tokens, because they come and go.
 func (b *bearer) identity() string { return "bearer " + b.token.Reveal() }
 
 func (b *bearer) authorize(ctx context.Context, api API, h http.Header) error {
@@ -98,9 +100,9 @@ func (b *bearer) authorize(ctx context.Context, api API, h http.Header) error {
 // X-Client-Secret.
 func ClientHeaders(id, secret string) Credentials { return newPair(id, secret) }
 
-// ClientCredentials is MoneyKit's client id and secret, exchanged for a bearer token. It is kept
-// until the server refuses it, and shortly before it expires it is renewed in the background. The
-// Plaid-compatible layer gets id and secret themselves.
+// ClientCredentials is MoneyKit's client id and secret, exchanged for a bearer token. The token is
+// kept until the server refuses it, and is renewed in the background shortly before it expires. The
+// Plaid-compatible layer gets the id and secret instead.
 func ClientCredentials(id, secret string) Credentials { return &exchange{newPair(id, secret)} }
 
 // pair is a client id and its secret.
@@ -159,7 +161,7 @@ type tokenCache struct {
 	tokens flight.Renewed[Secret]
 }
 
-// exchangeLimit ends an exchange, with its repetitions, that nobody may be waiting for any more.
+// exchangeLimit bounds an exchange with its repetitions, even if nobody waits for it any more.
 const exchangeLimit = 2 * time.Minute
 
 const exchangeLost = "the token exchange did not end well"
@@ -175,10 +177,10 @@ func (c *tokenCache) authorize(ctx context.Context, api API, h http.Header) erro
 		return c.pair.authorize(ctx, api, h)
 	}
 	token, until, err := c.tokens.Get(ctx)
-	if err == flight.ErrUnfinished { // another call has the panic of a hook
+	if err == flight.ErrUnfinished { // a hook's panic went to another call
 		err = &Error{API: MoneyKit, Operation: tokenExchange.name, Outcome: OutcomeUnknown, Message: exchangeLost}
 	}
-	if e, ok := errors.AsType[*Error](err); ok { // each caller has its own: it is filled in on the way out
+	if e, ok := errors.AsType[*Error](err); ok { // a copy for each caller, because do fills it in
 		own := *e
 		own.RetryAfter = max(own.RetryAfter, time.Until(until))
 		return &own
@@ -189,7 +191,7 @@ func (c *tokenCache) authorize(ctx context.Context, api API, h http.Header) erro
 	return err
 }
 
-// renew gives up the token that was refused.
+// renew gives up the refused token.
 func (c *tokenCache) renew(h http.Header) bool {
 	used := h.Get("Authorization")
 	return used != "" && c.tokens.GiveUp(func(token Secret) bool { return used == "Bearer "+token.Reveal() })
@@ -201,7 +203,7 @@ func (c *tokenCache) secrets() []string {
 
 var tokenExchange = endpoint(MoneyKit, "auth.token", "POST /auth/token", readOnly)
 
-// exchange trades id and secret for a token. What failed before it was attempted was not tried.
+// exchange trades id and secret for a token. It reports whether it made an attempt.
 func (c *tokenCache) exchange(ctx context.Context) (token Secret, life time.Duration, tried bool, err error) {
 	op := tokenExchange
 	id, secret := c.id.Reveal(), c.secret.Reveal()
@@ -242,8 +244,7 @@ func readToken(s *wire.Scanner) (*accessToken, error) {
 	return t, err
 }
 
-// life is how long the token is good. One that the server does not state is taken for five minutes;
-// a token that is refused earlier is renewed then.
+// life is how long the token is good: five minutes if the server does not say.
 func (t *accessToken) life() time.Duration {
 	const unstated, longest = 300, 366 * 24 * 3600
 	seconds := t.ExpiresIn
@@ -253,8 +254,8 @@ func (t *accessToken) life() time.Duration {
 	return time.Duration(min(seconds, longest)) * time.Second
 }
 
-// cleanToken applies the rules for bearer credentials: trimmed, "Bearer " taken off, and nothing
-// that could not stand in a header. Errors do not quote it.
+// cleanToken trims a bearer token, takes "Bearer " off, and refuses what cannot stand in a header.
+// Its errors do not quote the token.
 func cleanToken(token string) (string, error) {
 	const scheme = "bearer"
 	token = strings.TrimSpace(token)

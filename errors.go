@@ -18,7 +18,7 @@ import (
 	"github.com/duolink/duolink/internal/wire"
 )
 
-// The kinds of failure. Ask with errors.Is, through any wrapping; the details are in [Error].
+// The kinds of failure. errors.Is finds them through any wrapping. The details are in [Error].
 var (
 	// ErrBadRequest: the server refuses the request as it stands (400, and 4xx without a kind of
 	// its own).
@@ -28,13 +28,13 @@ var (
 	ErrUnauthorized = errors.New("unauthorized")
 	// ErrForbidden: the credential is good and does not allow this (403).
 	ErrForbidden = errors.New("forbidden")
-	// ErrNotFound: there is no such resource (404). Error.Code is empty where the 404 is not the
-	// API's own: a proxy's, or that of a wrong base URL.
+	// ErrNotFound: there is no such resource (404). Error.Code is empty if the 404 does not come
+	// from the API but from a proxy or a wrong base URL.
 	ErrNotFound = errors.New("not found")
 	// ErrDeleted: the resource existed and has been deleted (410).
 	ErrDeleted = errors.New("deleted")
-	// ErrConflict: the request conflicts with the state of the resource (409); from
-	// Links.CreateOnce, with what the marker stands in.
+	// ErrConflict: the request conflicts with the state of the resource (409), or the link that
+	// Links.CreateOnce found is not the wanted one.
 	ErrConflict = errors.New("conflict")
 	// ErrValidation: a value is not acceptable; Error.Fields may say which (422).
 	ErrValidation = errors.New("validation failed")
@@ -42,17 +42,17 @@ var (
 	// says why (MoneyKit's 422 link_error.bad_state, Plaid's ITEM_ERROR).
 	ErrBankLinkState = errors.New("bank link in a bad state")
 	// ErrRateLimited: too many requests (429). Error.RetryAfter says when to come back, if the
-	// server did. With OutcomeNotSent an earlier call was refused, and this one could not wait so
-	// long.
+	// server said so. OutcomeNotSent means that an earlier call was refused, and that this call
+	// could not wait so long.
 	ErrRateLimited = errors.New("rate limited")
-	// ErrServer: the server, or what stands before it, failed (5xx).
+	// ErrServer: the server, or a proxy before it, failed (5xx).
 	ErrServer = errors.New("server error")
 
 	// ErrArgument: an argument or option cannot be right; nothing was sent.
 	ErrArgument = errors.New("invalid argument")
 	// ErrNotConfigured: the client has no credential for this API; nothing was sent.
 	ErrNotConfigured = errors.New("not configured")
-	// ErrMalformedResponse: the server answered, and the answer is not what the API documents.
+	// ErrMalformedResponse: the server's answer is not what the API documents.
 	ErrMalformedResponse = errors.New("malformed response")
 	// ErrResponseTooLarge: the answer is larger than the client is willing to read.
 	ErrResponseTooLarge = errors.New("response too large")
@@ -63,8 +63,7 @@ var (
 	ErrLoginLinkExpired = errors.New("login link expired")
 	// ErrLoginPending: nobody has logged in through the login link yet.
 	ErrLoginPending = errors.New("login pending")
-	// ErrRedirectMismatch: a browser's request does not carry the login link's verifier; it may be
-	// forged.
+	// ErrRedirectMismatch: a browser's request lacks the login link's verifier, and may be forged.
 	ErrRedirectMismatch = errors.New("redirect mismatch")
 	// ErrRefreshPending: the wait ended before the refresh of the bank link was seen to end.
 	ErrRefreshPending = errors.New("refresh pending")
@@ -75,26 +74,26 @@ var (
 	ErrProductUnavailable = errors.New("product unavailable")
 )
 
-// Error is every error that New or a call returns. Its text names the operation, the status, the
-// code, the server's message and the request id; never an id that was passed in, a query, a body or
-// a credential.
+// Error is every error that New or a call returns. Its text has the operation, the status, the
+// code, the server's message and the request id. It never has an id that was passed in, a query, a
+// body or a credential.
 type Error struct {
-	// Kind is what errors.Is tells: one of the errors above, such as ErrRateLimited. Where it is
-	// empty, as a fake of yours may leave it, StatusCode and Code decide; a failure without an
-	// answer has none.
+	// Kind is one of the errors above, such as ErrRateLimited: errors.Is compares with it. If it is
+	// nil, as in a fake of yours, StatusCode and Code decide. A failure without an answer has no
+	// kind.
 	Kind       error
 	API        API
 	Operation  string // such as "links.get"
-	StatusCode int    // 0 where no answer arrived
+	StatusCode int    // 0 if no answer arrived
 	Code       Code   // the machine-readable code of either dialect, "" if the answer had none
 	Message    string
 	// Description is the second, longer text of Supermetrics' envelope and of OAuth errors.
 	Description string
 	RequestID   string // what the vendor's support asks for
-	// RetryAfter is how long to wait: the server's word, which is believed for a day at most, or,
-	// of a call that was not sent because an earlier one was refused, what is left of it. After a
-	// failed token exchange it is at least the time for which none is tried. 0 where nobody asked
-	// for a wait.
+	// RetryAfter is how long to wait: as long as the server says, but at most a day. If an earlier
+	// call was refused and this call was not sent, it is the rest of that time. After a failed
+	// token exchange it lasts at least until the next exchange. 0 means that nobody asked for a
+	// wait.
 	RetryAfter       time.Duration
 	DocumentationURL string
 	// BankLinkErrorCode is what is wrong with the bank link, with ErrBankLinkState from MoneyKit.
@@ -103,17 +102,17 @@ type Error struct {
 	ProductErrorCode ProductErrorCode
 	// Fields lists what failed validation, with ErrValidation.
 	Fields []FieldError
-	// PlaidType, DisplayMessage and SuggestedAction come from the Plaid-compatible layer alone.
+	// PlaidType, DisplayMessage and SuggestedAction come only from the Plaid-compatible layer.
 	PlaidType       PlaidErrorType
 	DisplayMessage  string // meant for the end user
 	SuggestedAction string
-	// Attempts is how many times the request was sent or tried to be.
+	// Attempts is how many times the client sent the request or tried to.
 	Attempts int
-	// Outcome says what is known of a write that failed. It speaks of the operation that the error
-	// names: with "auth.token", the token exchange, the call itself was not sent.
+	// Outcome says what is known of a write that failed. It is about the operation that the error
+	// names: after a failed token exchange ("auth.token") the call itself was not sent.
 	Outcome Outcome
 
-	cause     *error // a pointer, for fmt shows the inside of what it asks no method of, such as an Error by value
+	cause     *error // a pointer, because fmt prints the inside of an Error value without calling its methods
 	renewable bool   // the token was refused, and the next request may have another one
 }
 
@@ -121,11 +120,11 @@ type Error struct {
 type Outcome string
 
 const (
-	// OutcomeNotSent: no byte of the request left; nothing happened.
+	// OutcomeNotSent: no byte of the request was sent, so nothing happened.
 	OutcomeNotSent Outcome = "not sent"
-	// OutcomeRejected: the server said no, with a 4xx; nothing happened.
+	// OutcomeRejected: the server refused with a 4xx, so nothing happened.
 	OutcomeRejected Outcome = "rejected"
-	// OutcomeUnknown: the request left and no usable answer came; it may have been carried out.
+	// OutcomeUnknown: the request was sent and no usable answer came. It may have been carried out.
 	OutcomeUnknown Outcome = "unknown"
 )
 
@@ -169,7 +168,7 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
-// Format keeps every verb, also %+v, %#v and %d, as discreet as Error.
+// Format prints the text of Error for every verb, also %+v, %#v and %d.
 func (e *Error) Format(f fmt.State, verb rune) {
 	if verb == 'q' {
 		_, _ = io.WriteString(f, strconv.Quote(e.Error()))
@@ -181,8 +180,7 @@ func (e *Error) Format(f fmt.State, verb rune) {
 // Is reports whether target names this error's kind.
 func (e *Error) Is(target error) bool { return errors.Is(e.kind(), target) }
 
-// Unwrap returns what caused the failure where it was not the server: a network error, a context's
-// error.
+// Unwrap returns the cause if it was not the server, such as a network error or a context's error.
 func (e *Error) Unwrap() error {
 	if e.cause == nil {
 		return nil
@@ -190,7 +188,7 @@ func (e *Error) Unwrap() error {
 	return *e.cause
 }
 
-// class says what went wrong without a server's word in it.
+// class says what went wrong without any of the server's words.
 func (e *Error) class() string {
 	if kind := e.kind(); kind != nil {
 		return kind.Error()
@@ -226,15 +224,15 @@ func brief(s string) string {
 	return s[:cut] + "..."
 }
 
-// argumentError is a refusal of our own, before anything is sent. The text names the argument,
-// never its value.
+// argumentError refuses an argument before anything is sent. Its text never has the argument's
+// value.
 func argumentError(format string, args ...any) error {
 	return &Error{Kind: ErrArgument, Outcome: OutcomeNotSent, Message: fmt.Sprintf(format, args...)}
 }
 
-// named puts an operation's name on an error that arose before it was sent. The error is copied: it
-// may be shared, as that of an option is which serves many calls. One of another operation, the
-// token exchange, keeps its name; one from a provider of credentials is kept as the cause.
+// named puts an operation's name on an error that arose before the operation was sent. It copies
+// the error, because many calls may share an option's error. An error of the token exchange keeps
+// its name. An error of a provider of credentials becomes the cause.
 func named(err error, api API, operation string) *Error {
 	own := Error{Message: "no credential could be had", cause: &err}
 	if e, ok := err.(*Error); ok { //nolint:errorlint // one that a provider wraps is the cause, not the error
@@ -247,8 +245,8 @@ func named(err error, api API, operation string) *Error {
 	return &own
 }
 
-// because adds to what the error matches why there was no other attempt: a context's end, a
-// limiter, a credential.
+// because makes the error match a second cause: why there was no other attempt, such as a context's
+// end or a limiter's or credential's error.
 func (e *Error) because(err error) {
 	switch cause := e.Unwrap(); {
 	case err == nil:
@@ -260,8 +258,8 @@ func (e *Error) because(err error) {
 	}
 }
 
-// transportText describes a network error from what we know of its type: its own text may name
-// hosts, proxies and whatever a caller's transport put there.
+// transportText describes a network error by its type. The error's own text may have hosts, proxies
+// and anything from a caller's transport in it.
 func transportText(err error) string {
 	var (
 		dns   *net.DNSError
@@ -293,7 +291,7 @@ func transportText(err error) string {
 
 const connectionFailed = "connection failed"
 
-// describe fills in what the body of an error says.
+// describe fills in what the body of an error answer says.
 func (e *Error) describe(body []byte) {
 	p := wire.ReadProblem(body, errorLimit, func(code string) bool { return Code(code).Meaning() != "" })
 	e.Code, e.Message, e.Description, e.DocumentationURL = Code(p.Code), p.Message, p.Description, p.DocumentationURL

@@ -7,24 +7,23 @@ import (
 	"time"
 )
 
-// Hooks are told what the client does. Any of them may be nil. What they are told may be logged: it
-// has no id, query, header or body.
+// Hooks are functions that are told what the client does. Any of them may be nil. It is safe to log
+// what they get: it has no id, query, header or body.
 //
-// They must be safe for concurrent use. The call waits while one runs, and no lock is held. They
-// are called on the goroutine of the call, and a panic in one is the caller's.
+// Hooks must be safe for concurrent use. A hook runs on the goroutine of the call, without a lock.
+// The call waits for it, and a panic in it reaches the caller.
 //
-// A token exchange and a shared flow serve many calls, so their hooks are called on a goroutine of
-// their own. A panic there reaches one of the calls that wait; a panic in an exchange that nobody
-// waits for reaches the next call that asks for a token. A hook must not call the flow that it is
-// told of, because the flow would wait for itself. Abandoned is told when nobody waits, so its
-// panic is dropped.
+// A token exchange and a shared flow serve many calls, so their hooks run on a goroutine of their
+// own. A panic there reaches one of the waiting calls. If nobody waits for an exchange, its panic
+// reaches the next call that asks for a token. A panic in Abandoned is dropped, because nobody
+// waits. A hook must not call the flow that it is told of, because the flow would wait for itself.
 type Hooks struct {
-	AttemptStart func(context.Context, Attempt) // Number, and Wait, are known
+	AttemptStart func(context.Context, Attempt) // only names, Number and Wait are set
 	AttemptEnd   func(context.Context, Attempt)
 	Wait         func(context.Context, Wait)     // before it starts
 	Cooldown     func(context.Context, Cooldown) // a limit group was closed
 	TokenRenewal func(context.Context, TokenRenewal)
-	Abandoned    func(context.Context, Abandoned) // a flow was ended unfinished, long after its callers had left
+	Abandoned    func(context.Context, Abandoned) // a flow was ended unfinished
 }
 
 // Attempt is one time that a request was sent.
@@ -34,8 +33,8 @@ type Attempt struct {
 	Route     string        // such as "/ds/login/link/{loginLinkID}"
 	Number    int           // from 1
 	Wait      time.Duration // since the previous attempt ended, or the call began
-	Duration  time.Duration // until the answer was read, or, of a stream, began; the queue for a connection is in it
-	Status    int           // 0 where no answer arrived
+	Duration  time.Duration // until the answer was read (of a stream: began), with the queue for a connection
+	Status    int           // 0 if no answer arrived
 	Code      Code
 	RequestID string
 	Failure   string // what went wrong, in a word or two; "" for a good answer
@@ -46,7 +45,7 @@ type WaitReason string
 
 const (
 	WaitReasonBackoff    WaitReason = "backoff"     // before a repetition, at random
-	WaitReasonRetryAfter WaitReason = "retry-after" // before a repetition after anything but a 429, as the server asked
+	WaitReasonRetryAfter WaitReason = "retry-after" // the server asked for it, with another status than 429
 	WaitReasonCooldown   WaitReason = "cooldown"    // the limit group is closed: see Cooldown
 	WaitReasonPace       WaitReason = "pace"        // the limit group has just been reopened
 )
@@ -56,12 +55,12 @@ type Wait struct {
 	API       API
 	Operation string
 	Route     string
-	Attempt   int // the attempt that it comes before, or, at its connection, belongs to
+	Attempt   int // the attempt that waits, or that comes next
 	Reason    WaitReason
-	Duration  time.Duration // an estimate, where others wait as well
+	Duration  time.Duration // an estimate if others wait, too
 }
 
-// Cooldown is a limit group that was closed: by a 429, or by a 5xx that says when to come back.
+// Cooldown tells that a limit group was closed, by a 429 or by a 5xx with Retry-After.
 type Cooldown struct {
 	API       API
 	Operation string
@@ -69,26 +68,26 @@ type Cooldown struct {
 	Duration  time.Duration
 }
 
-// TokenRenewal is a token exchange that has ended. One in the background, ahead of the token's end,
-// is told of by the next call that asks for a token.
+// TokenRenewal is a token exchange that has ended. The hook for an exchange in the background runs
+// in the next call that asks for a token.
 type TokenRenewal struct {
 	API      API
 	Duration time.Duration
-	Status   int // 0 where it succeeded, or no answer arrived
+	Status   int // 0 if the exchange succeeded, or no answer arrived
 	Code     Code
 	Failure  string // "" for success
 }
 
-// Abandoned is a flow that was ended unfinished: it has sent a write, what came of that is not
-// known, and its callers had given up. Nobody came back for ten minutes, or too many other flows
-// were given up after it, or it would have had to send another write. The next call looks anew.
+// Abandoned is a flow that was ended unfinished. It has sent a write with an unknown outcome, and
+// its callers had given up. Then nobody came back for ten minutes, or callers gave up too many
+// other flows, or the flow needed another write. The next call looks anew.
 type Abandoned struct {
 	API       API
 	Operation string        // such as "links.create_once"
 	After     time.Duration // since the last caller left
 }
 
-// WithHooks registers functions that are called for what the client does.
+// WithHooks registers functions that are told what the client does.
 func WithHooks(hooks Hooks) Option {
 	return func(cfg *config) error {
 		cfg.hooks = hooks
@@ -96,9 +95,8 @@ func WithHooks(hooks Hooks) Option {
 	}
 }
 
-// WithLogger has the client log: each attempt and renewal at debug level, each wait, cooldown and
-// abandoned flow as a warning. Without it the client is silent. What is logged is what [Hooks] are
-// told, and nothing else.
+// WithLogger logs each attempt and token renewal at debug level, and each wait, cooldown and
+// abandoned flow as a warning. The log has what [Hooks] are told and nothing else.
 func WithLogger(logger *slog.Logger) Option {
 	return func(cfg *config) error {
 		if logger == nil {
@@ -109,7 +107,7 @@ func WithLogger(logger *slog.Logger) Option {
 	}
 }
 
-// started puts an attempt into the history, and tells of it.
+// started puts an attempt into the history and tells the hook.
 func (a *attempts) started(ctx context.Context, at *attempt) {
 	public := Attempt{
 		API: a.op.api, Operation: a.op.name, Route: a.op.route, Number: at.number, Wait: at.began.Sub(a.endedAt),
@@ -120,9 +118,9 @@ func (a *attempts) started(ctx context.Context, at *attempt) {
 	}
 }
 
-// finished puts what came of an attempt into the history, the log and the hooks.
+// finished gives the result of an attempt to the history, the log and the hooks.
 func (a *attempts) finished(ctx context.Context, at *attempt) {
-	if at.number == 0 { // net/http has refused the request before the transport saw it
+	if at.number == 0 { // net/http refused the request before the transport saw it
 		return
 	}
 	public, log := &a.history[at.number-1], a.client.config.logger
@@ -132,7 +130,7 @@ func (a *attempts) finished(ctx context.Context, at *attempt) {
 	case at.err != nil:
 		public.Code, public.Failure, public.RequestID = at.err.Code, at.err.class(), at.err.RequestID
 	case a.response != nil || logged || a.client.config.hooks.AttemptEnd != nil:
-		public.RequestID = a.requestID(at) // to read it is work, so only for those whom it is shown to
+		public.RequestID = a.requestID(at) // it costs time to read, so only if it is shown
 	}
 	if logged {
 		log.LogAttrs(ctx, slog.LevelDebug, "duolink: attempt", append(a.attrs(), slog.Int("attempt", at.number),
@@ -145,7 +143,7 @@ func (a *attempts) finished(ctx context.Context, at *attempt) {
 	}
 }
 
-// waits tells of a wait before an attempt, or at its connection.
+// waits tells the hook and the log of a wait before an attempt, or at its connection.
 func (p *prepared) waits(ctx context.Context, attempt int, reason WaitReason, d time.Duration) {
 	p.warn(ctx, "wait", slog.Int("attempt", attempt), slog.String("reason", string(reason)), slog.Duration("wait", d))
 	if h := p.client.config.hooks.Wait; h != nil {
@@ -162,7 +160,7 @@ func (p *prepared) coolsDown(ctx context.Context, d time.Duration) {
 	}
 }
 
-// abandoned tells of a run that nobody waits for.
+// abandoned tells the hook and the log of a run that was ended unfinished.
 func (p *prepared) abandoned(ctx context.Context, after time.Duration) {
 	if l := p.client.config.logger; l != nil {
 		l.LogAttrs(ctx, slog.LevelWarn, "duolink: abandoned", slog.String("api", string(p.op.api)),
@@ -173,7 +171,7 @@ func (p *prepared) abandoned(ctx context.Context, after time.Duration) {
 	}
 }
 
-// warn logs what somebody who reads a log should know.
+// warn logs at warning level.
 func (p *prepared) warn(ctx context.Context, what string, attrs ...slog.Attr) {
 	if l := p.client.config.logger; l != nil {
 		l.LogAttrs(ctx, slog.LevelWarn, "duolink: "+what, append(p.attrs(), attrs...)...)
@@ -185,7 +183,7 @@ func (p *prepared) attrs() []slog.Attr {
 	return []slog.Attr{api, operation, slog.String("route", p.op.route)}
 }
 
-// renewed tells of a token exchange, on the goroutine of a call that waited for it.
+// renewed tells the hook and the log of a token exchange.
 func (c *Client) renewed(ctx context.Context, d time.Duration, err error) {
 	r := TokenRenewal{API: MoneyKit, Duration: d}
 	if e, ok := errors.AsType[*Error](err); ok {

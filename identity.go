@@ -31,9 +31,8 @@ func (s *IdentityService) Get(
 
 // Link returns the state of a link and of its products, without personal data.
 //
-// If the link is in error, there is no error but a BankLink with ErrorCode. If it is deleted, there
-// is ErrDeleted, or a BankLink in the state [BankLinkDeleted]. The vendor allows 15 requests per
-// minute per link.
+// A link in error is returned with its ErrorCode and no Go error. A deleted link is ErrDeleted, or
+// a BankLink in the state [BankLinkDeleted]. The vendor allows 15 requests per minute per link.
 func (s *IdentityService) Link(ctx context.Context, bankLinkID string, opts ...CallOption) (*BankLink, error) {
 	return call(ctx, s.client, identityLink.on(bankLinkID), readLink, opts)
 }
@@ -312,7 +311,7 @@ const (
 // the constants below.
 type AccountType string
 
-// The account types of the Plaid-compatible layer.
+// The account types of the Plaid-compatible layer, and the native "unknown".
 const (
 	AccountTypeInvestment AccountType = "investment"
 	AccountTypeCredit     AccountType = "credit"

@@ -10,24 +10,23 @@ import (
 	"github.com/duolink/duolink/internal/pace"
 )
 
-// RateLimit is what is known of an API's limit. Supermetrics tells of its hourly limit in
-// X-RateLimit-Limit and X-RateLimit-Remaining; MoneyKit tells nothing.
+// RateLimit is what is known of an API's limit. Supermetrics sends its hourly limit in
+// X-RateLimit-Limit and X-RateLimit-Remaining. MoneyKit sends nothing.
 type RateLimit struct {
-	// Limit is the number of requests per hour, 0 where no answer has said.
+	// Limit is the number of requests per hour, or 0 if it is not known.
 	Limit int
-	// Remaining is what is left of it, if Known: 0 is a value of its own.
+	// Remaining is how many requests are left, if Known is true. 0 means that none is left.
 	Remaining int
-	// Known reports that an answer has said what is left.
+	// Known reports whether an answer has said how many are left.
 	Known bool
 	// SeenAt is when Remaining was read.
 	SeenAt time.Time
-	// CooldownUntil is when the last limit group that was closed opens again; if it is zero or
-	// past, none is closed. It is not set in Response.RateLimit.
+	// CooldownUntil is when the last closed limit group opens again. If it is zero or past, no
+	// group is closed. It is not set in Response.RateLimit.
 	CooldownUntil time.Time
 }
 
-// RateLimit returns what the latest answers have said of an API's limit, to the client's own
-// credential. An answer that said nothing changes nothing.
+// RateLimit returns what the latest answers said of an API's limit for the client's own credential.
 func (c *Client) RateLimit(api API) RateLimit { return c.state.get(api) }
 
 func rateLimit(h http.Header, now time.Time) RateLimit {
@@ -53,7 +52,7 @@ func (s *limitState) get(api API) RateLimit {
 	return s.latest[api]
 }
 
-// update changes what is known of an API.
+// update changes the RateLimit of an API.
 func (s *limitState) update(api API, change func(*RateLimit)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -80,17 +79,17 @@ func (s *limitState) cool(api API, until time.Time) {
 	})
 }
 
-// Limiter can hold requests back, in addition to the client's own pace: one that processes share,
-// for example.
+// Limiter can hold requests back, in addition to the client's own pace. For example, several
+// processes may share a limiter.
 type Limiter interface {
-	// Wait returns when a request of the limit group may go, or an error when the context ends or
-	// the wait is not worth starting. A group's name is the same in every process and tells nothing
-	// of the ids and credentials behind it.
+	// Wait returns when a request of the limit group may be sent. It returns an error if the
+	// context ends or the wait would be too long. The name of a group is the same in every process,
+	// and does not show ids or credentials.
 	Wait(ctx context.Context, group string) error
 }
 
-// WithLimiter asks a limiter before each attempt, for each of the limit groups that the call
-// belongs to: a refresh of two products is counted twice.
+// WithLimiter asks a limiter before each attempt, once for each limit group of the call: a refresh
+// of two products asks twice.
 func WithLimiter(limiter Limiter) Option {
 	return func(cfg *config) error {
 		if limiter == nil {

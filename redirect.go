@@ -6,8 +6,8 @@ import (
 	"net/url"
 )
 
-// defaultRedirectParameter is what the verifier is called in the redirect. The vendor's pages do
-// not say; hence the option.
+// defaultRedirectParameter is the verifier's name in the redirect. The vendor does not document the
+// name, so there is an option.
 const defaultRedirectParameter = "redirect_verifier"
 
 // WithRedirectParameter names the query parameter in which the redirect after a login carries its
@@ -25,13 +25,12 @@ func WithRedirectParameter(name string) Option {
 // ConfirmRedirect decides whether a browser that comes to the RedirectURL comes from a login
 // through this link. It returns the link as the server has it now, with its LoginID.
 //
-// Of the link that you stored when it was made, it uses ID and RedirectVerifier. Reveal and
-// [NewSensitive] take the verifier into a database and out again.
+// Pass the link that you stored when it was made: only ID and RedirectVerifier are used. To store
+// the verifier, use Reveal, and [NewSensitive] to read it back.
 //
-// A redirect is anybody's input. If its verifier is missing, empty, there twice or another, the
-// error is ErrRedirectMismatch, and nothing is sent. The comparison takes constant time. If the
-// verifier is right and the link has no login, the error is ErrLoginPending; Await tells what
-// becomes of it.
+// Anybody can forge a redirect. If its verifier is missing, empty, wrong or there twice, the error
+// is ErrRedirectMismatch, and nothing is sent. The comparison takes constant time. If the verifier
+// is right and the link has no login, the error is ErrLoginPending. Await waits for the login.
 func (s *LinksService) ConfirmRedirect(
 	ctx context.Context, link LoginLink, r *http.Request, opts ...CallOption,
 ) (*LoginLink, error) {

@@ -13,21 +13,21 @@ import (
 	"github.com/duolink/duolink/internal/wire"
 )
 
-// RefreshOptions says how old data may be, how a refresh is waited for, and whose data is read.
+// RefreshOptions says how old data may be, how long to wait, and which accounts are read.
 type RefreshOptions struct {
-	// MaxAge: data that is no older, by the server's clock, is returned as it is, and nothing is
-	// refreshed or billed. With 0 there is a refresh each time. One that is under way for another
-	// caller is waited for.
+	// MaxAge is how old the data may be, by the server's clock, to be returned without a refresh,
+	// which may be billed. With 0 there is always a refresh. If one is under way for another
+	// caller, this caller waits for it.
 	MaxAge time.Duration
-	// Timeout is how long to wait; default 10 minutes. The context may end the wait before. No
+	// Timeout is how long to wait, by default 10 minutes. The context may end the wait earlier. No
 	// refresh is watched for longer than an hour.
 	Timeout time.Duration
-	// Progress is called after each look at the link that does not end the wait. A caller who joins
-	// late, or whose function is slow, misses some.
+	// Progress is called after each look at the link that does not end the wait. If a caller joins
+	// late, or its function is slow, it misses some.
 	Progress func(RefreshProgress)
-	// AccountIDs are the accounts that are wanted; none means all. What is refreshed is the link's,
-	// whichever are wanted. MoneyKit sends the numbers of all accounts: RefreshAndNumbers leaves
-	// the others out.
+	// AccountIDs are the accounts to read; none means all. The refresh is always for the whole
+	// link. MoneyKit sends the numbers of all accounts, and RefreshAndNumbers leaves the others
+	// out.
 	AccountIDs []string
 }
 
@@ -42,7 +42,7 @@ func (o RefreshOptions) check() error {
 type RefreshProgress struct {
 	Product  Product
 	Status   ProductStatus // as last seen
-	Err      error         // what the latest look failed with, where that passes
+	Err      error         // of the latest look, if it failed and may pass
 	Requests int           // looks so far
 	Elapsed  time.Duration
 	Next     time.Duration // until the next look
@@ -50,28 +50,27 @@ type RefreshProgress struct {
 
 const defaultRefreshTimeout = 10 * time.Minute
 
-// RefreshAndGet refreshes the identity of a bank link, waits until that is done, and reads it once.
+// RefreshAndGet refreshes the identity of a bank link, waits for the refresh, and reads it once.
 //
-// It asks for the refresh once, looks at the link meanwhile, and compares the server's times with
-// each other alone. With a MaxAge, data that is no older is returned at once, and nothing is
-// billed.
+// It asks for the refresh once, and looks at the link until it is done. It compares only times of
+// the server with each other. If the data is younger than MaxAge, it is returned without a refresh.
 //
-// Waiting ends at once if it is of no use: ErrDeleted, ErrForbidden, ErrRateLimited (a second
-// refresh within a day), ErrBankLinkState with a BankLinkErrorCode that does not pass by itself,
+// The wait ends at once with an error that no waiting changes: ErrDeleted, ErrForbidden,
+// ErrRateLimited (a second refresh within a day), ErrBankLinkState with its BankLinkErrorCode,
 // ErrProductUnavailable if the bank cannot be asked now, and ErrRefreshFailed with its
-// ProductErrorCode. A code that passes by itself has half a minute to do so.
+// ProductErrorCode. A code that may pass by itself has half a minute to do so.
 //
-// ErrRefreshPending is the end of Timeout or of the context, or a server that asks for a longer
+// The error is ErrRefreshPending if Timeout or the context ends, or if the server asks for a longer
 // pause than WithMaxWait allows. If no refresh has begun, and none will, its Outcome is
 // OutcomeNotSent or OutcomeRejected. Otherwise this client watches the refresh for ten minutes
-// more: ask again, with a MaxAge, and it is not paid for twice. Another process knows nothing of
-// it.
+// more: call again, with a MaxAge, and no second refresh is billed. Another process does not know
+// of the refresh.
 //
-// Callers who ask for the same link at the same time, with the same credential and as the same
-// tenant, share one refresh. Whoever joins it waits for it, also if older data would do; if it
-// fails, they get that data. Those who want the same accounts share one reading, and each has a
-// copy. MaxAge, Timeout and Progress are each caller's own. Of the call options and headers, those
-// of the first hold.
+// Callers for the same link at the same time, with the same credential and tenant, share one
+// refresh. A caller who joins waits for it, even if older data would do for this caller, and gets
+// the older data if the refresh fails. Callers who want the same accounts share one reading. Each
+// caller has its own MaxAge, Timeout, Progress and copy of the answer. The first caller's call
+// options and headers are used.
 func (s *IdentityService) RefreshAndGet(
 	ctx context.Context, bankLinkID string, options RefreshOptions, opts ...CallOption,
 ) (*Identity, error) {
@@ -85,11 +84,10 @@ func (s *IdentityService) RefreshAndGet(
 	return refreshAndRead(ctx, r, bare[Identity], opts)
 }
 
-// RefreshAndNumbers refreshes the account numbers of a bank link, waits until that is done, and
-// reads them once. It is to [AuthService.Numbers] what [IdentityService.RefreshAndGet] is to Get.
+// RefreshAndNumbers refreshes the account numbers of a bank link, waits for the refresh, and reads
+// them once. Its rules are those of [IdentityService.RefreshAndGet].
 //
-// With RefreshOptions.AccountIDs the answer has these accounts alone, and none of those that the
-// link does not have.
+// With RefreshOptions.AccountIDs the answer has only these accounts. An unknown id is ignored.
 func (s *AuthService) RefreshAndNumbers(
 	ctx context.Context, bankLinkID string, options RefreshOptions, opts ...CallOption,
 ) (*BankNumbers, error) {
@@ -116,36 +114,36 @@ type fetching struct {
 	product Product
 	options RefreshOptions
 	read    func(context.Context, CallOption) error
-	asked   *prepared // never sent: it knows the options
+	asked   *prepared // never sent; it has the options
 }
 
-// refreshResult is what a run of a refresh brings.
+// refreshResult is the result of a run of a refresh.
 type refreshResult struct {
 	freshness
 	readings *flight.Group[sharedReading, struct{}]
 	response Response // of the latest request
 }
 
-// freshness is what a run has done, or has seen before it failed.
+// freshness is what a run knows of the data: whether it was refreshed, or else how old it is.
 type freshness struct {
 	refreshed bool
-	known     bool          // how old the data is that was not refreshed
-	age       time.Duration // that
+	known     bool          // whether age is known
+	age       time.Duration // of data that was not refreshed
 }
 
-// sharedReading is what callers share who want the same read.
+// sharedReading is the result of a reading that callers share.
 type sharedReading struct {
 	body     []byte
 	response Response
 }
 
-// serves reports whether that is enough for a caller.
+// serves reports whether the data is fresh enough for a caller.
 func (f freshness) serves(maxAge time.Duration) bool {
 	return f.refreshed || f.known && maxAge > 0 && f.age <= maxAge
 }
 
-// refreshAndRead is the flow: check, share a run, and decode for each caller what the run has
-// brought.
+// refreshAndRead is the flow: check the options, share a run, and decode its result for each
+// caller.
 func refreshAndRead[T any](
 	ctx context.Context, r *fetching, answer func(*wire.Scanner) (*T, error), opts []CallOption,
 ) (*T, error) {
@@ -173,10 +171,10 @@ func refreshAndRead[T any](
 	}
 }
 
-// fetch joins the run that refreshes the link's product, and then the reading of those who have
-// joined it. It is to be called again if the run was content with data that is too old for this
-// caller. Each run serves the caller who began it at least, so of a number of callers nobody waits
-// for more runs than there are callers.
+// fetch joins the run that refreshes the link's product, and then a reading that callers of the run
+// share. It returns again if the run was content with data that is too old for this caller. Each
+// run serves at least the caller who began it, so nobody waits for more runs than there are
+// callers.
 func (r *fetching) fetch(ctx context.Context, key flight.Key) (body []byte, again bool, err error) {
 	f, err := r.client.refreshes.Hold(ctx, key, r.run, r.options.Progress)
 	if err != nil {
@@ -190,8 +188,7 @@ func (r *fetching) fetch(ctx context.Context, key flight.Key) (body []byte, agai
 	default:
 		return nil, true, nil
 	}
-	// Nobody leaves a reading that has ended, so that those who are slow find it: it goes with the
-	// run.
+	// Nobody leaves a reading that has ended, so that slow callers find it. It ends with the run.
 	g, err := f.Result.readings.Hold(ctx, flight.KeyOf(r.asked.url), r.readOnce, nil)
 	if err != nil {
 		return nil, false, r.leftEarly(f, err)
@@ -215,8 +212,7 @@ func (r *fetching) readOnce(ctx context.Context, f *flight.Run[sharedReading, st
 
 type refreshRun = flight.Run[refreshResult, RefreshProgress]
 
-// refreshing is one run of a refresh: it looks at the link, asks for the refresh, and looks until
-// it is done.
+// refreshing is one run: it looks at the link, asks for a refresh, and looks until that is done.
 type refreshing struct {
 	*fetching
 	shared *refreshRun
@@ -225,18 +221,17 @@ type refreshing struct {
 	began    time.Time
 	before   ProductStatus // of the product, before the refresh
 	now      ProductStatus // as last seen
-	next     time.Time     // no look before, as the server asks
+	next     time.Time     // no look before, because the server asks so
 	requests int
 	unclear  error     // the refresh may not have reached the server
-	failing  time.Time // since when there is trouble that may pass
+	failing  time.Time // when a trouble began that may pass
 }
 
 // longestRefresh is how long a refresh is watched at most, also for callers who keep coming.
 const longestRefresh = time.Hour
 
-// run is what callers share who want the same product of the same link. Its first look decides
-// whether there is a refresh: nobody else asks for one meanwhile, so the look is not behind the
-// times.
+// run is shared by all callers who want the same product of the same link. Its first look decides
+// whether it asks for a refresh. Nobody else of this client asks for one in the meantime.
 func (r *fetching) run(ctx context.Context, f *refreshRun) error {
 	f.OnAbandoned = r.asked.abandoned
 	ctx, cancel := context.WithTimeout(ctx, longestRefresh)
@@ -263,8 +258,8 @@ func (r *fetching) run(ctx context.Context, f *refreshRun) error {
 	return err
 }
 
-// age compares two of the server's times. Where the answer has no Date, the age is not known, and
-// where the link is deleted, there is nothing to read.
+// age compares two times of the server. The age is not known if the answer has no Date, or if the
+// link is deleted, because then there is nothing to read.
 func (r *refreshing) age(link *BankLink) (age time.Duration, known bool) {
 	date, err := http.ParseTime(r.shared.Result.response.Header().Get("Date"))
 	if err != nil || r.now.RefreshedAt.IsZero() || link.State == BankLinkDeleted {
@@ -280,7 +275,7 @@ func (r *refreshing) poll(ctx context.Context, opts ...CallOption) (*BankLink, e
 	return link, err
 }
 
-// heed keeps in mind how long the latest answer asks to wait before the next look.
+// heed records how long the latest answer asks to wait before the next look.
 func (r *refreshing) heed() {
 	if next := time.Now().Add(promisedPause(&r.shared.Result.response)); next.After(r.next) {
 		r.next = next
@@ -296,7 +291,7 @@ func (r *refreshing) refresh(ctx context.Context) error {
 		if !ok || e.Outcome != OutcomeUnknown || e.Operation != identityRefresh.name {
 			return err
 		}
-		r.unclear, r.failing = err, time.Now() // it may be under way all the same: the link will show it
+		r.unclear, r.failing = err, time.Now() // the refresh may be under way: the link will show it
 	}
 	w := pace.Poll{Pause: time.Until(r.next)}
 	w.Look = func() (pace.Look, error) {
@@ -340,7 +335,7 @@ func (r *refreshing) classify(link *BankLink) pace.Look {
 	return pace.Look{}
 }
 
-// patient gives a trouble that may pass a while to do so.
+// patient ends the wait if a trouble that may pass has lasted for half a minute.
 func (r *refreshing) patient(trouble error) pace.Look {
 	if r.failing.IsZero() {
 		r.failing = time.Now()
@@ -352,7 +347,7 @@ func (r *refreshing) patient(trouble error) pace.Look {
 	return pace.Look{Most: left}
 }
 
-// hopeless is what a link says of itself that no waiting changes.
+// hopeless returns an error if the link is in a state that no waiting changes.
 func (r *refreshing) hopeless(link *BankLink) error {
 	status := link.Products[r.product]
 	switch {
@@ -372,7 +367,7 @@ func (r *refreshing) hopeless(link *BankLink) error {
 	return nil
 }
 
-// refreshPending is a wait that ended before the refresh did.
+// refreshPending is the error of a wait that ended before the refresh.
 func (p *prepared) refreshPending(ended error, more string) *Error {
 	e := p.newError(ErrRefreshPending, "the refresh was not seen to end"+more)
 	e.Outcome = OutcomeUnknown
@@ -380,12 +375,12 @@ func (p *prepared) refreshPending(ended error, more string) *Error {
 	return e
 }
 
-// passes reports that a link error goes by itself.
+// passes reports whether a link error may pass by itself.
 func (c BankLinkErrorCode) passes() bool {
 	return c == BankLinkErrorSystem || c == BankLinkErrorProvider || c == BankLinkErrorInstitution
 }
 
-// passes reports that the cause of a failed refresh goes by itself.
+// passes reports whether the cause of a failed refresh may pass by itself.
 func (c ProductErrorCode) passes() bool {
 	return c == ProductErrorRateLimit || c == ProductErrorTimeout || c == ProductErrorInstitution ||
 		c == ProductErrorUnknown
