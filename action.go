@@ -16,8 +16,8 @@ const (
 	// ActionRetry: the failure may pass by itself. Try again after a wait. If a Create or a Refresh
 	// has OutcomeUnknown, look first. If you have ended the context, decide for yourself.
 	ActionRetry Action = "retry"
-	// ActionWaitUntil: there is a limit. Try again after Error.RetryAfter, or much later if that is
-	// 0.
+	// ActionWaitUntil: there is a limit. Try again after Error.RetryAfter. If that is 0, try again
+	// much later.
 	ActionWaitUntil Action = "wait until"
 	// ActionReauthenticate: with ErrUnauthorized you need a new credential. With ErrBankLinkState
 	// and ErrRefreshFailed the person has to link the bank again. (A bank link of somebody else is
@@ -33,7 +33,7 @@ const (
 	// ActionRecreate: the resource is gone or does not fit. Make a new one, with another account or
 	// bank if this account or bank does not fit.
 	ActionRecreate Action = "recreate"
-	// ActionContactSupport: only the vendor's support or another contract helps. Have
+	// ActionContactSupport: only the vendor's support, or another contract with it, helps. Have
 	// Error.RequestID ready.
 	ActionContactSupport Action = "contact support"
 )

@@ -11,24 +11,24 @@ import (
 	"github.com/google/go-querystring/query"
 )
 
-// How operations are made, and how their arguments are checked and become a URL and a payload.
+// How operations are made, and how their arguments are checked and encoded.
 
-// Format keeps an operation that is printed by mistake from telling more than its name.
+// Format prints only the operation's name, because its arguments are confidential.
 func (op operation) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, op.name) }
 
-// endpoint is an operation without arguments. The pattern is a method and a route.
+// endpoint makes an operation without arguments. The pattern is a method and a route.
 func endpoint(api API, name, pattern string, repeated idempotency) operation {
 	method, route, _ := strings.Cut(pattern, " ")
 	return operation{api: api, name: name, method: method, route: route, idempotency: repeated}
 }
 
-// countedPerApp is an operation whose requests the vendor counts for the whole application, too.
+// countedPerApp marks an operation that the vendor counts for the whole application, too.
 func countedPerApp(op operation) operation {
 	op.perApp = true
 	return op
 }
 
-// on names the resource that the operation is about.
+// on returns the operation for one resource.
 func (op operation) on(id string) operation {
 	op.args = []string{id}
 	return op
@@ -46,7 +46,7 @@ func (p *prepared) encode() error {
 		if err != nil {
 			return argumentError("the query cannot be encoded")
 		}
-		// Servers disagree on whether a plus sign is a space; %20 is one for all of them.
+		// Servers disagree on whether a plus sign is a space. %20 is a space for all of them.
 		if q := strings.ReplaceAll(values.Encode(), "+", "%20"); q != "" {
 			p.url += "?" + q
 		}
@@ -78,9 +78,9 @@ func (op operation) path() (string, error) {
 	return strings.Join(segments, "/"), nil
 }
 
-// checkID refuses an id that is none before it becomes a part of a URL. Supermetrics documents its
-// alphabet and length; MoneyKit's ids are opaque, so there it is visible ASCII, without what has a
-// meaning in a path.
+// checkID refuses an impossible id before it becomes a part of a URL. Supermetrics documents the
+// alphabet and length of its ids. MoneyKit does not, so visible ASCII is allowed there, except for
+// characters with a meaning in a path.
 func (a API) checkID(name, id string) error {
 	most, fits := 128, func(r rune) bool { return r > ' ' && r <= '~' && !strings.ContainsRune(`/\?#%`, r) }
 	if a == Supermetrics {
@@ -102,7 +102,7 @@ func (a API) checkID(name, id string) error {
 	return nil
 }
 
-// checkText refuses a text that is longer than the API takes, or that cannot be meant as one.
+// checkText refuses a text that is too long for the API, or is not text.
 func checkText(name, s string, most int) error {
 	switch {
 	case utf8.RuneCountInString(s) > most:
@@ -113,7 +113,7 @@ func checkText(name, s string, most int) error {
 	return nil
 }
 
-// compactJSON encodes without HTML escapes.
+// compactJSON encodes a value without HTML escapes.
 func compactJSON(v any) ([]byte, error) {
 	text, err := wire.Compact(v)
 	if err != nil {

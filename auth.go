@@ -218,8 +218,7 @@ func having[T any](all []T, fits func(T) bool) (found []T) {
 	return found
 }
 
-// readPlaidNumbers reads the answer of /auth/get, or the Plaid error that may come instead, with
-// 200.
+// readPlaidNumbers reads the answer of /auth/get, or the Plaid error that a 200 may have instead.
 func readPlaidNumbers(s *wire.Scanner) (*PlaidNumbers, error) {
 	if s.Next() != wire.Object {
 		return nil, wire.ErrNoObject

@@ -27,15 +27,14 @@ type AwaitProgress struct {
 	Next     time.Duration // until the next request
 }
 
-// Await waits until somebody has logged in through the login link, and returns the link with its
+// Await waits until somebody has logged in through the login link. It returns the link with a
 // LoginID.
 //
 // Give the context a deadline. A link can stay open after its ExpiryTime, because the server
 // decides when it expires.
 //
 // Await asks the server at once, again after about 2 s, then less often, down to every 15 s. That
-// is at most 300 requests for a link that lives for an hour, and 6,500 for a link that lives for a
-// day.
+// is at most 300 requests for a link that lives for an hour, and 6,500 for a day.
 //
 // If the link closes or expires without a login, the error after AwaitOptions.Grace is
 // ErrLoginLinkClosed or ErrLoginLinkExpired. An unknown link is ErrNotFound at once. If the context

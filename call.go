@@ -19,15 +19,16 @@ import (
 
 // How a call happens, in reading order.
 //
-// A service method says what it wants: an operation. It is checked and encoded once, into prepared,
-// which never changes. Then go-retryablehttp runs the attempts. It is made for this one call, and
-// its slots are methods of attempts. Each attempt is a fresh value: ready has the pace and a
-// credential let it out, RoundTrip sends it once, receive reads the answer and classifies it, and
-// settle draws the conclusions, for the pace, the budget of repetitions and the hooks. checkRetry
-// says whether there is another attempt, by the rules in retry.go. Then backoff says how long to
-// wait before, and readyNext readies it. What comes out is the answer, or one *Error (result).
+// A service method names an operation. prepare checks and encodes it once, and the result never
+// changes. Then go-retryablehttp runs the attempts. It is made for this one call, and its functions
+// are methods of attempts. Each attempt is a fresh value: ready waits for the limit groups and adds
+// a credential, RoundTrip sends it once, receive reads and classifies the answer, and settle tells
+// the limit groups, the budget of repetitions and the hooks. checkRetry decides whether there is
+// another attempt, by the rules in retry.go. Then backoff says how long to wait, and readyNext
+// makes the next attempt ready. The call returns the answer or one *Error (result).
 
-// operation is what one call wants. The rows of a service file are operations without arguments.
+// operation is what a call asks for. The variables of service files are operations without
+// arguments.
 type operation struct {
 	api         API
 	name        string // "links.get": for errors and logs
@@ -35,17 +36,17 @@ type operation struct {
 	route       string // "/ds/login/link/{loginLinkID}": a constant, safe to print
 	idempotency idempotency
 	limit       int64 // bytes of answer that are read; 0 means defaultLimit
-	stream      bool  // the answer is read as it arrives, by the caller
-	slow        bool  // the server may take its time: slowTimeout
-	perApp      bool  // the vendor counts all of an application's requests together, too
+	stream      bool  // the caller reads the answer as it arrives
+	slow        bool  // the server may take long: slowTimeout
+	perApp      bool  // the vendor also counts all requests of an application together
 
 	args    []string // for the route's placeholders, in order
 	query   any      // a struct with url tags
 	body    any      // sent as JSON
 	form    url.Values
-	private []string // what errors must not quote, besides args and credentials
-	secrets []string // credentials that it carries itself: what errors must not quote, not even in part
-	items   []string // what the vendor counts requests by, besides the arguments: one for each of them
+	private []string // texts that errors must not quote, besides args and credentials
+	secrets []string // credentials among the arguments: errors must not quote even a part of them
+	items   []string // the vendor counts requests by each of them, besides args
 	invalid error    // what is wrong with the arguments; nothing is sent then
 }
 
@@ -69,8 +70,8 @@ func call[T any](
 	return v, nil
 }
 
-// do prepares an operation, attempts it until it is done, and has each answer decoded, so that one
-// which cannot be used is a failed attempt. An operation that streams decodes by itself.
+// do prepares an operation and attempts it until it is done. It decodes each answer inside the
+// loop, so that an unusable answer is a failed attempt. The caller of do decodes a stream.
 func (c *Client) do(
 	ctx context.Context, op operation, opts []CallOption, decode func(*wire.Scanner) error,
 ) (*attempts, error) {
@@ -82,8 +83,8 @@ func (c *Client) do(
 	return a, a.result(ctx, a.run(ctx))
 }
 
-// prepared is what a call asks, checked and encoded. A flow has one too, for all of its calls. It
-// never changes.
+// prepared is a call's operation and options, checked and encoded. It never changes. A flow has
+// one, too.
 type prepared struct {
 	callOptions
 	client      *Client
@@ -97,7 +98,7 @@ type prepared struct {
 	groups      []limitGroup
 }
 
-// prepare finds everything that can be wrong before anything is sent.
+// prepare checks everything that can be checked before anything is sent.
 func (c *Client) prepare(ctx context.Context, op operation, opts []CallOption) (*prepared, error) {
 	p := &prepared{client: c, op: op, retry: c.config.retry, limit: cmp.Or(c.config.limit, op.limit, defaultLimit)}
 	if ctx == nil {
@@ -140,37 +141,37 @@ type attempts struct {
 	decode func(*wire.Scanner) error // reads the answer
 
 	history       []Attempt     // as hooks and Response see them
-	latest        *attempt      // that has begun
-	next          *attempt      // that is being readied
-	endedAt       time.Time     // of the latest, or when the call began
+	latest        *attempt      // the one that has begun
+	next          *attempt      // the one that ready works on
+	endedAt       time.Time     // when the latest ended, or the call began
 	lastError     *Error        // what the latest failed with
 	wait          time.Duration // before the next one
 	reason        WaitReason
-	refusedHeader http.Header // carried the token that was refused: it is not sent again
-	unclear       bool        // an attempt may have been carried out, whatever became of the later ones
+	refusedHeader http.Header // has the refused token, which is not sent again
+	unclear       bool        // some attempt may have been carried out
 }
 
-// attempt is one time that the request is sent, and what came of it.
+// attempt is one time that the request is sent, and the result.
 type attempt struct {
 	number  int // from 1
 	began   time.Time
-	header  http.Header   // as it was signed
+	header  http.Header   // with the credential
 	groups  []limitGroup  // with its permits
-	sending *send.Sending // nil if it did not get as far as to net/http
-	held    error         // it was held back at its connection, and this is why it does not go out any more
+	sending *send.Sending // nil if net/http was not called
+	held    error         // why it was not sent after it was held back at its connection
 
 	status   int // 0: no answer
 	head     http.Header
 	location string // of a redirect
-	unsized  bool   // the answer does not say how long it is
+	unsized  bool   // the answer names no length
 	body     []byte
 	stream   io.ReadCloser
-	err      *Error // what is wrong with the answer, or with its absence
+	err      *Error // what is wrong with the answer, or why there is none
 }
 
-// run attempts the call until CheckRetry says that it is done.
+// run attempts the call until checkRetry says that it is done.
 func (a *attempts) run(ctx context.Context) error {
-	defer a.release() // for those who wait behind it, should a hook panic
+	defer a.release() // others wait for the permits, even if a hook panics
 	var payload any
 	if a.payload != nil {
 		payload = a.payload
@@ -185,18 +186,17 @@ func (a *attempts) run(ctx context.Context) error {
 	req.SetResponseHandler(func(resp *http.Response) error { return a.receive(ctx, resp) })
 	loop := retryablehttp.Client{
 		HTTPClient:   a.client.sender(a),
-		RetryMax:     math.MaxInt32, // CheckRetry counts
+		RetryMax:     math.MaxInt32, // checkRetry counts
 		CheckRetry:   a.checkRetry,
 		Backoff:      func(_, _ time.Duration, _ int, _ *http.Response) time.Duration { return a.backoff(ctx) },
 		PrepareRetry: a.readyNext,
 		ErrorHandler: func(_ *http.Response, err error, _ int) (*http.Response, error) { return nil, err },
 	}
-	_, err = loop.Do(req) //nolint:bodyclose // receive has read and closed it, or keeps it open as a stream
+	_, err = loop.Do(req) //nolint:bodyclose // receive has closed it, or keeps it open as a stream
 	return err
 }
 
-// ready is what comes before every attempt: the caller's own Limiter, the permits of the limit
-// groups, and a credential.
+// ready asks the caller's Limiter, and gets permits of the limit groups and a credential.
 func (a *attempts) ready(req *http.Request) error {
 	ctx := req.Context()
 	a.next = &attempt{number: len(a.history) + 1}
@@ -210,11 +210,11 @@ func (a *attempts) ready(req *http.Request) error {
 	return a.admitAndSign(req, a.next)
 }
 
-// readyNext readies another attempt. If it cannot, the call ends with what the server said last,
-// which tells more. The error of a token exchange is the exception: it names what has to be mended.
+// readyNext makes another attempt ready. If that fails, the call ends with the last attempt's
+// error, which tells more. But an error of a token exchange is returned: it names the cause.
 func (a *attempts) readyNext(req *http.Request) error {
 	err := a.ready(req)
-	e, ours := err.(*Error) //nolint:errorlint // one that a provider of tokens wraps is its own affair
+	e, ours := err.(*Error) //nolint:errorlint // an error that a provider of tokens wraps is the provider's
 	if err == nil || ours && e.Operation != "" {
 		return err
 	}
@@ -222,8 +222,8 @@ func (a *attempts) readyNext(req *http.Request) error {
 	return a.lastError
 }
 
-// admitAndSign has the limit groups' permits, and then a credential. That may take its time, so the
-// groups are asked again: they may be closed by then.
+// admitAndSign gets permits of the limit groups, and then a credential. The credential may take
+// long, so the groups are checked again: they may have closed.
 func (a *attempts) admitAndSign(req *http.Request, at *attempt) error {
 	for {
 		if err := a.admit(req.Context(), at); err != nil {
@@ -239,8 +239,8 @@ func (a *attempts) admitAndSign(req *http.Request, at *attempt) error {
 	}
 }
 
-// sign sets the headers of an attempt, credentials last. The map is its own, because the connection
-// that writes it may still use the one of the attempt before.
+// sign sets the headers of an attempt. Each attempt has its own map, because a connection may still
+// be writing the map of the attempt before.
 func (a *attempts) sign(req *http.Request, at *attempt) error {
 	h := http.Header{}
 	for name, values := range a.extra {
@@ -261,26 +261,26 @@ func (a *attempts) sign(req *http.Request, at *attempt) error {
 	req.Header, at.header = h, h
 	if err == nil && a.refusedHeader != nil && h.Get("Authorization") == a.refusedHeader.Get("Authorization") {
 		a.lastError.renewable = false
-		return a.lastError // it says already what the server would say
+		return a.lastError // the server would say the same again
 	}
 	return err
 }
 
-// RoundTrip sends an attempt, once. One that is held back at its connection waits for its limit
-// groups again, and is still the same attempt.
+// RoundTrip sends an attempt, once. If the attempt is held back at its connection, it waits for its
+// limit groups again and is still the same attempt.
 func (a *attempts) RoundTrip(req *http.Request) (*http.Response, error) {
 	ctx, at := req.Context(), a.next
 	at.began, a.latest = time.Now(), at
 	a.started(ctx, at)
 	if req.Body != nil {
-		_ = req.Body.Close() // each request that goes out has a body of its own
+		_ = req.Body.Close() // transport.Send makes a body for each request
 	}
 	rules := send.Rules{
 		Body: a.payload, UserAgent: a.client.config.userAgent, Limit: a.timeout(), Commit: a.commitWrite,
 		MayGo: func() bool { return a.allOpen(at) },
 	}
 	for {
-		if err := ctx.Err(); err != nil { // net/http would not even ask for a connection
+		if err := ctx.Err(); err != nil { // net/http would not ask for a connection
 			return nil, err
 		}
 		var resp *http.Response
@@ -296,13 +296,13 @@ func (a *attempts) RoundTrip(req *http.Request) (*http.Response, error) {
 		if at.held = a.admitAndSign(req, at); at.held != nil {
 			return nil, at.held
 		}
-		if cookies != nil { // http.Client has put them there
+		if cookies != nil { // http.Client had set them
 			req.Header["Cookie"] = cookies
 		}
 	}
 }
 
-// takeLocation keeps a redirect's goal from http.Client, which reads it, and fails where it cannot.
+// takeLocation hides a redirect's goal from http.Client, which fails if it cannot parse it.
 func (at *attempt) takeLocation(resp *http.Response) {
 	if resp != nil && resp.StatusCode/100 == 3 {
 		at.location = resp.Header.Get("Location")
@@ -310,12 +310,12 @@ func (at *attempt) takeLocation(resp *http.Response) {
 	}
 }
 
-// receive reads an answer, classifies it and draws the conclusions, inside the loop: one that
-// breaks off is a failed attempt like any other. It leaves the body closed, except for a stream.
+// receive reads, classifies and settles an answer inside the loop, so that an answer that breaks
+// off is a failed attempt, too. It closes the body, except of a stream.
 func (a *attempts) receive(ctx context.Context, resp *http.Response) error {
 	at, kept := a.latest, false
 	defer func() {
-		if !kept { // the body, or a hook, has panicked
+		if !kept { // the body or a hook has panicked
 			_ = resp.Body.Close()
 		}
 	}()
@@ -337,13 +337,13 @@ func (a *attempts) receive(ctx context.Context, resp *http.Response) error {
 	return at.err
 }
 
-// classify reads an answer and says what is wrong with it.
+// classify reads an answer and returns what is wrong with it.
 func (a *attempts) classify(at *attempt, resp *http.Response) *Error {
 	ok, limit := at.status/100 == 2, a.limit
 	if !ok {
 		limit = min(limit, errorLimit)
 	}
-	// A gzip that the transport did not ask for, it did not undo.
+	// The transport decompresses only if it has asked for gzip itself.
 	zipped := !resp.Uncompressed && strings.EqualFold(resp.Header.Get("Content-Encoding"), "gzip")
 	body, err := wire.Unzipped(resp.Body, zipped)
 	if err == nil && ok && a.op.stream {
@@ -354,7 +354,7 @@ func (a *attempts) classify(at *attempt, resp *http.Response) *Error {
 		at.body, err = wire.ReadBody(body, limit)
 	}
 	switch {
-	case !ok: // the status speaks, however much of the body arrived
+	case !ok: // the status decides, however much of the body arrived
 		return a.refusal(at)
 	case err != nil:
 		return a.failure(at, err)
@@ -365,8 +365,8 @@ func (a *attempts) classify(at *attempt, resp *http.Response) *Error {
 	return nil
 }
 
-// settle draws the conclusions of an attempt, once: for the limit groups, the budget of
-// repetitions, the state, a run that callers share, and the hooks.
+// settle tells the result of an attempt, once, to the limit groups, the budget of repetitions, the
+// client's RateLimit, a run that callers share, and the hooks.
 func (a *attempts) settle(ctx context.Context) {
 	defer a.release()
 	c, at, now := a.client, a.latest, time.Now()
@@ -374,10 +374,10 @@ func (a *attempts) settle(ctx context.Context) {
 		c.state.note(a.op.api, at.head, now)
 	}
 	switch {
-	case at.status == 0: // no answer says nothing of the limits
+	case at.status == 0: // without an answer the limits are not known
 	case at.err != nil && at.err.closesGroup():
 		a.closeGroups(ctx, at, now)
-	default: // whatever it says, the limits had nothing against it
+	default: // any other answer: the request was within the limits
 		for _, g := range at.groups {
 			c.pace.Accept(g.key, g.permit, now)
 		}
@@ -392,13 +392,13 @@ func (a *attempts) settle(ctx context.Context) {
 	a.finished(ctx, at)
 }
 
-// checkRetry decides, after a failed attempt, whether there will be another. The library asks
-// twice: when an answer has begun, and when receive has read it. If no answer came, receive was not
-// called, so the attempt is settled here.
+// checkRetry decides whether there is another attempt. The library calls it twice: when an answer
+// has begun, and when receive has read it. If no answer came, receive was not called, so the
+// attempt is settled here.
 func (a *attempts) checkRetry(ctx context.Context, _ *http.Response, err error) (bool, error) {
 	at := a.latest
 	switch {
-	case err == nil: // it is good, or was not read yet
+	case err == nil: // the answer is good, or was not read yet
 		return false, nil
 	case at.held != nil:
 		at.err = a.unsent(at.held)
@@ -413,7 +413,7 @@ func (a *attempts) checkRetry(ctx context.Context, _ *http.Response, err error) 
 	return again, at.err
 }
 
-// backoff is how long to wait before the next attempt. The library waits.
+// backoff returns how long the library waits before the next attempt.
 func (a *attempts) backoff(ctx context.Context) time.Duration {
 	if a.wait > 0 {
 		a.waits(ctx, len(a.history)+1, a.reason, a.wait)
@@ -421,14 +421,14 @@ func (a *attempts) backoff(ctx context.Context) time.Duration {
 	return a.wait
 }
 
-// result is the call's error once the loop has ended, or nil. It fills in the caller's Response.
+// result returns the call's error after the loop, or nil. It fills in the caller's Response.
 func (a *attempts) result(ctx context.Context, err error) error {
 	if err == nil {
 		a.report()
 		return nil
 	}
 	e, ours := errors.AsType[*Error](err)
-	if !ours { // the context ended between two attempts: say both, that and why there was to be another
+	if !ours { // the context ended between two attempts: the error says that and why the last one failed
 		if e = a.lastError; e == nil {
 			e = a.failure(a.latest, err)
 		}
@@ -437,7 +437,7 @@ func (a *attempts) result(ctx context.Context, err error) error {
 	return a.fail(e)
 }
 
-// fail closes the books on a call that failed.
+// fail completes the error of a call, and fills in the caller's Response.
 func (a *attempts) fail(e *Error) error {
 	if e.Operation == a.op.name {
 		e.Attempts = len(a.history)

@@ -46,8 +46,8 @@ const (
 	plaidVersion    = "2020-09-14"
 )
 
-// Client calls both APIs. It is safe for concurrent use. Make one client and keep it. It prints no
-// credentials.
+// Client calls both APIs. It is safe for concurrent use: make one and keep it. It prints no
+// secrets.
 type Client struct {
 	// Logins are the data source logins at Supermetrics, and the accounts that they reach.
 	Logins *LoginsService
@@ -156,8 +156,8 @@ func (cfg *config) setDefaultURLs() {
 	}
 }
 
-// checkScheme lets a credential travel unencrypted only if it stays on this machine, or if the
-// caller has asked for that.
+// checkScheme lets a credential travel unencrypted only on this machine, or if the caller asked for
+// it.
 func (cfg *config) checkScheme(base string) error {
 	u, err := url.Parse(base)
 	if err != nil {
@@ -256,22 +256,19 @@ func WithInsecureHTTP() Option {
 	}
 }
 
-// WithHTTPClient takes the transport (nil is http.DefaultTransport), timeout and cookie jar of an
+// WithHTTPClient takes the transport (nil: http.DefaultTransport), timeout and jar of an
 // http.Client.
 //
 // The http.Client is copied, never changed. CheckRedirect is not used, because redirects are never
 // followed. The jar is not used for calls with WithToken or BearerTokenFunc, because it would carry
-// one tenant's session to another. The Timeout also bounds how long a request waits at its
-// connection.
+// one tenant's session to another. The Timeout also bounds the wait at a connection.
 //
 // If the transport sends a request again by itself, the client stops the second request before it
-// goes out. A request that the transport makes for itself, say for a token, needs another
-// User-Agent.
+// goes out. A request of the transport's own, say for a token, needs another User-Agent.
 //
 // If the transport is not an *http.Transport, Outcome is OutcomeNotSent only if its error says that
-// there was no connection, or if this package stopped the request at its connection. Do not
-// register such a transport with RegisterProtocol, which would hide it: put it before the
-// *http.Transport.
+// there was no connection, or if this package stopped the request at its connection.
+// RegisterProtocol would hide such a transport: put it before the *http.Transport instead.
 //
 // With HTTP2.StrictMaxConcurrentRequests a request waits once more after it has got its connection.
 // Its limit group is not checked again after that wait.

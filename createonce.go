@@ -26,8 +26,8 @@ const mostListed = 1000
 //
 // A link that has the marker is returned as it is. Look at its Status and LoginID before you send
 // it to anybody. If the link has another data source, user or redirect, the error is ErrConflict.
-// The error is also ErrConflict if the list of links is full (1,000), because the list may lack the
-// link.
+// The error is also ErrConflict if the list of links is full (1,000), because such a list may lack
+// the link.
 //
 // After a failure that may have made the link, CreateOnce looks for it for half a minute, and then
 // makes it again. If the first one appears later, the next call closes the surplus link. After any
@@ -105,8 +105,8 @@ func markedAs(link *LoginLink) marked {
 }
 
 // like reports whether a link does what was asked for. A link for any user does not do for a
-// certain user. The server may leave out the data source and rewrite the redirect, so only the host
-// of that counts.
+// certain user. The server may leave out the data source and rewrite the redirect, so only the
+// redirect's host counts.
 func (l LoginLinkCreate) like(other LoginLinkCreate) bool {
 	return (other.DataSourceID == "" || strings.EqualFold(l.DataSourceID, other.DataSourceID)) &&
 		strings.EqualFold(l.RequireUsername, other.RequireUsername) &&
@@ -140,8 +140,8 @@ func (o *creating) run(ctx context.Context, f *flight.Run[creation, struct{}]) (
 	return err
 }
 
-// findOrMake looks for the link, makes it if there is none, and looks again if the outcome is
-// unknown.
+// findOrMake looks for the link, makes it if there is none, and looks again if it is unclear
+// whether there is one now.
 func (o *creating) findOrMake(ctx context.Context, f *flight.Run[creation, struct{}]) (marked, error) {
 	var unclear error
 	for attempt := 1; ; attempt++ {
@@ -170,8 +170,7 @@ func (o *creating) findOrMake(ctx context.Context, f *flight.Run[creation, struc
 	}
 }
 
-// afterUnclear returns the unclear creation's error, if any, because it tells that a link may
-// exist.
+// afterUnclear prefers the unclear creation's error, because it tells that a link may exist.
 func afterUnclear(unclear, err error) error {
 	if e, ok := errors.AsType[*Error](unclear); ok {
 		e.because(err)
@@ -235,8 +234,7 @@ func (o *creating) findMarked(ctx context.Context) (*LoginLink, error) {
 	return &all[0], nil
 }
 
-// compareMarked orders links with one marker: a used one first, then the open ones, the oldest
-// first.
+// compareMarked orders links with one marker: used ones, then open ones, then by age.
 func compareMarked(a, b LoginLink) int {
 	rank := func(l LoginLink) int {
 		switch {

@@ -46,8 +46,8 @@ func BearerToken(token string) Credentials {
 	return &bearer{token: NewSecret(clean), err: err}
 }
 
-// BearerTokenFunc asks a function for a token before each attempt. The function does its own
-// caching.
+// BearerTokenFunc asks a function for a token before each attempt. The client does not cache the
+// tokens, so the function should.
 //
 // If the server refuses a token with a 401, the function is asked once more. With another token the
 // call is repeated once. With the same token it ends. An error of the function ends the call, and

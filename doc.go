@@ -61,8 +61,8 @@
 // another token: a new one of [ClientCredentials], or what a [BearerTokenFunc] returns then. The
 // same token is not sent again. If the server refuses the new tokens too, the client asks for
 // another after a second at the earliest, and later after up to half a minute. Until then a call
-// ends with its 401. A failed exchange is tried again after the same times; until then its error
-// answers the calls.
+// ends with its 401. A failed exchange is tried again after the same times. Until then calls get
+// its error.
 //
 // # Flows
 //

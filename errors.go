@@ -23,8 +23,7 @@ var (
 	// ErrBadRequest: the server refuses the request as it stands (400, and 4xx without a kind of
 	// its own).
 	ErrBadRequest = errors.New("bad request")
-	// ErrUnauthorized: the credential is missing, wrong, expired or not meant for this resource
-	// (401).
+	// ErrUnauthorized: the credential is missing, wrong, expired or not for this resource (401).
 	ErrUnauthorized = errors.New("unauthorized")
 	// ErrForbidden: the credential is good and does not allow this (403).
 	ErrForbidden = errors.New("forbidden")
@@ -33,8 +32,8 @@ var (
 	ErrNotFound = errors.New("not found")
 	// ErrDeleted: the resource existed and has been deleted (410).
 	ErrDeleted = errors.New("deleted")
-	// ErrConflict: the request conflicts with the state of the resource (409), or the link that
-	// Links.CreateOnce found is not the wanted one.
+	// ErrConflict: the request conflicts with the state of the resource (409), or Links.CreateOnce
+	// found another link with the marker or a full list.
 	ErrConflict = errors.New("conflict")
 	// ErrValidation: a value is not acceptable; Error.Fields may say which (422).
 	ErrValidation = errors.New("validation failed")
@@ -57,8 +56,7 @@ var (
 	// ErrResponseTooLarge: the answer is larger than the client is willing to read.
 	ErrResponseTooLarge = errors.New("response too large")
 
-	// ErrLoginLinkClosed and ErrLoginLinkExpired: the login link has ended, and nobody has logged
-	// in through it.
+	// ErrLoginLinkClosed and ErrLoginLinkExpired: the login link ended without a login.
 	ErrLoginLinkClosed  = errors.New("login link closed")
 	ErrLoginLinkExpired = errors.New("login link expired")
 	// ErrLoginPending: nobody has logged in through the login link yet.
@@ -69,8 +67,7 @@ var (
 	ErrRefreshPending = errors.New("refresh pending")
 	// ErrRefreshFailed: the refresh of the bank link has failed; Error.ProductErrorCode says why.
 	ErrRefreshFailed = errors.New("refresh failed")
-	// ErrProductUnavailable: the bank cannot be asked for the product now; Error.Description may
-	// say why.
+	// ErrProductUnavailable: the bank cannot be asked now; Error.Description may say why.
 	ErrProductUnavailable = errors.New("product unavailable")
 )
 
@@ -79,8 +76,7 @@ var (
 // body or a credential.
 type Error struct {
 	// Kind is one of the errors above, such as ErrRateLimited: errors.Is compares with it. If it is
-	// nil, as in a fake of yours, StatusCode and Code decide. A failure without an answer has no
-	// kind.
+	// nil, as in a fake of yours, StatusCode and Code decide. Without an answer there is no kind.
 	Kind       error
 	API        API
 	Operation  string // such as "links.get"
@@ -92,8 +88,7 @@ type Error struct {
 	RequestID   string // what the vendor's support asks for
 	// RetryAfter is how long to wait: as long as the server says, but at most a day. If an earlier
 	// call was refused and this call was not sent, it is the rest of that time. After a failed
-	// token exchange it lasts at least until the next exchange. 0 means that nobody asked for a
-	// wait.
+	// token exchange it lasts at least until the next exchange. 0: nobody asked for it.
 	RetryAfter       time.Duration
 	DocumentationURL string
 	// BankLinkErrorCode is what is wrong with the bank link, with ErrBankLinkState from MoneyKit.
@@ -224,8 +219,7 @@ func brief(s string) string {
 	return s[:cut] + "..."
 }
 
-// argumentError refuses an argument before anything is sent. Its text never has the argument's
-// value.
+// argumentError refuses an argument before anything is sent. Its text never quotes the value.
 func argumentError(format string, args ...any) error {
 	return &Error{Kind: ErrArgument, Outcome: OutcomeNotSent, Message: fmt.Sprintf(format, args...)}
 }

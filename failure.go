@@ -15,17 +15,17 @@ import (
 	"github.com/duolink/duolink/internal/wire"
 )
 
-// How an attempt becomes an error. The types of errors are in errors.go.
+// How a failed attempt becomes an error. The types of errors are in errors.go.
 
-// newError is the one constructor of the errors of a call.
+// newError makes all errors of a call.
 func (p *prepared) newError(kind error, message string) *Error {
 	return &Error{API: p.op.api, Operation: p.op.name, Kind: kind, Message: message}
 }
 
-// named puts the operation's name on an error that arose before anything was sent.
+// unsent puts the operation's name on an error that arose before anything was sent.
 func (p *prepared) unsent(err error) *Error { return named(err, p.op.api, p.op.name) }
 
-// answered is an error about an answer. Whether a write was carried out is unknown then.
+// answered is an error about an answer. It is not known whether a write was carried out.
 func (a *attempts) answered(at *attempt, kind error, message string) *Error {
 	e := a.newError(kind, message)
 	e.StatusCode, e.Outcome, e.RequestID = at.status, OutcomeUnknown, at.statedRequestID()
@@ -33,14 +33,14 @@ func (a *attempts) answered(at *attempt, kind error, message string) *Error {
 	return e
 }
 
-// refusal is an answer in which the server says no. An error in a 2xx, and a redirect, may follow a
-// write that is done.
+// refusal is the error for an answer that refuses. The server may still have done a write before it
+// sends an error in a 2xx or a redirect.
 func (a *attempts) refusal(at *attempt) *Error {
 	e := a.answered(at, nil, "")
 	if at.status >= 400 && at.status < 500 {
 		e.Outcome = OutcomeRejected
 	}
-	if at.status/100 == 3 { // whatever its body says, it is no answer of the API
+	if at.status/100 == 3 { // the API never redirects, whatever the body says
 		e.Kind = ErrMalformedResponse
 		e.Message = "redirects are never followed; this one leads to " + brief(send.RedirectHost(at.location))
 	} else {
@@ -51,18 +51,18 @@ func (a *attempts) refusal(at *attempt) *Error {
 	return e
 }
 
-// malformed is an answer that cannot be used.
+// malformed is the error for an answer that cannot be used.
 func (a *attempts) malformed(at *attempt, kind error, message string) *Error {
 	e := a.answered(at, kind, message)
 	e.scrub(a.confidential(at.header))
 	return e
 }
 
-// unreadable is a 2xx whose body is not what was asked for.
+// unreadable is the error for a 2xx with the wrong body.
 func (a *attempts) unreadable(at *attempt, err error) *Error {
 	switch {
 	case at.unsized && (wire.BrokenOff(err) || len(bytes.TrimSpace(at.body)) == 0):
-		// Where the connection's end is the answer's, nothing else tells.
+		// If only the connection's end ends the answer, nothing else shows that it broke off.
 		return a.failure(at, io.ErrUnexpectedEOF)
 	case errors.Is(err, wire.ErrTooLarge):
 		return a.failure(at, err)
@@ -77,7 +77,7 @@ func (a *attempts) unreadable(at *attempt, err error) *Error {
 	}
 }
 
-// failure is an attempt that the connection did not survive, or that had to be cut short.
+// failure is the error of an attempt whose connection failed, or that was cut short.
 func (a *attempts) failure(at *attempt, err error) *Error {
 	switch {
 	case wire.IsCorrupt(err):
@@ -98,17 +98,15 @@ func (a *attempts) failure(at *attempt, err error) *Error {
 	return e
 }
 
-// confidential takes what the caller sent, and no error may quote, out of a server's words. The
-// headers are those that went with it. It costs something: only what is shown to somebody is worth
-// it.
+// confidential returns a redactor for what the caller sent with this header and no error may quote.
+// It costs time, so use it only for texts that somebody sees.
 func (p *prepared) confidential(header http.Header) *redact.Redactor {
 	private := append(slices.Concat(p.op.args, p.op.private), basePath(p.client.config.base[p.op.api].reveal()))
 	for _, values := range p.extra {
 		private = append(private, values...)
 	}
 	secrets := slices.Clone(p.op.secrets)
-	// Also the credential that another API of the vendor takes, and a call's own, which a flow
-	// never puts into a header.
+	// The vendor's credential, and the call's own, which a flow never puts into a header.
 	for _, c := range []authorizer{p.client.auth[p.op.api.vendor()], p.auth} {
 		if c != nil {
 			secrets = append(secrets, c.secrets()...)
@@ -120,15 +118,14 @@ func (p *prepared) confidential(header http.Header) *redact.Redactor {
 	return redact.New(secrets, private)
 }
 
-// basePath is what a base URL has in front of the API's own paths. The layer's default is
-// MoneyKit's with a word behind it.
+// basePath is the path of a base URL, without the path that the Plaid-compatible layer adds.
 func basePath(base string) string {
 	_, rest, _ := strings.Cut(base, "://")
 	_, path, _ := strings.Cut(strings.TrimSuffix(rest, plaidPath), "/")
 	return path
 }
 
-// requestID is what the vendor's support asks for, unless it quotes a secret.
+// requestID is the id that the vendor's support asks for, or "" if it quotes a secret.
 func (a *attempts) requestID(at *attempt) string {
 	e := Error{RequestID: at.statedRequestID()}
 	if e.RequestID != "" {
@@ -137,19 +134,19 @@ func (a *attempts) requestID(at *attempt) string {
 	return e.RequestID
 }
 
-// statedRequestID is the body's, else the header's. It may quote a secret.
+// statedRequestID is the id in the body, or else in the header. It may quote a secret.
 func (at *attempt) statedRequestID() string {
 	return cmp.Or(wire.RequestID(at.body), wire.Identifier(at.head.Get("X-Request-Id")))
 }
 
-// scrub takes out of the server's words what the caller sent in confidence: servers quote
-// credentials and ids in their messages. A request id that quotes any of it is none.
+// scrub takes what the caller sent in confidence out of the server's words, because servers quote
+// credentials and ids. A request id that quotes any of them is dropped.
 func (e *Error) scrub(confidential *redact.Redactor) {
 	words := []*string{
 		&e.Message, &e.Description, &e.DisplayMessage, &e.SuggestedAction, &e.DocumentationURL, &e.RequestID,
 		(*string)(&e.BankLinkErrorCode), (*string)(&e.ProductErrorCode), (*string)(&e.PlaidType),
 	}
-	if e.Code.Meaning() == "" { // a documented code gives nothing away, whatever the id that it contains
+	if e.Code.Meaning() == "" { // a documented code is safe, even if it contains an id
 		words = append(words, (*string)(&e.Code))
 	}
 	for i := range e.Fields {

@@ -15,19 +15,19 @@ import (
 	"github.com/duolink/duolink/internal/pace"
 )
 
-// What the flows have in common: who shares a run, what its calls inherit, what each caller gets.
+// What the flows have in common: who shares a run, what its calls inherit, what a caller gets.
 
-// identity says who calls, to everybody who is counted, held up or served together.
+// identity names who calls. Calls with the same identity share limits and runs.
 func (p *prepared) identity() string {
 	selects := http.Header{}
 	for _, name := range p.tenants {
 		selects[name] = p.extra[name]
 	}
-	return fmt.Sprintf("%q %q", p.auth.identity(), selects) // a map prints in the order of its keys
+	return fmt.Sprintf("%q %q", p.auth.identity(), selects) // fmt sorts a map by its keys
 }
 
-// tenant says as whom a flow is called, to everybody who would share its run. One function may
-// serve many tenants: it is asked whose call this is, and then no error may quote that token.
+// tenant names who calls a flow, so that only the same tenant shares its run. A BearerTokenFunc may
+// serve many tenants, so it is asked for the token. No error may quote that token.
 func (p *prepared) tenant(ctx context.Context) (string, *prepared, error) {
 	b, ok := p.auth.(*bearer)
 	if !ok || b.provide == nil {
@@ -43,7 +43,7 @@ func (p *prepared) tenant(ctx context.Context) (string, *prepared, error) {
 	return fmt.Sprintf("%s %q", p.identity(), token), &own, nil
 }
 
-// sharedWrite is the option of a call that sends what its run should not send twice.
+// sharedWrite is the option of a call whose run must not send it twice.
 func sharedWrite(w flight.Write) CallOption {
 	return func(o *callOptions) error {
 		o.write = &w
@@ -51,26 +51,25 @@ func sharedWrite(w flight.Write) CallOption {
 	}
 }
 
-// commitWrite tells the run that the call belongs to that its write is sent now. It reports false
-// if nobody waits for that any more.
+// commitWrite tells the call's run that the write is sent now, or returns false if nobody waits.
 func (p *prepared) commitWrite() bool { return p.write == nil || p.write.Commit() }
 
-// nothingHappened tells that run that nothing has come of it.
+// nothingHappened tells the call's run that the write was not carried out.
 func (p *prepared) nothingHappened(outcome Outcome) {
 	if p.write != nil {
 		p.write.Uncommit(outcome == OutcomeRejected)
 	}
 }
 
-// writeOutcome is what a caller who has given up can know of a run's writes.
+// writeOutcome is the Outcome of a run's writes for a caller who has given up.
 func writeOutcome(o flight.Outcome) Outcome {
 	return [...]Outcome{
 		flight.NotSent: OutcomeNotSent, flight.Rejected: OutcomeRejected, flight.Unknown: OutcomeUnknown,
 	}[o]
 }
 
-// inherit is the call options of a flow for the calls that it is made of, with a response that is
-// the run's own: the caller's may be read by then.
+// inherit gives the call options of a flow to its requests, with a Response of the run, because the
+// caller may be reading the caller's own.
 func (p *prepared) inherit(response *Response) CallOption {
 	all := p.callOptions
 	all.response = response
@@ -80,8 +79,7 @@ func (p *prepared) inherit(response *Response) CallOption {
 	}
 }
 
-// patience is how long a flow waits at once if the server asks for it: what the call says, or an
-// hour.
+// patience is the longest single wait of a flow: what WithMaxWait says, or an hour.
 func (p *prepared) patience() time.Duration {
 	if p.maxWait != nil {
 		return *p.maxWait
@@ -89,8 +87,7 @@ func (p *prepared) patience() time.Duration {
 	return max(p.retry.MaxWait, time.Hour)
 }
 
-// handOver is what a caller gets of a run: copies of its own of the response and the error, to
-// keep, to change and to wipe.
+// handOver gives a caller copies of a run's response and error, which the caller may change.
 func (p *prepared) handOver(response *Response, err error) error {
 	if p.response != nil {
 		head, body := response.Header().Clone(), bytes.Clone(response.Body())
@@ -99,7 +96,7 @@ func (p *prepared) handOver(response *Response, err error) error {
 		p.response.header = func() http.Header { return head }
 		p.response.body = func() []byte { return body }
 	}
-	if err == flight.ErrUnfinished { // another caller has the panic of a hook
+	if err == flight.ErrUnfinished { // a hook's panic went to another caller
 		err = &Error{Outcome: OutcomeUnknown, Message: "the run that the call shared did not end well"}
 	}
 	e, ok := errors.AsType[*Error](err)
@@ -112,12 +109,12 @@ func (p *prepared) handOver(response *Response, err error) error {
 	return &own
 }
 
-// defaultGrace is what an end that may not be the last word is given.
+// defaultGrace is how long a flow goes on after an end that may still change.
 const defaultGrace = 30 * time.Second
 
-// poll looks until what a flow waits for has ended. A failure that passes (a 502, a 429) does not
-// end the wait. One of a credential's provider or a limiter, that came before any attempt, is not
-// the server's, and does. A token that was refused is renewed by the next look, once.
+// poll looks until what a flow waits for has ended. A failure of the server that passes (a 502, a
+// 429) does not end the wait. A failure of a token provider or a limiter, before any attempt, ends
+// it. After a 401 the next look renews the token, once.
 func (p *prepared) poll(ctx context.Context, w pace.Poll, lapsed func(ended error, more string) *Error) error {
 	look, renewed := w.Look, false
 	w.Patience = p.patience()
@@ -142,7 +139,7 @@ func (p *prepared) poll(ctx context.Context, w pace.Poll, lapsed func(ended erro
 	if !ok {
 		return err
 	}
-	// What the latest look failed with is told, and is not what kind of error this is.
+	// The error tells the failure of the latest look, but has its own kind.
 	e := lapsed(l.Ended, "")
 	if last, failed := errors.AsType[*Error](l.Latest); failed && (l.Ended == nil || !errors.Is(last, l.Ended)) {
 		e = lapsed(errors.Join(l.Ended, last.Unwrap()), "; the latest look failed: "+last.class())
@@ -151,7 +148,7 @@ func (p *prepared) poll(ctx context.Context, w pace.Poll, lapsed func(ended erro
 	return e
 }
 
-// promisedPause is what an answer that is good asks for.
+// promisedPause is the pause that a good answer asks for.
 func promisedPause(r *Response) time.Duration {
 	if r.Status/100 != 2 {
 		return 0

@@ -9,9 +9,9 @@ import (
 	"github.com/duolink/duolink/internal/pace"
 )
 
-// What the vendors count together, and whom a refusal holds up.
+// Which requests the vendors count together, and which ones a refusal holds up.
 
-// limitGroup is what a server counts together, and the permit of an attempt to go out within it. A
+// limitGroup names requests that a server counts together, and has an attempt's permit for them. A
 // request may belong to several groups.
 type limitGroup struct {
 	key    string
@@ -22,11 +22,11 @@ type limitGroup struct {
 // groups names the limit groups of a call, the smallest first.
 //
 //   - Supermetrics counts the queries to a data source, and all requests of a credential.
-//   - MoneyKit counts an operation on a link, and a refresh of each product of a link. Some
-//     operations it counts for the whole application, too.
+//   - MoneyKit counts an operation on a link, and a refresh of each product of a link. It also
+//     counts some operations for the whole application.
 func (op operation) groups(caller string) (all []limitGroup) {
 	own := append([]string{caller}, op.args...)
-	for _, item := range slices.Sorted(slices.Values(op.items)) { // in one order, whatever the caller's
+	for _, item := range slices.Sorted(slices.Values(op.items)) { // always in the same order
 		all = append(all, limitGroup{key: pace.Key(op.name, slices.Concat(own, []string{item})...)})
 	}
 	switch {
@@ -41,7 +41,7 @@ func (op operation) groups(caller string) (all []limitGroup) {
 	return all
 }
 
-// admit waits until all of the call's limit groups let the attempt out.
+// admit waits until all limit groups of the call admit the attempt.
 func (a *attempts) admit(ctx context.Context, at *attempt) error {
 	at.groups = slices.Clone(a.groups)
 	for i := range at.groups {
@@ -57,7 +57,7 @@ func (a *attempts) admit(ctx context.Context, at *attempt) error {
 	return nil
 }
 
-// allOpen reports that none of its limit groups was closed since the attempt was admitted.
+// allOpen reports whether all limit groups have stayed open since the attempt was admitted.
 func (a *attempts) allOpen(at *attempt) bool {
 	now := time.Now()
 	return !slices.ContainsFunc(at.groups, func(g limitGroup) bool {
@@ -65,7 +65,8 @@ func (a *attempts) allOpen(at *attempt) bool {
 	})
 }
 
-// release gives the permits back, those of an attempt that is not sent too. To do so twice is fine.
+// release gives back all permits, also those of an attempt that is not sent. It may be called
+// twice.
 func (a *attempts) release() {
 	for _, at := range []*attempt{a.latest, a.next} {
 		for _, g := range at.groups {
@@ -74,8 +75,8 @@ func (a *attempts) release() {
 	}
 }
 
-// notAdmitted is a call that would have to wait too long, or that was given up while it waited.
-// After an attempt it is that one's error, which says more.
+// notAdmitted is the error of a call that would have to wait too long, or whose context ended.
+// After an attempt it is the attempt's error, which says more.
 func (a *attempts) notAdmitted(ctx context.Context, err error) error {
 	e := &Error{Kind: ErrRateLimited, Outcome: OutcomeNotSent, Message: "not sent, for an earlier call was refused"}
 	if a.lastError != nil {
@@ -95,20 +96,20 @@ func (a *attempts) notAdmitted(ctx context.Context, err error) error {
 	return e
 }
 
-// closesGroup reports that an answer speaks of more than the request that it answers: too many
-// requests, or a server that names the time when it is back.
+// closesGroup reports whether an answer closes limit groups: there are too many requests, or the
+// server says when it is back.
 func (e *Error) closesGroup() bool {
 	return e.kind() == ErrRateLimited || e.StatusCode >= 500 && e.RetryAfter > 0
 }
 
-// longestWhole is how long a MoneyKit application is held back at most: its limits are per minute.
+// longestWhole bounds how long a MoneyKit application is held back: its limits are per minute.
 const longestWhole = time.Minute
 
-// refused closes the limit groups of which the refusal speaks: for as long as the server says, or,
-// where it does not, for a backoff, which grows while it keeps refusing.
+// closeGroups closes limit groups for as long as the server says. If the server does not say, it
+// closes them for a backoff that grows with each refusal.
 func (a *attempts) closeGroups(ctx context.Context, at *attempt, now time.Time) {
 	e, wait := at.err, at.err.RetryAfter
-	if wait == 0 && permanent(e) { // a quota without a time is not a matter of pace
+	if wait == 0 && permanent(e) { // a quota that names no time
 		return
 	}
 	c, groups := a.client, a.closedBy(at, now)
@@ -117,7 +118,7 @@ func (a *attempts) closeGroups(ctx context.Context, at *attempt, now time.Time) 
 		for _, g := range groups {
 			tries = max(tries, c.pace.Refusals(g.key)+1)
 		}
-		wait = c.config.retry.backoff(tries) // the group is not this call's alone, whatever its patience
+		wait = c.config.retry.backoff(tries) // by the client's rules, because other calls wait, too
 	}
 	for _, g := range groups {
 		closed := wait
@@ -135,10 +136,10 @@ func (a *attempts) closeGroups(ctx context.Context, at *attempt, now time.Time) 
 	a.coolsDown(ctx, wait)
 }
 
-// closedBy are the limit groups that a refusal closes. None is wider than the refusal shows.
+// closedBy returns the limit groups that a refusal closes, and none that it does not concern.
 func (a *attempts) closedBy(at *attempt, now time.Time) []limitGroup {
 	if a.op.api == Supermetrics {
-		// The daily quota is one data source's, every other limit the credential's.
+		// The daily quota is for one data source. Every other limit is for the credential.
 		daily := at.err.Code == CodeLicenseDailyQueryLimitExceeded
 		return having(at.groups, func(g limitGroup) bool { return g.whole != daily })
 	}

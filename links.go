@@ -44,8 +44,7 @@ func (s *LinksService) Get(ctx context.Context, loginLinkID string, opts ...Call
 	return call(ctx, s.client, linksGet.on(loginLinkID), one[LoginLink], opts)
 }
 
-// Update changes the description of a login link. Nothing else can change. An empty description
-// clears it.
+// Update changes the description of a login link, or clears it if empty. Nothing else can change.
 func (s *LinksService) Update(
 	ctx context.Context, loginLinkID string, update LoginLinkUpdate, opts ...CallOption,
 ) (*LoginLink, error) {

@@ -55,9 +55,8 @@ func (s *LoginsService) Get(ctx context.Context, loginID string, opts ...CallOpt
 	return call(ctx, s.client, loginsGet.on(loginID), one[Login], opts)
 }
 
-// Revoke ends a login. It returns false if the server says that there was nothing to revoke. If an
-// earlier attempt of the call got no answer, it returns true then, because that attempt may have
-// ended the login.
+// Revoke ends a login. It returns false if the server says that there was nothing to revoke. But it
+// returns true if an earlier attempt of the call got no answer: that attempt has ended it.
 func (s *LoginsService) Revoke(ctx context.Context, loginID string, opts ...CallOption) (bool, error) {
 	var revoked bool
 	a, err := s.client.do(ctx, loginsRevoke.on(loginID), opts, func(s *wire.Scanner) (err error) {

@@ -25,7 +25,7 @@ type callOptions struct {
 }
 
 // WithToken sends this call with another bearer token, say another tenant's, over the same
-// connections. A call to the Plaid-compatible layer, which takes no bearer token, is
+// connections. The Plaid-compatible layer takes no bearer token: with WithToken its calls are
 // ErrNotConfigured.
 func WithToken(token string) CallOption {
 	return func(o *callOptions) error {
@@ -61,8 +61,8 @@ func WithHeader(name, value string) CallOption {
 }
 
 // WithTenantHeader adds a header that tells a gateway of many tenants who calls. It refuses what
-// [WithHeader] refuses. Only callers with the same values share a run of a flow, a limit group and
-// a retry budget.
+// [WithHeader] refuses. Only callers with equal values share runs of flows, limit groups and a
+// retry budget.
 func WithTenantHeader(name, value string) CallOption {
 	add := WithHeader(name, value)
 	return func(o *callOptions) error {
@@ -106,8 +106,7 @@ func WithResponse(r *Response) CallOption {
 	}
 }
 
-// Response is what came with an answer. It prints only its status, its request id and the number of
-// attempts.
+// Response is what came with an answer. It prints its status, request id and number of attempts.
 type Response struct {
 	Status    int // 0 if no answer arrived
 	RequestID string
@@ -119,8 +118,7 @@ type Response struct {
 	body   func() []byte
 }
 
-// Header returns the answer's header, with everything confidential in it. It is nil if no answer
-// arrived.
+// Header returns the answer's header, confidential parts included. It is nil if no answer arrived.
 func (r *Response) Header() http.Header {
 	if r.header == nil {
 		return nil

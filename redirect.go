@@ -6,8 +6,8 @@ import (
 	"net/url"
 )
 
-// defaultRedirectParameter is the verifier's name in the redirect. The vendor does not document the
-// name, so there is an option.
+// defaultRedirectParameter names the verifier in the redirect. The vendor does not document the
+// name, so there is an option for it.
 const defaultRedirectParameter = "redirect_verifier"
 
 // WithRedirectParameter names the query parameter in which the redirect after a login carries its

@@ -26,8 +26,7 @@ type RefreshOptions struct {
 	// late, or its function is slow, it misses some.
 	Progress func(RefreshProgress)
 	// AccountIDs are the accounts to read; none means all. The refresh is always for the whole
-	// link. MoneyKit sends the numbers of all accounts, and RefreshAndNumbers leaves the others
-	// out.
+	// link. MoneyKit sends all numbers; RefreshAndNumbers drops the others.
 	AccountIDs []string
 }
 
@@ -142,8 +141,7 @@ func (f freshness) serves(maxAge time.Duration) bool {
 	return f.refreshed || f.known && maxAge > 0 && f.age <= maxAge
 }
 
-// refreshAndRead is the flow: check the options, share a run, and decode its result for each
-// caller.
+// refreshAndRead is the flow: check the options, share a run, decode its result for each caller.
 func refreshAndRead[T any](
 	ctx context.Context, r *fetching, answer func(*wire.Scanner) (*T, error), opts []CallOption,
 ) (*T, error) {

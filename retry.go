@@ -14,32 +14,32 @@ import (
 
 // Retry says how a call is repeated and how long it may wait. Zero members take the default.
 type Retry struct {
-	// MaxAttempts is how often a request is sent at most, the first time included; default 4.
+	// MaxAttempts is how often a request is sent at most, the first time included. Default 4.
 	MaxAttempts int
-	// MinBackoff and MaxBackoff bound the random wait between attempts where the server asks for
-	// none: before attempt n+1 it is between 0 and MinBackoff*2^(n-1), at most MaxBackoff. Defaults
-	// 500 ms and 15 s.
+	// MinBackoff and MaxBackoff bound the random wait between attempts if the server asks for none.
+	// Before attempt n+1 it is between 0 and MinBackoff*2^(n-1), at most MaxBackoff. Default 500 ms
+	// and 15 s.
 	MinBackoff, MaxBackoff time.Duration
-	// MaxWait is the longest single wait; a call that would have to wait longer fails at once with
-	// Error.RetryAfter. Default 60 s; for no wait at all there is WithMaxWait(0).
+	// MaxWait is the longest single wait. A call that would have to wait longer fails at once with
+	// Error.RetryAfter. Default 60 s. WithMaxWait(0) forbids all waits.
 	MaxWait time.Duration
 	// AttemptTimeout bounds each attempt, from the connection to the last byte of the answer, so
-	// that one which stalls is repeated while the caller's context lives. Default 30 s.
-	// Logins.QueryAccounts and Logins.StreamAccounts have an hour: the server may be asking the ad
-	// platform meanwhile. The time to make a connection has the same bound, and is not counted in.
-	// Nor is the time in the queue for a connection that others have: the context bounds it. A
-	// DialContext of yours that does not dial with a net.Dialer must bound itself if
-	// MaxConnsPerHost is set, or if another transport stands before the http.Transport.
+	// that a stalled attempt is repeated while the caller's context lives. Default 30 s.
+	// Logins.QueryAccounts and Logins.StreamAccounts have an hour, because the server may be asking
+	// the ad platform. Making a connection is bounded by the same time, but not counted in. The
+	// queue for a connection is bounded only by the context. A DialContext of yours without a
+	// net.Dialer must bound itself if MaxConnsPerHost is set, or if another transport stands before
+	// the http.Transport.
 	AttemptTimeout time.Duration
 }
 
-// defaultRetry bounds a failing read to about four seconds of waiting on average.
+// defaultRetry makes a read that keeps failing wait for about two seconds on average.
 var defaultRetry = Retry{
 	MaxAttempts: 4, MinBackoff: 500 * time.Millisecond, MaxBackoff: 15 * time.Second,
 	MaxWait: time.Minute, AttemptTimeout: 30 * time.Second,
 }
 
-// withDefaults fills what the caller left open and refuses what cannot be meant.
+// withDefaults sets empty members and refuses impossible values.
 func (r Retry) withDefaults() (Retry, error) {
 	if r.MaxAttempts < 0 || r.MinBackoff < 0 || r.MaxBackoff < 0 || r.MaxWait < 0 || r.AttemptTimeout < 0 {
 		return r, argumentError("a Retry member is negative")
@@ -55,8 +55,7 @@ func (r Retry) withDefaults() (Retry, error) {
 	return r, nil
 }
 
-// slowTimeout is what the vendor's own client allows the query for accounts, which may ask the ad
-// platform live.
+// slowTimeout bounds the query for accounts, as the vendor's own client does.
 const slowTimeout = time.Hour
 
 // timeout bounds each attempt.
@@ -67,16 +66,14 @@ func (p *prepared) timeout() time.Duration {
 	return p.retry.AttemptTimeout
 }
 
-// idempotency says after which failures an operation may be sent again. The zero value is the
-// careful one.
+// idempotency says after which failures an operation may be sent again. Zero is the careful value.
 type idempotency int
 
 const (
-	// notIdempotent: only after the server said 429, or when provably nothing was sent. Creating a
-	// login link and refreshing a bank link: done twice, they leave two links or are billed twice.
+	// notIdempotent: only after 429, or if provably nothing was sent. If a login link is created or
+	// a bank link refreshed twice, there are two links or two bills.
 	notIdempotent idempotency = iota
-	// idempotent: also after 503 and transport errors. Update, close and revoke end in the same
-	// state however often they are done.
+	// idempotent: also after 503 and transport errors. Update, close and revoke may be done twice.
 	idempotent
 	// readOnly: after any transient failure. Reads, and the token exchange.
 	readOnly
@@ -87,11 +84,11 @@ func (i idempotency) allows(e *Error) bool {
 	switch {
 	case permanent(e):
 		return false
-	case e.kind() == ErrRateLimited: // a 429 was refused for sure; of another status only the body says so
+	case e.kind() == ErrRateLimited: // with another status only the body says so
 		return e.StatusCode == http.StatusTooManyRequests || i == readOnly
-	case e.kind() == nil: // the connection failed, before, during or after the request
+	case e.kind() == nil: // the connection failed before, during or after the request
 		return e.Outcome == OutcomeNotSent || i >= idempotent
-	case comesBack[e.StatusCode]: // nothing was processed, and another connection may do
+	case comesBack[e.StatusCode]: // nothing was processed, and another connection may help
 		return i == readOnly
 	case e.kind() != ErrServer || e.StatusCode < 500 || e.StatusCode == http.StatusNotImplemented:
 		return false
@@ -102,26 +99,23 @@ func (i idempotency) allows(e *Error) bool {
 	}
 }
 
-// comesBack are the statuses with which a server asks for the same request again, on another
-// connection or later: 408 Request Timeout, 421 Misdirected Request, 425 Too Early.
+// comesBack are statuses that ask for the same request again, later or on another connection.
 var comesBack = map[int]bool{
 	http.StatusRequestTimeout: true, http.StatusMisdirectedRequest: true, http.StatusTooEarly: true,
 }
 
-// permanent names what no repetition changes: licence codes, although some come with a 500 or a
-// 429, and refusals on the way to the server.
+// permanent reports that no repetition helps: after licence codes, although some come with 500 or
+// 429, and after refusals on the way to the server.
 func permanent(e *Error) bool {
 	return send.IsIncurable(e.Unwrap()) || strings.HasPrefix(string(e.Code), "LICENSE_")
 }
 
-// refusesToken reports that the server does not take the credential, whatever it calls that. A code
-// of a link is a matter of the link.
+// refusesToken reports whether the server refuses the credential. A link_error is about the link.
 func (e *Error) refusesToken() bool {
 	return e.StatusCode == http.StatusUnauthorized && !strings.HasPrefix(string(e.Code), "link_error.")
 }
 
-// again decides whether there is another attempt, after a wait, or the end. A wait that cannot end
-// in time is not started.
+// again decides whether there is another attempt. A wait that cannot end in time is not started.
 func (a *attempts) again(ctx context.Context, at *attempt) bool {
 	e := at.err
 	a.wait, a.reason = 0, ""
@@ -133,7 +127,7 @@ func (a *attempts) again(ctx context.Context, at *attempt) bool {
 	if len(a.history) >= a.retry.MaxAttempts || a.retry.MaxWait == 0 {
 		return false
 	}
-	if e.renewable && a.refusedHeader == nil { // refused, so nothing happened: also a create may go again
+	if e.renewable && a.refusedHeader == nil { // nothing happened, so even a create may be sent again
 		a.refusedHeader = at.header
 		a.wait, a.reason = e.RetryAfter, WaitReasonRetryAfter
 		return a.inTime(ctx, e, a.wait)
@@ -141,7 +135,7 @@ func (a *attempts) again(ctx context.Context, at *attempt) bool {
 	if !a.op.idempotency.allows(e) {
 		return false
 	}
-	if e.kind() == ErrRateLimited { // readyNext waits, in admit, until the limit group opens for all
+	if e.kind() == ErrRateLimited { // admit will wait until the limit group opens
 		return a.inTime(ctx, e, e.RetryAfter)
 	}
 	a.wait, a.reason = a.retry.backoff(len(a.history)), WaitReasonBackoff
@@ -151,8 +145,8 @@ func (a *attempts) again(ctx context.Context, at *attempt) bool {
 	if !a.inTime(ctx, e, a.wait) {
 		return false
 	}
-	// A first attempt that net/http would have sent again by itself costs nothing: most often an
-	// HTTP/2 server had no room for one more stream.
+	// If net/http would have sent the first attempt again by itself, the repetition costs nothing:
+	// usually an HTTP/2 server had no room for one more stream.
 	free := errors.Is(e, send.ErrSentAgain) && len(a.history) == 1
 	if !free && !a.client.budget.Take(a.budgetKey(), time.Now()) {
 		return false
@@ -163,8 +157,8 @@ func (a *attempts) again(ctx context.Context, at *attempt) bool {
 	return true
 }
 
-// spread is how long after a promised time a call comes back, so that not all come at the same
-// instant. The patience and the context's time still bound the wait.
+// spread is how long after a promised time a call comes back, so that calls do not all come back at
+// once. MaxWait and the context's deadline still bound the wait.
 func (a *attempts) spread(ctx context.Context) time.Duration {
 	most := min(a.retry.MinBackoff, a.retry.MaxWait-a.wait)
 	if deadline, ok := ctx.Deadline(); ok {
@@ -173,7 +167,7 @@ func (a *attempts) spread(ctx context.Context) time.Duration {
 	return pace.Jitter(most)
 }
 
-// inTime reports whether a wait ends before the caller's patience and the context do.
+// inTime reports whether a wait fits into MaxWait and ends before the context's deadline.
 func (a *attempts) inTime(ctx context.Context, e *Error, wait time.Duration) bool {
 	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= wait {
 		e.because(context.DeadlineExceeded)
@@ -182,16 +176,16 @@ func (a *attempts) inTime(ctx context.Context, e *Error, wait time.Duration) boo
 	return wait <= a.retry.MaxWait
 }
 
-// budgetKey is whose budget of repetitions a call draws on: its credential's. A repetition after
-// 429 costs nothing, because it is paced anyway.
+// budgetKey names the credential's budget, which repetitions use up. A repetition after 429 costs
+// nothing, because the limit group paces it.
 func (p *prepared) budgetKey() string { return string(p.op.api.vendor()) + " " + p.identity() }
 
-// backoff is the random wait after so many attempts, if the server asks for none.
+// backoff is the random wait after this many attempts, if the server asks for no wait.
 func (r Retry) backoff(attempts int) time.Duration {
 	return pace.Backoff(r.MinBackoff, min(r.MaxBackoff, r.MaxWait), attempts)
 }
 
-// retryAfter is how long an answer asks to be left alone.
+// retryAfter is how long an answer asks to wait.
 func retryAfter(h http.Header, now time.Time) time.Duration {
 	return pace.RetryAfter(h.Values("Retry-After"), h.Values("Retry-After-Ms"), h.Get("Date"), now)
 }

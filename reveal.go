@@ -7,13 +7,15 @@ import (
 	"github.com/duolink/duolink/internal/wire"
 )
 
-// RevealJSON writes a value as [json.Marshal] does, but with the text of each [Sensitive] in it and
-// null for an absent one. It is the explicit way to store an answer: json.Unmarshal reads it back
-// equal. Unlike json.Marshal it leaves <, > and & as they are.
+// RevealJSON writes a value as [json.Marshal] does, but with the text of each [Sensitive] in it,
+// and null for an absent Sensitive.
 //
-// It is an error if the value holds a [Secret]. A type that has a MarshalJSON or MarshalText, its
-// own or an embedded type's, is left to that method. A Sensitive is an error there, as in
-// json.Marshal, unless the method calls RevealJSON.
+// Use it to store an answer: json.Unmarshal reads back an equal value. Unlike json.Marshal it
+// leaves <, > and & as they are.
+//
+// If the value holds a [Secret], RevealJSON returns an error. If a type has a MarshalJSON or
+// MarshalText, RevealJSON calls that method. There a Sensitive is an error, as in json.Marshal,
+// unless the method calls RevealJSON.
 func RevealJSON(v any) ([]byte, error) {
 	revealed.Mark(&v)
 	text, err := wire.Compact(v)
@@ -23,5 +25,5 @@ func RevealJSON(v any) ([]byte, error) {
 	return text, nil
 }
 
-// revealed marks each Sensitive of a value that is to be written.
+// revealed marks each Sensitive of a value before the value is written.
 var revealed = reveal.New(func(s *Sensitive) { s.revealed = true })

@@ -10,11 +10,11 @@ import (
 	"unicode"
 )
 
-// Secret is a credential that the caller hands in, such as an access token. It never prints: every
-// fmt verb, slog and errors show a mask, and its JSON is an error. Reveal is the only way to it.
+// Secret is a credential that the caller passes in, such as an access token. It never prints: every
+// fmt verb, slog and errors show a mask, and json.Marshal is an error. Only Reveal returns it.
 //
-// Equal compares two, and IsZero finds an empty one. == does not compile, because it would compare
-// where the texts are kept. reflect.DeepEqual compares the texts. The zero Secret is empty.
+// Compare with Equal and IsZero. == does not compile, because it would compare pointers to the
+// texts. reflect.DeepEqual compares the texts. The zero Secret is empty.
 type Secret struct {
 	_      [0]func() // takes == away
 	hidden hidden
@@ -26,7 +26,7 @@ func NewSecret(value string) Secret { return Secret{hidden: hide(value)} }
 // Reveal returns the credential.
 func (s Secret) Reveal() string { return s.hidden.reveal() }
 
-// IsZero reports that there is no credential.
+// IsZero reports whether the Secret is empty.
 func (s Secret) IsZero() bool { return s.Reveal() == "" }
 
 // Equal compares in constant time.
@@ -46,34 +46,33 @@ func (s Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.String(
 // LogValue gives slog the mask.
 func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
-// MarshalJSON refuses, because a credential has no place in a document.
+// MarshalJSON returns an error, because no document should have a credential in it.
 func (s Secret) MarshalJSON() ([]byte, error) {
 	return nil, errors.New("duolink: a Secret is not written to JSON; use Reveal")
 }
 
 // Sensitive is personal or confidential text in an answer: account numbers, IBANs, names, e-mail
-// addresses, phone numbers, login URLs. Printing shows a mask. Behind the mask stand the last four
-// characters of a value that is longer than eight bytes and ends in four digits, as account numbers
-// do and names do not.
+// addresses, phone numbers, login URLs. It prints as a mask. The mask shows the last four
+// characters if they are digits and the value is longer than eight bytes, like an account number.
 //
-// Reveal is the way to the value. [RevealJSON] writes it to JSON, and json.Marshal is an error.
+// Reveal returns the value. [RevealJSON] writes it to JSON, and json.Marshal is an error.
 //
-// Equal compares two, and IsZero finds an absent one. == does not compile, because it would compare
-// where the texts are kept. So a struct that holds a Sensitive has no == either, and is no key of a
-// map. reflect.DeepEqual compares the texts. The zero Sensitive means absent.
+// Compare with Equal and IsZero. == does not compile, because it would compare pointers to the
+// texts. So a struct with a Sensitive in it has no == either, and cannot be the key of a map.
+// reflect.DeepEqual compares the texts. The zero Sensitive means absent.
 type Sensitive struct {
 	_        [0]func() // takes == away
 	hidden   hidden
-	revealed bool // true in the copies that RevealJSON makes, and nowhere else
+	revealed bool // true only in the copies that RevealJSON makes
 }
 
-// NewSensitive wraps a value that was kept elsewhere, such as a login link's redirect verifier.
+// NewSensitive wraps a value that you have stored, such as a login link's redirect verifier.
 func NewSensitive(value string) Sensitive { return Sensitive{hidden: hide(value)} }
 
 // Reveal returns the value.
 func (s Sensitive) Reveal() string { return s.hidden.reveal() }
 
-// IsZero reports that the API sent none.
+// IsZero reports whether the value is absent.
 func (s Sensitive) IsZero() bool { return s.Reveal() == "" }
 
 // Equal compares in constant time.
@@ -98,7 +97,7 @@ func (s Sensitive) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.Stri
 // LogValue gives slog the masked value.
 func (s Sensitive) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
-// MarshalJSON refuses, because a mask would end in somebody's database as if it were the value.
+// MarshalJSON returns an error, because otherwise a mask could be stored in place of the value.
 // Only [RevealJSON] gets the text.
 func (s Sensitive) MarshalJSON() ([]byte, error) {
 	switch {
@@ -127,8 +126,8 @@ const (
 	longEnough  = 8
 )
 
-// printable puts a space for each character that is not seen: control characters, and those that
-// turn the direction of writing. So no value breaks or disguises a line of a log.
+// printable replaces control characters, and characters that change the direction of writing, with
+// spaces. So no value breaks or disguises a line of a log.
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {
@@ -138,8 +137,8 @@ func printable(s string) string {
 	}, s)
 }
 
-// hidden keeps a text behind a pointer. fmt prints an unexported field without asking its methods,
-// and of a pointer inside a struct it prints only the address.
+// hidden keeps a text behind a pointer. fmt prints an unexported field without calling its methods,
+// but of a pointer inside a struct it prints only the address.
 type hidden struct{ value *string }
 
 func hide(value string) hidden {

@@ -9,10 +9,10 @@ import (
 	"github.com/duolink/duolink/internal/wire"
 )
 
-// How a list is walked: a stream item by item, and a paged list page by page.
+// How lists are read: a stream item by item, and a paged list page by page.
 
-// stream sends an operation and yields its answer item by item, as it arrives. Leaving the loop
-// closes the connection. An error is yielded once, last.
+// stream sends an operation and yields its answer item by item, as it arrives. If the loop ends
+// early, the connection is closed. An error is yielded once, at the end.
 func stream[T any](
 	ctx context.Context, c *Client, op operation,
 	each func(s *wire.Scanner, yield func(T) error, item func()) error, opts []CallOption,
@@ -52,13 +52,13 @@ func stream[T any](
 	}
 }
 
-// errLeft ends the reading of a stream that nobody listens to any more.
+// errLeft ends the reading of a stream after the caller has left the loop.
 var errLeft = errors.New("the loop was left")
 
-// accountPage is one page of accounts, with what the server says of the whole.
+// accountPage is one page of accounts, with the total if the server says it.
 type accountPage struct {
 	accounts []Account
-	received int // items, also those that were no accounts
+	received int // items, also those that are not accounts
 	limit    int64
 	total    int64
 	totalled bool
@@ -86,7 +86,7 @@ func readAccountPage(s *wire.Scanner) (*accountPage, error) {
 	return p, err
 }
 
-// readData counts the items, also those that are no accounts.
+// readData reads the accounts, and counts all items.
 func (p *accountPage) readData(s *wire.Scanner) error {
 	p.accounts, p.received = nil, 0
 	return s.Array(func() error {
@@ -95,12 +95,12 @@ func (p *accountPage) readData(s *wire.Scanner) error {
 	})
 }
 
-// pages walks an offset-paged list. It ends at the total, at an empty page, and at a short page if
-// the total is unknown. A page that the server sends again is an error: it does not heed the
-// offset, so items would be missing.
+// pages yields the items of a list with offsets. It ends at the total, at an empty page, and at a
+// short page if the total is unknown. If the server repeats a page, that is an error: the server
+// ignores the offset, so items would be missing.
 func pages(page PageOptions, fetch func(PageOptions) (*accountPage, error)) iter.Seq2[Account, error] {
 	return func(yield func(Account, error) bool) {
-		page := page // each loop walks on its own
+		page := page // each loop starts from the beginning
 		var before []Account
 		for {
 			p, err := fetch(page)
@@ -130,7 +130,7 @@ func pages(page PageOptions, fetch func(PageOptions) (*accountPage, error)) iter
 	}
 }
 
-// pageError is about the pages together, each of which was a good answer.
+// pageError is an error about several pages, each of which was a good answer.
 func pageError(kind error, message string) error {
 	return &Error{
 		API: Supermetrics, Operation: loginsAccounts.name, StatusCode: 200, Outcome: OutcomeUnknown, Kind: kind,
@@ -138,8 +138,7 @@ func pageError(kind error, message string) error {
 	}
 }
 
-// last reports whether nothing is left behind this page; next is where the following one would
-// start.
+// last reports whether this page is the last one. next is where another page would start.
 func (p *accountPage) last(next PageOptions) bool {
 	const serverLimit = 100
 	limit := int(p.limit)

@@ -13,17 +13,17 @@ import (
 
 // Timestamp is an instant as an API sent it.
 //
-// Both APIs send several notations, and all of them are read. One without a zone is in UTC. The
-// text is kept, see [Timestamp.Text]. A notation that cannot be read leaves the time zero, and
-// never fails an answer. An absent timestamp has no text.
+// Both APIs send several notations, and all of them are read. A time without a zone is in UTC.
+// [Timestamp.Text] returns the original text, which is empty if the timestamp is absent. If the
+// text cannot be read, the time is zero, and the answer does not fail.
 //
-// Compare instants, as in a.Equal(b.Time), because the text of one instant varies.
+// Compare instants, as in a.Equal(b.Time), because an instant has several notations.
 type Timestamp struct {
 	time.Time
 	text string
 }
 
-// timestampLayouts are the notations seen on the wire, the most frequent first. time.Parse reads
+// timestampLayouts are the notations that the APIs use, the most frequent first. time.Parse reads
 // fractions of a second with each of them.
 var timestampLayouts = [...]string{
 	"2006-01-02T15:04:05Z07:00",
@@ -34,7 +34,7 @@ var timestampLayouts = [...]string{
 	time.DateOnly,
 }
 
-// maxTimestamp bounds what is tried, because each error of time.Parse has a copy of the text in it.
+// maxTimestamp bounds the texts to parse, because an error of time.Parse holds a copy of the text.
 const maxTimestamp = 100
 
 func parseTimestamp(text string) Timestamp {
@@ -52,7 +52,7 @@ func parseTimestamp(text string) Timestamp {
 // Text returns the timestamp exactly as the API wrote it, or "" if it sent none.
 func (t Timestamp) Text() string { return t.text }
 
-// DateOnly reports that the API named a day and no time of day, as MoneyKit does in balance_date.
+// DateOnly reports whether the API sent a day without a time, as MoneyKit does in balance_date.
 func (t Timestamp) DateOnly() bool { return !t.IsZero() && len(t.text) == len(time.DateOnly) }
 
 // String returns the instant as RFC 3339 in UTC, or the text if it could not be read.
@@ -63,7 +63,7 @@ func (t Timestamp) String() string {
 	return t.UTC().Format(time.RFC3339Nano)
 }
 
-// MarshalText writes the text as it came, or RFC 3339 if there is none. [Timestamp.UnmarshalText]
+// MarshalText writes the original text, or RFC 3339 if there is none. [Timestamp.UnmarshalText]
 // reads it back.
 func (t Timestamp) MarshalText() ([]byte, error) {
 	if t.text != "" {
@@ -87,8 +87,7 @@ func (t Timestamp) MarshalJSON() ([]byte, error) {
 	return json.Marshal(string(text))
 }
 
-// UnmarshalJSON reads any notation of the two APIs. What is not a date and time leaves the instant
-// zero.
+// UnmarshalJSON reads any notation of the two APIs. An unreadable value leaves the instant zero.
 func (t *Timestamp) UnmarshalJSON(data []byte) error {
 	text, err := textOf(data)
 	*t = parseTimestamp(text)
@@ -103,8 +102,7 @@ type Decimal string
 // gigabytes of digits.
 const maxDecimal = 400
 
-// Rat returns the exact value. It returns false for an absent number, and for one of more than 400
-// digits.
+// Rat returns the exact value, or false if the number is absent or has more than 400 digits.
 func (d Decimal) Rat() (*big.Rat, bool) {
 	if !d.valid() || len(d) > maxDecimal {
 		return nil, false
@@ -137,7 +135,7 @@ func (d *Decimal) UnmarshalJSON(data []byte) error {
 
 func (d Decimal) valid() bool { return wire.IsNumber(string(d)) }
 
-// parseDecimal returns false for what is no number.
+// parseDecimal returns false if the text is not a number.
 func parseDecimal(text string) (Decimal, bool) {
 	if d := Decimal(text); d.valid() {
 		return d, true
@@ -151,7 +149,7 @@ var byTags = wire.New(
 	wire.Text(always(NewSensitive)), wire.Text(always(NewSecret)),
 )
 
-// always is the parser of a type to which every text says something.
+// always makes a parser that takes every text.
 func always[T any](parse func(string) T) func(string) (T, bool) {
 	return func(text string) (T, bool) { return parse(text), true }
 }
