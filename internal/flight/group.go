@@ -9,32 +9,30 @@ import (
 	"time"
 )
 
-// Key names a run and tells nothing of it. It is a whole hash, because one tenant must not be able
-// to make another's.
+// Key names a run without showing what it is made of. It is a full hash, because one tenant must
+// not be able to make the key of another.
 type Key [sha256.Size]byte
 
-// KeyOf is the key of those who want the same.
+// KeyOf returns the key of all callers who want the same.
 func KeyOf(wants ...string) Key { return sha256.Sum256(fmt.Appendf(nil, "%q", wants)) }
 
-// Work does what a run is for, on the run's context. It puts what it brings into the run's Result,
-// as soon as it has it.
+// Work is what a run does, on the run's context. It writes its result into the run's Result.
 type Work[T, P any] func(ctx context.Context, r *Run[T, P]) error
 
-// Group is runs of one kind, by key. T is what they bring, and P is what they tell of their
-// progress.
+// Group has runs of one kind, by key. T is their result, and P is their progress.
 type Group[T, P any] struct {
 	unattended *Unattended
 	running    map[Key]*Run[T, P]
 }
 
-// NewGroup is a group whose runs are counted in this list if nobody waits for them. Groups may
+// NewGroup returns a group. Its runs are counted in this list if nobody waits for them. Groups may
 // share a list.
 func NewGroup[T, P any](list *Unattended) *Group[T, P] {
 	return &Group[T, P]{list, map[Key]*Run[T, P]{}}
 }
 
 // Join waits for the run under this key, and starts it if there is none. Progress reaches each
-// caller on the caller's own goroutine. An error is the context's: the caller has given up.
+// caller on the caller's own goroutine. An error is the context's error: the caller has given up.
 func (g *Group[T, P]) Join(
 	ctx context.Context, key Key, work Work[T, P], progress func(P),
 ) (*Run[T, P], error) {
@@ -45,9 +43,8 @@ func (g *Group[T, P]) Join(
 	return r, err
 }
 
-// Hold is Join for a caller who has more to do with what the run has brought. The caller counts as
-// one who waits until it calls Leave. Until the first caller has left, others can still join the
-// run.
+// Hold is Join for a caller who still needs the run after its end. The caller counts as waiting
+// until it calls Leave. Until the first caller has left, others can still join the run.
 func (g *Group[T, P]) Hold(
 	ctx context.Context, key Key, work Work[T, P], progress func(P),
 ) (*Run[T, P], error) {
@@ -63,7 +60,7 @@ func (g *Group[T, P]) enter(ctx context.Context, key Key, work Work[T, P]) (*Run
 	defer g.unattended.mu.Unlock()
 	r := g.running[key]
 	if r == nil {
-		//nolint:gosec // the run's end calls cancel, or whoever leaves last
+		//nolint:gosec // the run's end or the last caller calls cancel
 		own, cancel := context.WithCancel(context.WithoutCancel(ctx))
 		r = &Run[T, P]{
 			group: g, key: key, cancel: cancel,
@@ -77,21 +74,21 @@ func (g *Group[T, P]) enter(ctx context.Context, key Key, work Work[T, P]) (*Run
 	return r, r.changed
 }
 
-// Running is how many runs can be joined.
+// Running returns how many runs can be joined.
 func (g *Group[T, P]) Running() int {
 	g.unattended.mu.Lock()
 	defer g.unattended.mu.Unlock()
 	return len(g.running)
 }
 
-// How long a run that has committed a write goes on if nobody waits for it, and how many such runs
-// are in a list.
+// How long a run with a committed write goes on if nobody waits for it, and how many such runs a
+// list has.
 const (
 	LongestUnattended = 10 * time.Minute
 	MostUnattended    = 100
 )
 
-// Unattended is a list of runs that nobody waits for, the one that was left first in front. The
+// Unattended is a list of runs that nobody waits for, in the order in which they were left. The
 // zero value is empty and ready.
 type Unattended struct {
 	mu   sync.Mutex // guards what changes in all runs of the groups
@@ -100,7 +97,7 @@ type Unattended struct {
 
 type abandoner interface{ abandon() }
 
-// Len is how many runs nobody waits for.
+// Len returns how many runs nobody waits for.
 func (u *Unattended) Len() int {
 	u.mu.Lock()
 	defer u.mu.Unlock()

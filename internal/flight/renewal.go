@@ -7,46 +7,45 @@ import (
 	"time"
 )
 
-// Renewed keeps a value that ends, such as a token. Callers who have no good one wait for one
-// renewal, each on its own context. Ahead of its end the value is renewed while the old one still
-// serves.
+// Renewed keeps a value that expires, such as a token. Without a good value, all callers wait for
+// one renewal, each on its own context. Shortly before it expires the value is renewed, while the
+// old value is still used.
 //
-// A renewal is not a [Run], because it goes on whoever waits, may begin without callers, and is
-// never found again once it has ended. Built on a Run, it took 43 lines more.
+// A renewal is not a [Run], because it goes on even if nobody waits, may begin without callers, and
+// is never found again after its end. Built on a Run, it took 43 lines more.
 type Renewed[T any] struct {
-	// Renew gets another value, and says how long it lives. An error that came before anything was
-	// tried does not hold the next renewal off.
+	// Renew gets another value, and says how long it lives. If it fails before it has tried
+	// anything, the next renewal may start at once.
 	Renew func(ctx context.Context) (value T, life time.Duration, tried bool, err error)
-	// Tell is told of each renewal that has ended, once, on the goroutine of a caller of Get.
+	// Tell is called once for each renewal that has ended, on the goroutine of a caller of Get.
 	Tell func(ctx context.Context, took time.Duration, err error)
-	// Limit ends a renewal that nobody may be waiting for any more.
+	// Limit bounds how long a renewal takes, even if nobody waits for it.
 	Limit time.Duration
 
 	mu       sync.Mutex
 	value    T
 	good     bool      // there is a value
-	renewAt  time.Time // ahead of its end
+	renewAt  time.Time // shortly before it expires
 	endsAt   time.Time
 	current  *renewal[T]   // under way, or nil
-	untold   []*renewal[T] // have ended, and nobody was told
-	failed   *renewal[T]   // the latest, if it failed
-	failures HoldOff       // after a failed renewal there is no other
-	refusals HoldOff       // after a refused value was given up, no other one is
+	untold   []*renewal[T] // have ended, and Tell was not called
+	failed   *renewal[T]   // the latest renewal, if it failed
+	failures HoldOff       // after a failed renewal
+	refusals HoldOff       // after a refused value was given up
 }
 
-// renewal is one that any number of callers wait for.
+// renewal is one renewal, which any number of callers wait for.
 type renewal[T any] struct {
 	done     chan struct{}
 	value    T
 	took     time.Duration
 	err      error
-	until    time.Time // its failure is the answer
+	until    time.Time // until then Get returns its failure
 	panicked any
 }
 
-// HoldOff is a time for which something is not tried again: it would fail again, and many callers
-// would hammer the server. It is a second, twice as long each time in a row, and half a minute at
-// most.
+// HoldOff is a time in which something is not tried again, because many callers would flood the
+// server. It is a second, doubles each time in a row, and is half a minute at most.
 type HoldOff struct {
 	Until  time.Time
 	inARow int
@@ -58,19 +57,20 @@ const (
 	LongestHold  = 30 * time.Second
 )
 
-// Begin begins the time.
+// Begin starts the time.
 func (h *HoldOff) Begin(now time.Time) {
-	if now.Sub(h.Until) > LongestHold { // all was quiet since
+	if now.Sub(h.Until) > LongestHold { // nothing has failed since
 		h.inARow = 0
 	}
 	h.Until = now.Add(min(ShortestHold<<min(h.inARow, 5), LongestHold))
 	h.inARow++
 }
 
-// Get returns the value while it is good, or waits for another one. A failure is the answer until
-// the time that comes with it. It is [ErrUnfinished] if the renewal has panicked.
+// Get returns the value while it is good, or waits for another value. After a failure it returns
+// the same error until the time that comes with it. The error is [ErrUnfinished] if the renewal has
+// panicked.
 func (r *Renewed[T]) Get(ctx context.Context) (value T, until time.Time, err error) {
-	r.tell(ctx) // of one that nobody has waited for
+	r.tell(ctx) // of a renewal that nobody has waited for
 	value, waits := r.join(ctx)
 	if waits == nil {
 		return value, until, nil
@@ -87,15 +87,15 @@ func (r *Renewed[T]) Get(ctx context.Context) (value T, until time.Time, err err
 	return waits.value, until, nil
 }
 
-// Latest returns the value as it is, or zero if it was given up.
+// Latest returns the value, or zero if it was given up.
 func (r *Renewed[T]) Latest() T {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.value
 }
 
-// GiveUp gives up a value that was refused, unless somebody has replaced it already. If one was
-// refused just now, it stays, because the next one would be refused, too. It reports whether
+// GiveUp gives up a refused value, unless it is replaced already. It keeps the value if another
+// value was refused just before, because the next value would be refused, too. It reports whether
 // another try may have another value.
 func (r *Renewed[T]) GiveUp(same func(T) bool) bool {
 	r.mu.Lock()
@@ -113,7 +113,7 @@ func (r *Renewed[T]) GiveUp(same func(T) bool) bool {
 	return true
 }
 
-// tell tells of each renewal once, and raises the panics of those in it.
+// tell calls Tell once for each renewal, and raises the panics of renewals.
 func (r *Renewed[T]) tell(ctx context.Context) {
 	for n := r.news(); n != nil; n = r.news() {
 		if n.panicked != nil {
@@ -134,8 +134,9 @@ func (r *Renewed[T]) news() *renewal[T] {
 	return n
 }
 
-// join returns the value while it is good, and sees to its renewal ahead of its end. Without a good
-// one it returns the renewal that is under way, a new one, or the one that has just failed.
+// join returns the value while it is good, and starts its renewal shortly before it expires.
+// Without a good value it returns a renewal: the one under way, a new one, or the one that has just
+// failed.
 func (r *Renewed[T]) join(ctx context.Context) (value T, waits *renewal[T]) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -144,7 +145,7 @@ func (r *Renewed[T]) join(ctx context.Context) (value T, waits *renewal[T]) {
 	due := !good || !now.Before(r.renewAt)
 	if due && r.current == nil && !now.Before(r.failures.Until) {
 		r.current = &renewal[T]{done: make(chan struct{}), err: ErrUnfinished}
-		// A caller who gives up must not fail the others: the renewal has a life of its own.
+		// A caller who gives up must not fail the others, so the renewal has its own context.
 		go r.run(context.WithoutCancel(ctx), r.current)
 	}
 	if good {
@@ -173,7 +174,7 @@ func (r *Renewed[T]) run(ctx context.Context, n *renewal[T]) {
 	}
 }
 
-// settle notes how a renewal went. One that has panicked has not failed.
+// settle records the result of a renewal. A panic is not a failure.
 func (r *Renewed[T]) settle(n *renewal[T], tried bool) {
 	r.current, r.untold = nil, append(r.untold, n)
 	if n.panicked != nil || n.err == nil || !tried {

@@ -7,13 +7,13 @@ import (
 	"time"
 )
 
-// Run is work under way that callers share. What it brings can be read when it has ended.
+// Run is work that callers share. Its result can be read after its end.
 type Run[T, P any] struct {
-	Result T     // the work writes it, and after that nobody
+	Result T     // written by the work, and not changed after that
 	Err    error // of the work
 
-	// OnAbandoned is told when the run was ended although a write may have been carried out. The
-	// work sets it. It is called when the work has ended, and a panic of it ends there.
+	// OnAbandoned is called if the run was ended although a write may have been carried out. The
+	// work sets it. It is called after the work's end, and its panic is dropped.
 	OnAbandoned func(ctx context.Context, after time.Duration)
 
 	group     *Group[T, P]
@@ -21,22 +21,22 @@ type Run[T, P any] struct {
 	cancel    context.CancelFunc
 	waiting   int           // callers
 	committed bool          // a write is on its way, or may have been carried out
-	refused   bool          // a write was, and none may have been carried out
+	refused   bool          // a write was refused, and none may have been carried out
 	left      time.Time     // when the last caller left
-	end       *time.Timer   // of a run that nobody waits for
-	abandoned time.Duration // after which the run was ended that had committed a write, or 0
+	end       *time.Timer   // ends a run that nobody waits for
+	abandoned time.Duration // how long nobody had waited when the run was ended, or 0
 	news      P             // the latest progress
-	changed   chan struct{} // closed when there is some
+	changed   chan struct{} // closed when there is news
 	done      chan struct{}
 	panicked  any
 	raised    atomic.Bool // the panic has reached a caller
 }
 
-// ErrUnfinished is what the callers of a run get if the work has panicked and another caller gets
-// the panic.
+// ErrUnfinished is the error of a run whose work has panicked, for callers who do not get the
+// panic.
 var ErrUnfinished = errors.New("the run did not end well")
 
-// wait waits for the run's end, and leaves the run unless it has seen that.
+// wait waits for the run's end. If the context ends before, it leaves the run.
 func (r *Run[T, P]) wait(ctx context.Context, changed chan struct{}, progress func(P)) error {
 	stays := false
 	defer func() {
@@ -63,8 +63,8 @@ func (r *Run[T, P]) wait(ctx context.Context, changed chan struct{}, progress fu
 	}
 }
 
-// Leave says that a caller waits no more. If it was the last, the run is stopped, so that the next
-// caller starts another, or goes on unattended.
+// Leave ends a caller's wait. After the last caller the run is stopped, so that the next caller
+// starts another run, or it goes on unattended.
 func (r *Run[T, P]) Leave() {
 	r.lock()
 	defer r.unlock()
@@ -82,7 +82,7 @@ func (r *Run[T, P]) Leave() {
 	}
 }
 
-// expire ends a run, unless somebody has come back just now.
+// expire ends a run, unless a caller has just come back.
 func (r *Run[T, P]) expire() {
 	r.lock()
 	defer r.unlock()
@@ -94,7 +94,7 @@ func (r *Run[T, P]) expire() {
 func (r *Run[T, P]) lock()   { r.group.unattended.mu.Lock() }
 func (r *Run[T, P]) unlock() { r.group.unattended.mu.Unlock() }
 
-// over reports that the run has ended. The mutex is held, as it is in what follows.
+// over reports whether the run has ended. The mutex is held, as in the methods below.
 func (r *Run[T, P]) over() bool {
 	select {
 	case <-r.done:
@@ -104,20 +104,20 @@ func (r *Run[T, P]) over() bool {
 	}
 }
 
-// abandon ends a run that has committed a write, although nobody knows yet what came of it.
+// abandon ends a run that has committed a write, although the outcome is not known.
 func (r *Run[T, P]) abandon() {
 	r.abandoned = max(time.Since(r.left), 1)
 	r.stop()
 }
 
-// stop ends a run; the next caller starts another.
+// stop ends a run. The next caller starts another run.
 func (r *Run[T, P]) stop() {
 	r.cancel()
 	r.attend()
 	r.forget()
 }
 
-// attend takes a run off the list of those that nobody waits for.
+// attend takes a run off the list of runs that nobody waits for.
 func (r *Run[T, P]) attend() {
 	if r.end != nil {
 		r.end.Stop()
@@ -125,17 +125,17 @@ func (r *Run[T, P]) attend() {
 	}
 }
 
-// forget has the next caller start another run.
+// forget removes a run, so that the next caller starts another run.
 func (r *Run[T, P]) forget() {
 	if r.group.running[r.key] == r {
 		delete(r.group.running, r.key)
 	}
 }
 
-// fly does the work, and when it has ended, it tells of a run that was abandoned.
+// fly does the work. After that it calls OnAbandoned if the run was abandoned.
 func (r *Run[T, P]) fly(ctx context.Context, work Work[T, P]) {
 	if after := r.do(ctx, work); after > 0 && r.OnAbandoned != nil {
-		defer func() { _ = recover() }() // nobody waits who could have the panic
+		defer func() { _ = recover() }() // nobody waits who could get the panic
 		r.OnAbandoned(context.WithoutCancel(ctx), after)
 	}
 }
@@ -148,7 +148,7 @@ func (r *Run[T, P]) do(ctx context.Context, work Work[T, P]) (abandoned time.Dur
 		defer r.unlock()
 		r.cancel()
 		r.attend()
-		if r.waiting == 0 { // otherwise the first one who leaves forgets it
+		if r.waiting == 0 { // otherwise the first caller who leaves forgets it
 			r.forget()
 		}
 		if r.Err != nil {
@@ -160,7 +160,7 @@ func (r *Run[T, P]) do(ctx context.Context, work Work[T, P]) (abandoned time.Dur
 	return 0
 }
 
-// Tell lets the callers know of progress. A caller who is slow misses some.
+// Tell tells the callers of progress. A slow caller misses some.
 func (r *Run[T, P]) Tell(news P) {
 	r.lock()
 	defer r.unlock()

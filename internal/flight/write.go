@@ -1,16 +1,16 @@
 package flight
 
-// Write is something that a run sends and that should not be sent twice.
+// Write is a request of a run that should not be sent twice.
 type Write struct {
-	// Commit says that the write is sent now. It reports false if nobody waits for the run any
-	// more: then the write must not be sent.
+	// Commit says that the write is sent now. If it returns false, nobody waits for the run any
+	// more, and the write must not be sent.
 	Commit func() bool
-	// Uncommit says that nothing has come of the write: it was not sent, or it was refused. It may
+	// Uncommit says that the write was not carried out: it was not sent, or it was refused. It may
 	// be committed again after that.
 	Uncommit func(refused bool)
 }
 
-// Write is the run's next write. What an earlier one may have done stays, whatever becomes of this.
+// Write returns the run's next write. Uncommit of it changes nothing about an earlier write.
 func (r *Run[T, P]) Write() Write {
 	r.lock()
 	defer r.unlock()
@@ -25,7 +25,7 @@ func (r *Run[T, P]) commit() bool {
 		r.committed = true
 		return true
 	}
-	if r.committed { // by an earlier write of the run
+	if r.committed { // an earlier write of the run
 		r.abandon()
 	}
 	return false
@@ -41,7 +41,7 @@ func (r *Run[T, P]) uncommit(earlier, refused bool) {
 	}
 }
 
-// Outcome is what is known of the writes of a run.
+// Outcome says what is known of the writes of a run.
 type Outcome int
 
 const (
@@ -49,12 +49,12 @@ const (
 	NotSent Outcome = iota
 	// Rejected: all that was sent was refused, and nothing more will be sent.
 	Rejected
-	// Unknown: a write may have been carried out, or may be sent yet.
+	// Unknown: a write may have been carried out, or may still be sent.
 	Unknown
 )
 
-// Outcome is what a caller who has left the run can know of its writes: of a run that goes on for
-// others, nothing.
+// Outcome returns what a caller who has left the run can know of its writes. If the run goes on for
+// other callers, that is Unknown.
 func (r *Run[T, P]) Outcome() Outcome {
 	r.lock()
 	defer r.unlock()

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// DefaultTransport is net/http's with room for more idle connections to the one host there is, and
-// bounded headers.
+// DefaultTransport is net/http's transport with more idle connections to a host and bounded
+// headers.
 func DefaultTransport() *http.Transport {
 	return &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
@@ -28,8 +28,8 @@ func DefaultTransport() *http.Transport {
 	}
 }
 
-// LoopbackName is how net/http spells a host that does not leave the machine, so that it goes past
-// every proxy; "" for others.
+// LoopbackName returns a loopback host in the spelling for which net/http uses no proxy. It returns
+// "" for any other host.
 func LoopbackName(host string) string {
 	if strings.ToLower(host) == "localhost" { // EqualFold would fold letters outside ASCII as well
 		return "localhost"

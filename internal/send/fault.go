@@ -13,9 +13,9 @@ import (
 	"reflect"
 )
 
-// Cause is what the request failed of: what this package has ended it for, else the error without
-// the URL that net/http writes into it. What no repetition cures is [Incurable]. A nil Sending is
-// one that was never begun.
+// Cause returns why the request failed: the reason for which this package has ended it, or else the
+// error without the URL that net/http writes into it. If no repetition helps, it is an [Incurable].
+// A nil Sending is a request that was never begun.
 func (s *Sending) Cause(err error) error {
 	if s == nil {
 		return withoutURL(err)
@@ -27,7 +27,7 @@ func (s *Sending) Cause(err error) error {
 	return s.diagnose(withoutURL(err))
 }
 
-// withoutURL takes the URL off a network error: *url.Error prints it, with its query.
+// withoutURL takes the URL off a network error, because *url.Error prints the URL with its query.
 func withoutURL(err error) error {
 	for {
 		u, ok := errors.AsType[*url.Error](err)
@@ -38,7 +38,7 @@ func withoutURL(err error) error {
 	}
 }
 
-// isDialError reports that an error says of itself that there was no connection.
+// isDialError reports whether an error says that there was no connection.
 func isDialError(err error) bool {
 	if _, ok := errors.AsType[*net.DNSError](err); ok {
 		return true
@@ -56,14 +56,14 @@ type Incurable struct {
 func (e *Incurable) Error() string { return e.What }
 func (e *Incurable) Unwrap() error { return e.err }
 
-// IsIncurable reports that an error is one.
+// IsIncurable reports whether an error is an [Incurable].
 func IsIncurable(err error) bool {
 	_, ok := errors.AsType[*Incurable](err)
 	return ok
 }
 
-// diagnose names what no repetition cures: a certificate, another protocol, a refusal on the way.
-// Anything else it leaves alone.
+// diagnose names a failure that no repetition cures: a certificate, another protocol, a proxy's
+// refusal. It returns any other error as it is.
 func (s *Sending) diagnose(err error) error {
 	var (
 		op      *net.OpError
@@ -83,7 +83,7 @@ func (s *Sending) diagnose(err error) error {
 	case errors.As(err, &op) && op.Op == "local error":
 		what = "the TLS connection was refused here: " + alertText(op.Err)
 	case errors.As(err, &refused) || s.tunnelRefused(err, &refused):
-		if refused.status >= 500 { // the way behind the proxy may be free again
+		if refused.status >= 500 { // the proxy may succeed the next time
 			return err
 		}
 		what = refused.Error()
@@ -95,17 +95,17 @@ func (s *Sending) diagnose(err error) error {
 	return &Incurable{what, err}
 }
 
-// passingAlert reports that a TLS alert speaks of trouble that may be over the next time: a damaged
-// record (20), or a server that has failed inside (80).
+// passingAlert reports whether a TLS alert may pass: a damaged record (20) or an internal error
+// (80).
 func passingAlert(op *net.OpError) bool {
 	v := reflect.ValueOf(op.Err)
 	alert := op.Op == "remote error" || op.Op == "local error"
 	return alert && v.Kind() == reflect.Uint8 && (v.Uint() == 20 || v.Uint() == 80)
 }
 
-// alertText is what a TLS alert says, by its number. A text of somebody else's is not printed.
+// alertText is our own text for a TLS alert, by its number.
 func alertText(err error) string {
-	if v := reflect.ValueOf(err); v.Kind() == reflect.Uint8 { // crypto/tls keeps its type to itself
+	if v := reflect.ValueOf(err); v.Kind() == reflect.Uint8 { // crypto/tls does not export its type
 		return tls.AlertError(uint8(v.Uint())).Error() //nolint:gosec // the kind says that it fits
 	}
 	return "a TLS alert"
@@ -122,8 +122,8 @@ func isCertificateError(err error) bool {
 		errors.As(err, &invalid)
 }
 
-// handshakeRefused reports that a TLS handshake failed for another reason than the network: a check
-// of the caller, such as a pin, said no.
+// handshakeRefused reports whether a TLS handshake failed for another reason than the network, for
+// example because a check of the caller, such as a pin, refused it.
 func (s *Sending) handshakeRefused() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -133,15 +133,15 @@ func (s *Sending) handshakeRefused() bool {
 		!errors.Is(s.handshake, net.ErrClosed) && !errors.Is(s.handshake, context.Canceled)
 }
 
-// tunnelError is a proxy's refusal to let the client through.
+// tunnelError is a proxy's refusal to open a tunnel.
 type tunnelError struct{ status int }
 
 func (e *tunnelError) Error() string {
 	return fmt.Sprintf("the proxy refused the tunnel: %d %s", e.status, http.StatusText(e.status))
 }
 
-// tunnelRefused finds the refusal of a proxy in a transport of the caller. net/http says it with
-// the text of the status alone, after it has reached the proxy and before it encrypts.
+// tunnelRefused finds a proxy's refusal if the transport is the caller's. Then net/http returns
+// only the text of the status, after it has reached the proxy and before it encrypts.
 func (s *Sending) tunnelRefused(err error, refused **tunnelError) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

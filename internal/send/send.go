@@ -16,8 +16,8 @@ import (
 	"time"
 )
 
-// Why a request was ended by this package, or did not end well. Canceled and DeadlineExceeded are
-// behind those that mean so.
+// The reasons for which this package ends a request. Some of them wrap Canceled or
+// DeadlineExceeded.
 var (
 	ErrNoAnswer     = errors.New("the transport returned neither an answer nor an error")
 	ErrSentAgain    = errors.New("net/http was about to send the request a second time")
@@ -26,10 +26,10 @@ var (
 	ErrAttemptEnded = fmt.Errorf("the attempt took too long: %w", context.DeadlineExceeded)
 )
 
-// Transport sends requests through another transport. It is made once, because it remembers which
+// Transport sends requests through another transport. Make it once, because it remembers which
 // hosts speak HTTP/2 without TLS.
 type Transport struct {
-	Next http.RoundTripper // nil is http.DefaultTransport, whatever that is at the time
+	Next http.RoundTripper // nil is http.DefaultTransport, as it is at the time
 
 	h2c sync.Map
 }
@@ -37,17 +37,17 @@ type Transport struct {
 // Rules say how one request is sent.
 type Rules struct {
 	Body      []byte
-	UserAgent string        // tells the request from those that a transport sends for itself
-	Limit     time.Duration // from the connection to the end of the answer, and once more for dialing
-	// MayGo is asked at the connection and, over HTTP/1, at the first byte. If it says no, the
-	// request is held back, and may be sent later.
+	UserAgent string        // a request that a transport sends for itself has another one
+	Limit     time.Duration // from the connection to the end of the answer; the same again for dialing
+	// MayGo is called at the connection and, over HTTP/1, at the first byte. If it returns false,
+	// the request is held back, and may be sent later.
 	MayGo func() bool
-	// Commit is asked last, before the first byte can leave. If it says yes, the request counts as
-	// sent. If it says no, nobody waits for the request any more.
+	// Commit is called last, before the first byte can leave. If it returns true, the request
+	// counts as sent. It returns false if nobody waits for the request any more.
 	Commit func() bool
 }
 
-// Send sends a request. The Sending tells what became of it, in any case.
+// Send sends a request. It always returns a Sending, which tells how far the request got.
 func (t *Transport) Send(req *http.Request, rules Rules) (*Sending, *http.Response, error) {
 	s := &Sending{rules: rules, transport: t, host: req.URL.Host, queues: true}
 	s.ctx, s.cancel = context.WithCancelCause(req.Context())
@@ -63,12 +63,12 @@ func (t *Transport) Send(req *http.Request, rules Rules) (*Sending, *http.Respon
 }
 
 func (s *Sending) send(next http.RoundTripper, req *http.Request) (*http.Response, error) {
-	if !s.plain && !s.rules.Commit() { // of such a transport nobody knows when the first byte leaves
+	if !s.plain && !s.rules.Commit() { // nobody knows when such a transport sends the first byte
 		s.note(func() { s.stop(ErrNobodyWaits) })
 		s.end()
 		return nil, ErrNobodyWaits
 	}
-	s.note(s.run) // until net/http tells more
+	s.note(s.run) // until a trace function knows more
 	out := req.WithContext(httptrace.WithClientTrace(s.ctx, s.trace()))
 	out.Body, out.GetBody = nil, nil // with GetBody, net/http would send the body again
 	if s.rules.Body != nil {
@@ -76,7 +76,7 @@ func (s *Sending) send(next http.RoundTripper, req *http.Request) (*http.Respons
 	}
 	answered := false
 	defer func() {
-		if !answered { // or the caller's transport has panicked
+		if !answered { // the caller's transport may have panicked
 			s.end()
 		}
 	}()
@@ -109,16 +109,16 @@ func (b timedBody) Close() error {
 	return b.ReadCloser.Close()
 }
 
-// Sending is one request on its way. net/http tells it how far it is, from several goroutines. Of a
-// dial it tells also after the request has ended.
+// Sending is one request on its way. net/http calls its trace functions from several goroutines.
+// For a dial it calls them even after the request has ended.
 type Sending struct {
 	rules     Rules
 	transport *Transport
 	host      string          // of the URL
 	ctx       context.Context //nolint:containedctx // it is this request's, and ends with it
 	cancel    context.CancelCauseFunc
-	plain     bool // nothing stands between the client and net/http, which tells of all that it does
-	queues    bool // a request may wait for another one's connection
+	plain     bool // the transport is net/http's own, which calls all trace functions
+	queues    bool // a request may wait for the connection of another
 
 	mu        sync.Mutex
 	timer     *time.Timer
@@ -126,12 +126,12 @@ type Sending struct {
 	asked     bool                  // net/http was asked for a connection
 	dialed    bool                  // net/http made a connection, or could not
 	encrypts  bool                  // net/http began to encrypt it
-	connected bool                  // the request has a connection: from here on bytes may have left
+	connected bool                  // the request has a connection, so bytes may have left
 	wrote     bool                  // the header was written, at least into a buffer
-	foreign   bool                  // the header that is being written is another request's
-	conn      httptrace.GotConnInfo // its connection, unless others may be on it
+	foreign   bool                  // another request's header is being written
+	conn      httptrace.GotConnInfo // its connection, unless other requests may be on it
 	stopped   error                 // why the request goes no further
-	handshake error                 // what a TLS handshake failed with
+	handshake error                 // the error of a TLS handshake
 }
 
 func (s *Sending) trace() *httptrace.ClientTrace {
@@ -154,14 +154,14 @@ func (s *Sending) note(what func()) {
 	what()
 }
 
-// run begins the attempt's time, unless it runs. The mutex is held.
+// run starts the attempt's timer, unless it runs. The mutex is held.
 func (s *Sending) run() {
 	if s.timer == nil && !s.ended {
 		s.timer = time.AfterFunc(s.rules.Limit, func() { s.cancel(ErrAttemptEnded) })
 	}
 }
 
-// halt stops the attempt's time. The mutex is held.
+// halt stops the attempt's timer. The mutex is held.
 func (s *Sending) halt() {
 	if s.timer != nil {
 		s.timer.Stop()
@@ -177,21 +177,20 @@ func (s *Sending) end() {
 	s.cancel(nil)
 }
 
-// getConn is told that net/http looks for a connection. The time in the queue for a connection that
-// others have is not the attempt's: the context bounds it. The time to make one has a bound of its
-// own.
+// getConn is called when net/http looks for a connection. The attempt's time does not include the
+// queue for a connection that others use: the context bounds that. Dialing has a bound of its own.
 func (s *Sending) getConn(string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.asked = true
-	if s.wrote { // it has lost the connection that it had, and would send the request again
+	if s.wrote { // it has lost a connection, and would send the request again
 		s.stop(ErrSentAgain)
 	} else if s.queues {
 		s.halt()
 	}
 }
 
-// gotConn is told of a connection before anything is written to it.
+// gotConn is called with a connection before anything is written to it.
 func (s *Sending) gotConn(info httptrace.GotConnInfo) {
 	why := s.connect(s.rules.MayGo())
 	if s.transport.shared(info.Conn, s.host) {
@@ -203,15 +202,15 @@ func (s *Sending) gotConn(info httptrace.GotConnInfo) {
 	}
 }
 
-// connect takes a connection, or says why the request must not use it. A second one is fine if
-// nothing was written to the first: HTTP/2 may find its connection full.
+// connect takes a connection, or returns why the request must not use it. A second connection is
+// fine if nothing was written to the first: an HTTP/2 connection may be full.
 func (s *Sending) connect(mayGo bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
 	case s.stopped != nil:
 		return s.stopped
-	case s.ended: // a transport of the caller's has answered, and still goes on
+	case s.ended: // the caller's transport has answered, and still goes on
 		return ErrAttemptEnded
 	case s.wrote:
 		return ErrSentAgain
@@ -222,20 +221,20 @@ func (s *Sending) connect(mayGo bool) error {
 	}
 	s.connected = true
 	s.halt()
-	s.run() // its whole time begins here
+	s.run() // the attempt's time begins here
 	return nil
 }
 
-// wroteField is told of each header. A transport of the caller may ask for something else on the
-// way, with the context of this request: a token, or a signature. That request has another
-// User-Agent. A name that begins with a colon is one of HTTP/2, and of HTTP/3.
+// wroteField is called with each header. A caller's transport may send another request with the
+// same context, for a token or a signature. That request has another User-Agent. Only HTTP/2 and
+// HTTP/3 have names that begin with a colon.
 func (s *Sending) wroteField(name string, values []string) {
 	switch {
 	case strings.EqualFold(name, "User-Agent"):
 		s.note(func() { s.foreign = !slices.Equal(values, []string{s.rules.UserAgent}) })
 	case strings.HasPrefix(name, ":"):
 		s.note(func() {
-			if s.conn.Conn != nil { // nothing else tells of HTTP/2 without TLS
+			if s.conn.Conn != nil { // nothing else shows HTTP/2 without TLS
 				s.transport.h2c.Store(s.host, true)
 				s.conn.Conn = nil
 			}
@@ -243,10 +242,11 @@ func (s *Sending) wroteField(name string, values []string) {
 	}
 }
 
-// wroteHeaders is told that the header is complete. Over HTTP/1, net/http tells it while the end of
-// the header is still in its buffer, and the goroutine that writes may have waited for a core since
-// gotConn. In a test with a thousand TLS handshakes at once, every fourth request was written after
-// another one had been refused. HTTP/2 tells it afterwards, and of other transports nobody knows.
+// wroteHeaders is called when the header is complete. Over HTTP/1 the end of the header is still in
+// a buffer then, and the writing goroutine may have waited for a core since gotConn. In a test with
+// a thousand TLS handshakes at once, every fourth request was written after another request had
+// been refused. HTTP/2 calls it after the header has left. For other transports the order is not
+// known.
 func (s *Sending) wroteHeaders() {
 	s.mu.Lock()
 	conn, closed := s.conn, s.stopped != nil && s.conn.Conn != nil
@@ -258,13 +258,13 @@ func (s *Sending) wroteHeaders() {
 	}
 }
 
-// turnBack ends the request at its connection. HTTP/2 looks at the context before it writes.
-// HTTP/1 does not, so its connection is closed.
+// turnBack ends the request at its connection. HTTP/2 checks the context before it writes. HTTP/1
+// does not, so its connection is closed.
 func (s *Sending) turnBack(why error, conn httptrace.GotConnInfo) {
 	if conn.Conn != nil && conn.Reused {
-		// net/http gives a connection to the next request before the last one has its answer. If
-		// the connection were closed at once, that answer would be lost: in a test it was, once or
-		// twice in a thousand calls.
+		// net/http gives a connection to the next request before the last request has its answer.
+		// If the connection were closed at once, that answer could be lost: in a test it was, once
+		// or twice in a thousand calls.
 		time.Sleep(handover)
 	}
 	s.note(func() {
@@ -278,11 +278,11 @@ func (s *Sending) turnBack(why error, conn httptrace.GotConnInfo) {
 	}
 }
 
-// handover is what a connection that was in use is given before it is closed.
+// handover is how long a used connection stays open before it is closed.
 const handover = 10 * time.Millisecond
 
-// shared reports that other requests may be on a connection: HTTP/2, or HTTP/3, which net/http does
-// not speak, but a transport of the caller's may. Such a one may also show none at all.
+// shared reports whether other requests may be on a connection: HTTP/2, or HTTP/3 in a transport of
+// the caller. Such a transport may also show no connection at all.
 func (t *Transport) shared(conn net.Conn, host string) bool {
 	if conn == nil {
 		return true
@@ -297,7 +297,7 @@ func (t *Transport) shared(conn net.Conn, host string) bool {
 	return known
 }
 
-// stop lets the request go no further. The mutex is held.
+// stop ends the request before it goes further. The mutex is held.
 func (s *Sending) stop(why error) {
 	if s.stopped == nil {
 		s.stopped = why
@@ -305,16 +305,16 @@ func (s *Sending) stop(why error) {
 	}
 }
 
-// HeldBack reports that the request was not let out, and that nothing of it has left: it may be
+// HeldBack reports whether MayGo held the request back and nothing of it has left. Then it may be
 // sent later.
 func (s *Sending) HeldBack(err error) bool {
 	return context.Cause(s.ctx) == ErrNotNow && s.NothingLeft(err)
 }
 
-// NothingLeft reports that provably no byte of the request left: it never had a connection that it
-// was let use. Either this package has stopped it before, or net/http was asked for a connection
-// and had none. Of a transport that is not net/http's own, the error has to say so as well: it may
-// have gone another way, and told nothing.
+// NothingLeft reports whether provably no byte of the request left, because it never had a
+// connection that it might use. Either this package has stopped it before, or net/http found no
+// connection. If the transport is not net/http's own, the error must say so as well, because that
+// transport may call no trace functions.
 func (s *Sending) NothingLeft(err error) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

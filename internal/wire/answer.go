@@ -5,7 +5,7 @@ import (
 	"reflect"
 )
 
-// What is JSON, and not the answer that was asked for.
+// Errors about JSON that is not the expected answer.
 var (
 	ErrNoData      = errors.New("the answer lacks what was asked for")
 	ErrNoObject    = errors.New("the answer is not a JSON object")
@@ -21,8 +21,8 @@ func Whole[T any](s *Scanner, answer func(*Scanner) (T, error)) (T, error) {
 	return v, err
 }
 
-// Envelope reads Supermetrics' {"meta", "data", "error"}. The member function gets all but error,
-// which fails an answer whatever its status says.
+// Envelope reads Supermetrics' {"meta", "data", "error"}. The member function gets all members
+// except error. An error fails the answer, whatever the status.
 func Envelope(s *Scanner, member func(key []byte) error) error {
 	if s.Next() != Object {
 		return ErrNoObject
@@ -41,15 +41,16 @@ func Envelope(s *Scanner, member func(key []byte) error) error {
 	return err
 }
 
-// Enveloped reads into to an answer with tags of its own inside an envelope.
+// Enveloped reads an envelope into the struct that to points at.
 func Enveloped(r *Reader, s *Scanner, to any) error {
 	v := reflect.ValueOf(to).Elem()
 	all := r.fieldsOf(v.Type())
 	return Envelope(s, func(key []byte) error { return all.read(s, v, key) })
 }
 
-// One reads an answer whose data is one resource. The vendor's page shows some of them in a list of
-// one. An object in which nothing stands that was asked for is not the resource, here and in Bare.
+// One reads an answer whose data is one resource, which may be in a list of one, as the vendor's
+// page shows. If the object has none of the expected members, it is not the resource, here and in
+// Bare.
 func One[T any](r *Reader, s *Scanner) (*T, error) {
 	var found *T
 	err := Envelope(s, func(key []byte) error {
@@ -73,7 +74,7 @@ func One[T any](r *Reader, s *Scanner) (*T, error) {
 	return found, err
 }
 
-// Many reads an answer whose data is a list. A missing or null list is an empty one.
+// Many reads an answer whose data is a list. A missing or null list is empty.
 func Many[T any](r *Reader, s *Scanner) ([]T, error) {
 	var answer struct {
 		Data []T `json:"data"`
@@ -82,7 +83,7 @@ func Many[T any](r *Reader, s *Scanner) ([]T, error) {
 	return answer.Data, err
 }
 
-// Bare reads an answer that is the object itself, as MoneyKit's are.
+// Bare reads an answer that is the resource itself, as MoneyKit's answers are.
 func Bare[T any](r *Reader, s *Scanner) (*T, error) {
 	v := new(T)
 	if s.Next() != Object {

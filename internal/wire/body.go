@@ -8,7 +8,7 @@ import (
 	"io"
 )
 
-// Unzipped undoes a gzip, if a body has one. Closing it closes the body.
+// Unzipped decompresses a body if it is zipped. Closing the result closes the body.
 func Unzipped(body io.ReadCloser, zipped bool) (io.ReadCloser, error) {
 	if !zipped {
 		return body, nil
@@ -18,7 +18,7 @@ func Unzipped(body io.ReadCloser, zipped bool) (io.ReadCloser, error) {
 	switch {
 	case err == nil:
 		content = z
-	case err != io.EOF: // at once, it is no content, and so nothing that is compressed
+	case err != io.EOF: // an empty body is not compressed
 		return nil, err
 	}
 	return struct {
@@ -31,15 +31,15 @@ type eof struct{}
 
 func (eof) Read([]byte) (int, error) { return 0, io.EOF }
 
-// IsCorrupt reports that what a body's header calls gzip is none.
+// IsCorrupt reports whether a body is not the gzip that its header announces.
 func IsCorrupt(err error) bool {
 	_, corrupt := errors.AsType[flate.CorruptInputError](err)
 	return corrupt || errors.Is(err, gzip.ErrHeader) || errors.Is(err, gzip.ErrChecksum)
 }
 
-// ReadBody reads a body up to a limit. If there is more, it is [ErrTooLarge]. Each buffer is four
-// times the one before, and the last is the limit. For 8 MiB all of them together take 11 MB;
-// io.ReadAll takes 17 MB, and bytes.Buffer 34 MB.
+// ReadBody reads a body up to a limit. A longer body is [ErrTooLarge]. Each buffer is four times as
+// large as the one before, and the last is as large as the limit. For 8 MiB all buffers together
+// take 11 MB, while io.ReadAll takes 17 MB, and bytes.Buffer 34 MB.
 func ReadBody(r io.Reader, limit int64) ([]byte, error) {
 	size := limit
 	for size > 16<<10 {
@@ -75,12 +75,12 @@ func nothingMore(r io.Reader) error {
 	return err
 }
 
-// Meter bounds how much of a stream is read between two items, so that memory depends on the
-// largest item alone. It keeps the beginning of the answer, in case that it is an error, and the
-// connection's own error, which the scanner's would hide.
+// Meter bounds how much of a stream is read between two items, so that memory depends only on the
+// largest item. It keeps the beginning of the answer, because that may be an error. It also keeps
+// the connection's error, because the scanner would hide it.
 type Meter struct {
 	Head []byte // of the answer
-	Err  error  // the connection's, or ErrTooLarge
+	Err  error  // the connection's error, or ErrTooLarge
 
 	r           io.Reader
 	left, limit int64
@@ -88,7 +88,7 @@ type Meter struct {
 
 const meterHead = 64 << 10
 
-// NewMeter returns a meter of a stream. It takes off a byte order mark.
+// NewMeter returns a meter of a stream. It removes a byte order mark.
 func NewMeter(r io.Reader, limit int64) *Meter {
 	b := bufio.NewReaderSize(r, meterHead)
 	m := &Meter{r: b, left: limit, limit: limit}
@@ -97,7 +97,7 @@ func NewMeter(r io.Reader, limit int64) *Meter {
 		_, _ = b.Discard(len(byteOrderMark))
 	}
 	if err != io.EOF {
-		m.Err = err // the connection gives it once, and another one when it is asked again
+		m.Err = err // the connection returns another error the next time
 	}
 	return m
 }

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Problem is what the body of an error says, in all dialects. They are told apart by their shape.
+// Problem is the body of an error in any dialect. The shape of the body tells the dialect.
 type Problem struct {
 	Code             string
 	Message          string  `json:"message" also:"error_message,msg"`
@@ -28,9 +28,9 @@ type Field struct {
 
 var problems = New(Custom(readField))
 
-// ReadProblem reads the body of an error. A body that is none (HTML, text, nothing) brings nothing,
-// and of a truncated one what was readable is kept. The code of a failed field is the problem's own
-// if it is a known one.
+// ReadProblem reads the body of an error. If the body is not JSON (HTML, text, nothing), the
+// Problem is empty. If it is truncated, the readable part is kept. If the first failed field has a
+// known code, that is the code of the Problem.
 func ReadProblem(body []byte, limit int64, known func(code string) bool) Problem {
 	p := problemReader{s: Document(body, limit), known: known}
 	_ = p.read()
@@ -43,8 +43,8 @@ type problemReader struct {
 	known func(code string) bool
 }
 
-// read reads the members of all dialects. If one shape nests in another (Supermetrics' error, the
-// framework's detail) the same names mean the same.
+// read reads the members of all dialects. In a nested shape (Supermetrics' error, the framework's
+// detail) the same names have the same meaning.
 func (p *problemReader) read() error {
 	return problems.ReadObject(p.s, &p.Problem, func(key []byte) (bool, error) {
 		switch string(key) {
@@ -57,9 +57,8 @@ func (p *problemReader) read() error {
 	})
 }
 
-// readNested reads what stands under error or detail: an object, a list of failed fields of which
-// the first speaks for all, or a string, which is a code if it looks like one and a message
-// otherwise.
+// readNested reads the value of error or detail: an object, a list of failed fields, of which the
+// first one counts, or a string, which is a code if it looks like a code and else a message.
 func (p *problemReader) readNested() error {
 	switch p.s.Next() {
 	case Object:
@@ -90,7 +89,7 @@ func (p *problemReader) readCode() error {
 	return err
 }
 
-// readField reads a location that is a text, or a path to be joined.
+// readField reads a failed field. Its location is a text, or a path to be joined.
 func readField(r *Reader, s *Scanner, f *Field) error {
 	return r.ReadObject(s, f, func(key []byte) (bool, error) {
 		switch string(key) {
@@ -109,10 +108,10 @@ func readField(r *Reader, s *Scanner, f *Field) error {
 
 var errFound = errors.New("found")
 
-// RequestID finds the request id of an answer, under meta at Supermetrics and at the top at Plaid,
-// and reads no further than it must.
+// RequestID finds the request id of an answer: under meta at Supermetrics, at the top at Plaid. It
+// reads no further than it must.
 func RequestID(body []byte) string {
-	const most = 64 << 10 // both put it near the beginning
+	const most = 64 << 10 // both write it near the beginning
 	var answer struct {
 		ID   string `json:"request_id"`
 		Meta struct {
@@ -145,8 +144,8 @@ func codeLike(s string) bool {
 	return upper || lower || digits
 }
 
-// Identifier keeps a request id that is fit to be printed, and drops any other: what has an escape
-// in it may be a quotation.
+// Identifier returns a request id that is safe to print, or "". An id with an escape in it may
+// quote something.
 func Identifier(s string) string {
 	const most = 128
 	odd := func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(`%&\"'<>`, r) }

@@ -7,8 +7,8 @@ import (
 	"sync"
 )
 
-// Reader reads values of any type whose fields have tags. It looks at each type once. Besides
-// structs, lists, maps, strings, bools and int64s it knows the types that it was given.
+// Reader reads values of any type whose fields have tags. It inspects each type once. It knows
+// structs, lists, maps, strings, bools and int64s, and the types that New was given.
 type Reader struct {
 	given map[reflect.Type]plan
 	plans sync.Map // reflect.Type to plan
@@ -17,13 +17,13 @@ type Reader struct {
 // plan reads the next value into a field.
 type plan func(s *Scanner, to reflect.Value) error
 
-// A Type is one that a [Reader] is given.
+// A Type tells a [Reader] how to read one more type.
 type Type struct {
 	of   reflect.Type
 	read func(r *Reader, s *Scanner, to reflect.Value) error
 }
 
-// Text is a type that is made from a text. The function returns false if the text says nothing.
+// Text is a type that is made from a text. The function returns false if the text has no value.
 func Text[T any](parse func(text string) (T, bool)) Type {
 	return Type{reflect.TypeFor[T](), func(_ *Reader, s *Scanner, to reflect.Value) error {
 		text, err := s.Text()
@@ -37,7 +37,7 @@ func Text[T any](parse func(text string) (T, bool)) Type {
 	}}
 }
 
-// Custom is a type that has a function of its own, because its shape varies.
+// Custom is a type with a read function of its own, because its shape varies.
 func Custom[T any](read func(r *Reader, s *Scanner, to *T) error) Type {
 	return Type{reflect.TypeFor[T](), func(r *Reader, s *Scanner, to reflect.Value) error {
 		return read(r, s, to.Addr().Interface().(*T))
@@ -53,15 +53,15 @@ func New(types ...Type) *Reader {
 	return r
 }
 
-// Read reads the next value into what to points at. It keeps what is there already, unless the
-// value brings something else.
+// Read reads the next value into what to points at. It keeps what is there unless the value
+// replaces it.
 func (r *Reader) Read(s *Scanner, to any) error {
 	v := reflect.ValueOf(to).Elem()
 	return r.planOf(v.Type())(s, v)
 }
 
-// ReadObject is Read of an object, member by member. First it asks other, which returns true if it
-// has taken the value.
+// ReadObject reads an object, member by member. It calls other first, which returns true if it has
+// taken the value.
 func (r *Reader) ReadObject(s *Scanner, to any, other func(key []byte) (taken bool, err error)) error {
 	v := reflect.ValueOf(to).Elem()
 	fields := r.fieldsOf(v.Type())
@@ -125,7 +125,7 @@ func readBool(s *Scanner, to reflect.Value) error {
 	return err
 }
 
-// readInt reads a whole number. Those beyond an int64 are not taken.
+// readInt reads a whole number. It skips a number that an int64 cannot hold.
 func readInt(s *Scanner, to reflect.Value) error {
 	text, err := s.Text()
 	whole, fraction, _ := strings.Cut(text, ".")
@@ -135,7 +135,7 @@ func readInt(s *Scanner, to reflect.Value) error {
 	return err
 }
 
-// fields are those of a struct, by their names on the wire.
+// fields are the fields of a struct, by their names on the wire.
 type fields map[string]field
 
 type field struct {
@@ -143,7 +143,7 @@ type field struct {
 	read  plan
 }
 
-// fieldsOf are the fields of a struct, and of those that it embeds.
+// fieldsOf returns the fields of a struct and of the structs that it embeds.
 func (r *Reader) fieldsOf(t reflect.Type) fields {
 	if known, ok := r.plans.Load(fieldsKey{t}); ok {
 		return known.(fields)
@@ -169,7 +169,7 @@ func (r *Reader) fieldsOf(t reflect.Type) fields {
 	return all
 }
 
-// fieldsKey is where the fields of a type are kept, beside its plan.
+// fieldsKey is the key of a type's fields in plans.
 type fieldsKey struct{ of reflect.Type }
 
 func (f fields) read(s *Scanner, of reflect.Value, key []byte) error {
@@ -191,14 +191,14 @@ func (r *Reader) structPlan(t reflect.Type) plan {
 	}
 }
 
-// ReadItem appends the next value to the list that to points at, unless it brings nothing.
+// ReadItem appends the next value to the list that to points at, unless the value is empty.
 func (r *Reader) ReadItem(s *Scanner, to any) error {
 	v := reflect.ValueOf(to).Elem()
 	return r.itemPlan(v.Type().Elem())(s, v)
 }
 
-// itemPlan appends an item to a list. One that brings nothing is left out, but an empty object is
-// an item.
+// itemPlan appends an item to a list. An item without a value is left out, but an empty object is
+// kept.
 func (r *Reader) itemPlan(t reflect.Type) plan {
 	_, given := r.given[t]
 	read, objects, size := r.planOf(t), t.Kind() == reflect.Struct && !given, t.Size()
@@ -222,7 +222,7 @@ func (r *Reader) itemPlan(t reflect.Type) plan {
 	}
 }
 
-// listPlan makes a new list of each array.
+// listPlan makes a new list from each array.
 func (r *Reader) listPlan(t reflect.Type) plan {
 	item := r.itemPlan(t.Elem())
 	return func(s *Scanner, to reflect.Value) error {
@@ -234,7 +234,7 @@ func (r *Reader) listPlan(t reflect.Type) plan {
 	}
 }
 
-// mapPlan makes a new map of each object, with an entry for each member that is an object.
+// mapPlan makes a new map from each object, with an entry for each member that is an object.
 func (r *Reader) mapPlan(t reflect.Type) plan {
 	read, size := r.planOf(t.Elem()), t.Key().Size()+t.Elem().Size()
 	return func(s *Scanner, to reflect.Value) error {

@@ -15,7 +15,7 @@ import (
 // Kind is what a JSON value is.
 type Kind int
 
-// The kinds. Invalid is no JSON, or the end of it.
+// The kinds. Invalid is invalid JSON, or the end of the document.
 const (
 	Invalid Kind = iota
 	Null
@@ -32,7 +32,7 @@ var kinds = [...]Kind{
 }
 
 var (
-	// ErrTooLarge is an answer that would take more memory than its [Scanner] may spend.
+	// ErrTooLarge: the answer would take more memory than its [Scanner] may spend.
 	ErrTooLarge = errors.New("the answer takes too much memory")
 
 	errTrailing = errors.New("data after the JSON value")
@@ -41,25 +41,25 @@ var (
 // byteOrderMark may stand before a document.
 var byteOrderMark = []byte("\xef\xbb\xbf")
 
-// Scanner gives a JSON document value by value, from its beginning. Each method but Next takes the
-// value that is next, whatever it is.
+// Scanner gives a JSON document value by value. Each method except Next takes the next value,
+// whatever its kind.
 type Scanner struct {
 	scan  *jx.Decoder
 	spent uintptr
 	most  uintptr
 }
 
-// mostOfLimit is what lists and maps may take, as a multiple of the answer's limit. A list of the shortest
-// texts takes four times its bytes, and one of empty objects up to a hundred times: an answer of
-// 1 MiB took 575 MB before this was bounded.
+// mostOfLimit is how much memory lists and maps may take, as a multiple of the answer's limit. A
+// list of the shortest texts takes four times its bytes, and a list of empty objects up to a
+// hundred times. Without this bound an answer of 1 MiB took 575 MB.
 const mostOfLimit = 6
 
-// Document scans a whole document. The values that are made of it may take some times limit bytes.
+// Document scans a whole document. Its values may take mostOfLimit times limit bytes.
 func Document(body []byte, limit int64) *Scanner {
 	return &Scanner{scan: jx.DecodeBytes(bytes.TrimPrefix(body, byteOrderMark)), most: atLeast(limit)}
 }
 
-// Stream scans a document as it arrives. The byte order mark is off already.
+// Stream scans a document as it arrives, without a byte order mark.
 func Stream(r io.Reader, buffer int, limit int64) *Scanner {
 	return &Scanner{scan: jx.Decode(r, buffer), most: atLeast(limit)}
 }
@@ -69,7 +69,7 @@ func atLeast(limit int64) uintptr {
 	return uintptr(max(min(limit, math.MaxInt/mostOfLimit), least)) * mostOfLimit
 }
 
-// Spend counts memory that is taken to keep what was read.
+// Spend counts memory that holds what was read.
 func (s *Scanner) Spend(size uintptr) error {
 	if s.spent += size; s.spent > s.most {
 		return ErrTooLarge
@@ -77,16 +77,16 @@ func (s *Scanner) Spend(size uintptr) error {
 	return nil
 }
 
-// Forget begins the count anew: what was kept is handed on.
+// Forget starts the count again, because the values were handed on.
 func (s *Scanner) Forget() { s.spent = 0 }
 
-// Next says what the next value is, and leaves it there.
+// Next returns the kind of the next value, and does not take it.
 func (s *Scanner) Next() Kind { return kinds[s.scan.Next()] }
 
-// Skip passes a value over.
+// Skip skips the next value.
 func (s *Scanner) Skip() error { return s.scan.Skip() }
 
-// Text takes a string, or a number as it is written. Of any other value it returns "".
+// Text takes a string, or a number as it is written. For any other value it returns "".
 func (s *Scanner) Text() (string, error) {
 	switch s.scan.Next() {
 	case jx.String:
@@ -106,8 +106,8 @@ func (s *Scanner) Text() (string, error) {
 // Bool takes a boolean.
 func (s *Scanner) Bool() (bool, error) { return s.scan.Bool() }
 
-// Object calls member for each member of an object, which takes its value. The key is valid until
-// then. Any other value is passed over.
+// Object calls member for each member of an object. The function takes the member's value, and the
+// key is valid until then. Any other value is skipped.
 func (s *Scanner) Object(member func(key []byte) error) error {
 	if s.scan.Next() != jx.Object {
 		return s.scan.Skip()
@@ -115,7 +115,8 @@ func (s *Scanner) Object(member func(key []byte) error) error {
 	return s.scan.ObjBytes(func(_ *jx.Decoder, key []byte) error { return member(key) })
 }
 
-// Array calls item for each item of an array, which takes it. Any other value is passed over.
+// Array calls item for each item of an array. The function takes the item. Any other value is
+// skipped.
 func (s *Scanner) Array(item func() error) error {
 	if s.scan.Next() != jx.Array {
 		return s.scan.Skip()
@@ -131,21 +132,21 @@ func (s *Scanner) End() error {
 	return nil
 }
 
-// BrokenOff reports that a document ended before it was complete. Of an end between two of its
-// tokens, jx says EOF.
+// BrokenOff reports whether a document ended before it was complete. jx returns EOF for an end
+// between two tokens.
 func BrokenOff(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
-// IsNumber reports that a text is a JSON number, and nothing else.
+// IsNumber reports whether a text is a JSON number.
 func IsNumber(text string) bool {
 	s := jx.DecodeStr(text)
 	return s.Next() == jx.Number && s.Skip() == nil && (&Scanner{scan: s}).End() == nil &&
 		strings.TrimSpace(text) == text
 }
 
-// unquote reads a JSON string. Most have no escapes; one with escapes is left to encoding/json,
-// which replaces what is no character in its own way.
+// unquote reads a JSON string. Most strings have no escapes. encoding/json reads the others,
+// because it has its own way to replace invalid characters.
 func unquote(raw []byte) string {
 	inner := raw[1 : len(raw)-1]
 	if bytes.IndexByte(inner, '\\') < 0 {
@@ -166,5 +167,5 @@ func validUTF8(b []byte) string {
 	return string(bytes.Runes(b))
 }
 
-// SkipRest passes over all that is left, whatever it is.
+// SkipRest skips everything that is left.
 func (s *Scanner) SkipRest() { s.scan.ResetBytes(nil) }
