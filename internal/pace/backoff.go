@@ -6,17 +6,17 @@ import (
 	"time"
 )
 
-// Backoff is the random wait after so many attempts. It is below a bound, which is first after one
-// attempt, doubles with each more, and is never above last.
+// Backoff returns a random wait after this many attempts. Its bound is first after one attempt,
+// doubles with each further attempt, and is never above last.
 func Backoff(first, last time.Duration, attempts int) time.Duration {
 	bound := last
-	if shift := max(attempts-1, 0); first<<shift>>shift == first { // it does not overflow
+	if shift := max(attempts-1, 0); first<<shift>>shift == first { // no overflow
 		bound = min(bound, first<<shift)
 	}
 	return Jitter(bound)
 }
 
-// Jitter is a random time below a bound.
+// Jitter returns a random time below a bound.
 func Jitter(bound time.Duration) time.Duration {
 	if bound <= 0 {
 		return 0

@@ -9,27 +9,27 @@ const (
 	budgetFull    = 100
 	budgetRefund  = 0.2     // for each success
 	budgetPerHour = 360     // a token in ten seconds
-	mostBudgets   = 1 << 12 // then those that time has filled are looked for
+	mostBudgets   = 1 << 12 // with more budgets, forgetFull runs
 )
 
 // Budgets stop storms of repetitions. Each repetition after a failure costs a token of its key's
-// budget, and each success brings back a part of one, so that a client whose calls all fail soon
-// sends each of them once. Time brings tokens back as well, for those who call seldom. Budgets are
-// safe for concurrent use.
+// budget, and each success gives back a part of a token. So if all calls of a client fail, it soon
+// sends each of them only once. Time gives tokens back as well, because some clients call seldom.
+// Budgets are safe for concurrent use.
 type Budgets struct {
 	mu    sync.Mutex
-	spent map[keyHash]*budget // one of which nothing is spent has no entry
+	spent map[keyHash]*budget // a full budget has no entry
 }
 
-// NewBudgets returns budgets of which nothing is spent.
+// NewBudgets returns full budgets.
 func NewBudgets() *Budgets { return &Budgets{spent: map[keyHash]*budget{}} }
 
 type budget struct {
 	spent float64
-	at    time.Time // when that was so
+	at    time.Time // when the level was so
 }
 
-// Take reports whether a repetition may be made, and has it cost a token.
+// Take takes a token for a repetition, or returns false if there is none.
 func (b *Budgets) Take(key string, now time.Time) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -47,7 +47,7 @@ func (b *Budgets) Take(key string, now time.Time) bool {
 	return true
 }
 
-// Refund brings back what a success is worth.
+// Refund gives back a part of a token after a success.
 func (b *Budgets) Refund(key string, now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -70,8 +70,8 @@ func (b *budget) refill(now time.Time) {
 	b.at = now
 }
 
-// forgetFull bounds how many budgets are kept. It forgets those that time has filled. If that is
-// not enough, it forgets all: a client with so many failing credentials repeats a little more.
+// forgetFull bounds how many budgets are kept. It forgets the budgets that time has filled. If that
+// is not enough, it forgets all: a client with so many failing credentials repeats a little more.
 func (b *Budgets) forgetFull(now time.Time) {
 	if len(b.spent) < mostBudgets {
 		return

@@ -14,14 +14,14 @@ type Permit struct {
 	release func()
 }
 
-// Release lets the next caller decide. It may be called often, and of the zero value.
+// Release lets the next caller go. It may be called more than once, and on the zero value.
 func (p Permit) Release() {
 	if p.release != nil {
 		p.release()
 	}
 }
 
-// TooLong is a wait that is not started, or not waited for to its end.
+// TooLong is the error for a wait that is not started, or is given up.
 type TooLong struct{ Wait time.Duration }
 
 func (TooLong) Error() string { return "the wait would be too long" }
@@ -32,13 +32,13 @@ type Reason string
 // The reasons.
 const (
 	ReasonCooldown Reason = "cooldown" // its group is closed
-	ReasonRate     Reason = "pace"     // its group is open, and others go first
+	ReasonRate     Reason = "pace"     // its group is open, but others go first
 )
 
-// Admit returns when a request of the group may go. It is told how long the caller is willing to
-// wait, and reports a wait before it starts. One that would be longer, or outlast the context, is
-// not started: the error is a [TooLong]. The caller must release the permit when it knows the
-// answer.
+// Admit returns when a request of the group may go. Patience is how long the caller is willing to
+// wait. Admit reports a wait before it starts. A wait that is longer than the patience, or would
+// outlast the context, is not started: the error is a [TooLong]. The caller must release the permit
+// when it knows the answer.
 func (gs *Groups) Admit(
 	ctx context.Context, key string, patience time.Duration, waiting func(Reason, time.Duration),
 ) (Permit, error) {
@@ -73,13 +73,13 @@ func (gs *Groups) Admit(
 	return permit, nil
 }
 
-// outlasts reports that a wait does not end before the context does.
+// outlasts reports whether a wait would outlast the context's deadline.
 func outlasts(ctx context.Context, wait time.Duration) bool {
 	deadline, ok := ctx.Deadline()
 	return ok && time.Until(deadline) <= wait
 }
 
-// StillOpen reports that nothing of the group was refused since it gave the permit.
+// StillOpen reports whether nothing of the group was refused since it gave the permit.
 func (gs *Groups) StillOpen(key string, permit Permit, now time.Time) bool {
 	gs.mu.Lock()
 	defer gs.mu.Unlock()
@@ -89,7 +89,7 @@ func (gs *Groups) StillOpen(key string, permit Permit, now time.Time) bool {
 	return !gs.closedUntil(key).After(now)
 }
 
-// enter joins the queue of a group, if it is held up, and estimates the wait.
+// enter joins the queue of a group that is held up, and estimates the wait.
 func (gs *Groups) enter(key string, now time.Time) (*group, time.Duration, Reason) {
 	gs.mu.Lock()
 	defer gs.mu.Unlock()
@@ -106,9 +106,8 @@ func (gs *Groups) enter(key string, now time.Time) (*group, time.Duration, Reaso
 		opens = g.opensAt
 	}
 	ahead := (float64(g.queued) + 1 - g.limiter.TokensAt(opens)) / float64(g.limiter.Limit())
-	// While the rate is searched for, it doubles: after t seconds at a rate that grows as fast as
-	// itself, e^t - 1 times as many have gone as in one second at the rate of now. So t is the
-	// logarithm.
+	// During the search the rate grows as fast as itself. So in t seconds e^t - 1 times as many
+	// requests go as in one second at the present rate, and t is the logarithm.
 	if g.search {
 		ahead = math.Log1p(ahead)
 	}
@@ -126,7 +125,7 @@ func (gs *Groups) leave(g *group) {
 	g.queued--
 }
 
-// takeTurn waits for the turn; those who came first have it first.
+// takeTurn waits for the turn. Callers get it in the order in which they came.
 func (g *group) takeTurn(ctx context.Context, patience time.Duration) error {
 	select {
 	case g.turn <- struct{}{}:
@@ -148,7 +147,7 @@ func (g *group) takeTurn(ctx context.Context, patience time.Duration) error {
 	}
 }
 
-// waitToGo waits, with the turn in hand, until the group is open and its rate allows a request.
+// waitToGo waits until the group is open and its rate allows a request. The caller has the turn.
 func (gs *Groups) waitToGo(ctx context.Context, g *group, until time.Time) (epoch int, probe bool, err error) {
 	for {
 		wait, epoch, probe := gs.tryToGo(g, time.Now())
@@ -164,15 +163,15 @@ func (gs *Groups) waitToGo(ctx context.Context, g *group, until time.Time) (epoc
 	}
 }
 
-// tryToGo is how long the holder of the turn still has to wait; if that is 0, the request counts as
-// gone.
+// tryToGo returns how long the caller with the turn still has to wait. If that is 0, the request
+// counts as sent.
 func (gs *Groups) tryToGo(g *group, now time.Time) (wait time.Duration, epoch int, probe bool) {
 	gs.mu.Lock()
 	defer gs.mu.Unlock()
 	if closed := g.opensAt.Sub(now); closed > 0 {
 		return closed, 0, false
 	}
-	if g.probing { // whatever the rate; but it counts, so that the next is not right behind it
+	if g.probing { // a probe ignores the rate, but counts in it, so that the next request is not right behind it
 		g.limiter.AllowN(now, 1)
 		return 0, g.epoch, true
 	}

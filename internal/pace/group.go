@@ -12,24 +12,24 @@ import (
 const (
 	decrease   = 0.8              // of the rate, at each refusal
 	increase   = 0.01             // of the rate at the last refusal, for each second of acceptance
-	lowestRate = rate.Limit(0.05) // a request in 20 s, the smallest limit per minute that is documented
-	searchRate = rate.Limit(1)    // where a search begins, and what each acceptance adds
-	probeLimit = 10 * time.Second // a probe that is neither refused nor answered by then holds nobody up
+	lowestRate = rate.Limit(0.05) // a request in 20 s: 3 per minute is the smallest documented limit
+	searchRate = rate.Limit(1)    // a search begins with it, and each acceptance adds it
+	probeLimit = 10 * time.Second // then a probe without an answer holds nobody up
 
-	searchAfter = time.Minute // in which the group was open
-	forgetAfter = time.Minute // without anybody having had to wait
+	searchAfter = time.Minute // a search begins after the group was open for so long
+	forgetAfter = time.Minute // after nobody had to wait for so long
 )
 
-// Groups are the limit groups of a client. Those in which nothing was refused are not kept. Groups
+// Groups are the limit groups of a client. A group in which nothing was refused is not kept. Groups
 // are safe for concurrent use.
 type Groups struct {
 	mu            sync.Mutex
 	groups        map[string]*group
-	sweepGroupsAt int                   // how many of them are looked through for those that nobody waits for
-	closed        map[keyHash]time.Time // the closed groups that are not kept whole, and when they open
-	sweepClosedAt int                   // how many of them are looked through for those that have opened
+	sweepGroupsAt int                   // at how many groups forgetGroups runs
+	closed        map[keyHash]time.Time // closed groups that are not kept whole, and when they open
+	sweepClosedAt int                   // at how many of them the open ones are dropped
 	strikes       map[string]strikes
-	epochs        int // given out: no two groups, and no two refusals of one, have the same
+	epochs        int // given out: each group, and each refusal, gets another one
 }
 
 // NewGroups returns groups that hold nobody up.
@@ -43,19 +43,19 @@ func NewGroups() *Groups {
 
 // group is a limit group in which something was refused. Groups.mu guards all but the turn.
 type group struct {
-	turn     chan struct{} // one slot: who holds it is the next to go
+	turn     chan struct{} // one slot: whoever holds it goes next
 	queued   int           // callers that wait for it
 	opensAt  time.Time     // no request before
 	probing  bool          // nothing was accepted since the last refusal: the next request is a probe
-	epoch    int           // another one after each refusal: requests from before it tell nothing of the time after it
+	epoch    int           // changes with each refusal: requests of an earlier epoch tell nothing of this one
 	refusals int           // since the last acceptance
 	limiter  *rate.Limiter
 	step     rate.Limit // by which the rate grows in a second
 	search   bool       // the rate is not known
-	waitedAt time.Time  // when somebody last had to wait; never before it opens
+	waitedAt time.Time  // when somebody last had to wait; never before opensAt
 }
 
-// Key names a limit group without naming what it is made of, so that the name can be shown.
+// Key names a limit group without showing the parts, so that the name is safe to print.
 func Key(name string, parts ...string) string {
 	h := sha256.New()
 	for _, p := range parts {
@@ -65,7 +65,7 @@ func Key(name string, parts ...string) string {
 	return name + "/" + hex.EncodeToString(h.Sum(nil)[:8])
 }
 
-// Accept notes that the server took a request of a group.
+// Accept records that the server accepted a request of a group.
 func (gs *Groups) Accept(key string, permit Permit, now time.Time) {
 	gs.mu.Lock()
 	defer gs.mu.Unlock()
@@ -83,8 +83,8 @@ func (gs *Groups) Accept(key string, permit Permit, now time.Time) {
 	g.limiter.SetLimitAt(now, r+step)
 }
 
-// Refuse notes that the server refused a request of a group, and closes it for the time that the
-// server named.
+// Refuse records that the server refused a request of a group, and closes the group for the time
+// that the server named.
 func (gs *Groups) Refuse(key string, permit Permit, now time.Time, wait time.Duration) {
 	gs.mu.Lock()
 	defer gs.mu.Unlock()
@@ -98,10 +98,10 @@ func (gs *Groups) Refuse(key string, permit Permit, now time.Time, wait time.Dur
 	if until := now.Add(wait); until.After(g.opensAt) {
 		g.opensAt, g.waitedAt = until, until
 	}
-	if !current { // it was under way when the group was closed
+	if !current { // the request was under way when the group was closed
 		return
 	}
-	if !first && !probe { // else nothing was learned about the rate
+	if !first && !probe { // otherwise nothing was learned about the rate
 		g.search = false
 		g.limiter.SetLimitAt(now, max(g.limiter.Limit()*decrease, lowestRate))
 	}
@@ -109,7 +109,7 @@ func (gs *Groups) Refuse(key string, permit Permit, now time.Time, wait time.Dur
 	g.step = g.limiter.Limit() * increase
 }
 
-// Refusals is how often in a row the server has refused requests of a group.
+// Refusals returns how often in a row the server has refused requests of a group.
 func (gs *Groups) Refusals(key string) int {
 	gs.mu.Lock()
 	defer gs.mu.Unlock()
@@ -119,8 +119,8 @@ func (gs *Groups) Refusals(key string) int {
 	return 0
 }
 
-// Busy is how many callers wait for a group's permit, or hold the others up. A test of whoever uses
-// the groups asks it in the end: nobody should be left behind.
+// Busy returns how many callers wait for a permit or hold others up. Tests check that it is 0 at
+// their end.
 func (gs *Groups) Busy() (callers int) {
 	gs.mu.Lock()
 	defer gs.mu.Unlock()

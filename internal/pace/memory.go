@@ -7,10 +7,11 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// mostGroups are kept whole. Of more, the closed ones are kept as a hash and a time.
+// mostGroups is how many groups are kept whole. Of more groups, a closed one is kept as a hash and
+// a time.
 const mostGroups = 1 << 16
 
-// keyHash is a key in sixteen bytes.
+// keyHash is a hash of a key.
 type keyHash [16]byte
 
 func hashOf(key string) keyHash {
@@ -33,7 +34,7 @@ func (gs *Groups) find(key string, now time.Time) *group {
 	return g
 }
 
-// closedUntil is when a group opens of which nothing else is known; zero if it is not closed.
+// closedUntil returns when a group opens that is not kept whole, or zero if it is not closed.
 func (gs *Groups) closedUntil(key string) time.Time {
 	if len(gs.closed) == 0 {
 		return time.Time{}
@@ -41,7 +42,7 @@ func (gs *Groups) closedUntil(key string) time.Time {
 	return gs.closed[hashOf(key)]
 }
 
-// add makes a group in which something was refused. Its rate is searched for.
+// add makes a group in which something was refused, and begins the search for its rate.
 func (gs *Groups) add(key string, now time.Time) *group {
 	gs.forgetGroups(now)
 	g := &group{turn: make(chan struct{}, 1), limiter: rate.NewLimiter(searchRate, 1), search: true}
@@ -56,8 +57,8 @@ func (gs *Groups) nextEpoch() int {
 	return gs.epochs
 }
 
-// forgetGroups bounds what the groups take. Those that hold nobody up are forgotten: the next
-// refusal makes them anew. Those that are closed are a promise, so of them a hash and a time stay.
+// forgetGroups bounds the memory of the groups. It forgets groups that hold nobody up: the next
+// refusal makes them again. A closed group is a promise to the server, so its hash and time stay.
 func (gs *Groups) forgetGroups(now time.Time) {
 	if len(gs.groups) < gs.sweepGroupsAt {
 		return

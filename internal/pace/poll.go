@@ -6,44 +6,44 @@ import (
 	"time"
 )
 
-// The time between two looks: short at first, for those who are quick, then longer. In the first
-// minute it makes nine or ten looks, in each later hour 267 at most.
+// The time between two looks is short at first, then longer. There are nine or ten looks in the
+// first minute, and 267 at most in each later hour.
 const (
 	FirstPause = 2 * time.Second
 	LaterPause = 15 * time.Second
 )
 
-// Poll looks again and again for something that somebody else has to finish: a person at a login
-// page, a bank. What it looks for, and when it is over, its user says.
+// Poll looks again and again until somebody else has finished something, such as a person at a
+// login page, or a bank. Its user says what to look for, and when the wait is over.
 type Poll struct {
-	Look     func() (Look, error)                                    // the next look is its repetition
-	Passes   func(err error) (passes bool, retryAfter time.Duration) // may a failure be over by the next look?
+	Look     func() (Look, error)                                    // looks once, without repetitions
+	Passes   func(err error) (passes bool, retryAfter time.Duration) // whether a failure may pass
 	Tell     func(err error, next time.Duration)                     // after each look that does not end the wait
-	Patience time.Duration                                           // the longest wait that a server may ask for
-	Pause    time.Duration                                           // what the answer before the first look asks for
+	Patience time.Duration                                           // the longest pause that the server may ask for
+	Pause    time.Duration                                           // that an answer before the first look asked for
 
 	pause time.Duration
 }
 
-// Look is what one look has brought.
+// Look is the result of one look.
 type Look struct {
 	Over     bool          // the wait has ended
-	End      error         // and how, if not well
-	Most     time.Duration // how long to wait at most for the next look, if not 0
-	Promised time.Duration // how long the server asks to wait at least, although all is well
+	End      error         // the error with which it ended, if any
+	Most     time.Duration // bounds the wait for the next look, if not 0
+	Promised time.Duration // the shortest wait, because a good answer asked for it
 }
 
-// Lapsed is a wait that ended before what was waited for did.
+// Lapsed is the error of a wait that ended too early.
 type Lapsed struct {
-	Ended      error         // the context's error, or nil if the server asks for more than the patience
-	Latest     error         // what the latest look failed with
-	RetryAfter time.Duration // how long the server asks to wait
+	Ended      error         // the context's error, or nil if the server asked for more than Patience
+	Latest     error         // the error of the latest look
+	RetryAfter time.Duration // how long the server asked to wait
 }
 
 func (*Lapsed) Error() string { return "the wait ended before its time" }
 
-// Until looks until it is over, or a look fails in a way that no time cures. It returns how it has
-// ended, the failure, or a [*Lapsed].
+// Until looks until the wait is over, or until a look fails in a way that does not pass. It returns
+// the End of the look, the failure, or a [*Lapsed].
 func (p *Poll) Until(ctx context.Context) error {
 	if p.Pause > 0 {
 		if lapsed := p.wait(ctx, Look{Promised: p.Pause}, nil); lapsed != nil {
@@ -70,7 +70,7 @@ func (p *Poll) Until(ctx context.Context) error {
 	}
 }
 
-// wait lets the time to the next look pass, or says why it cannot.
+// wait waits until the next look, or returns why it cannot.
 func (p *Poll) wait(ctx context.Context, seen Look, err error) error {
 	wait := p.next()
 	if seen.Most > 0 {
@@ -89,16 +89,16 @@ func (p *Poll) wait(ctx context.Context, seen Look, err error) error {
 	return nil
 }
 
-// next is how long to wait before the next look. It is spread by a tenth to either side, so that
-// many who began together do not look together.
+// next returns how long to wait before the next look. It varies by a tenth, so that callers who
+// began together do not look together.
 func (p *Poll) next() time.Duration {
 	d := cmp.Or(p.pause, FirstPause)
 	p.pause = min(d*13/10, LaterPause)
 	return d - d/10 + Jitter(d/5)
 }
 
-// fitWait fits a wait into the context's time, or returns 0 if none fits. A wait that was promised
-// to the server is kept or not started. Our own leaves time for a last look.
+// fitWait fits a wait into the context's time, or returns 0 if none fits. A wait that the server
+// asked for is kept in full or not started. A wait of our own leaves time for a last look.
 func fitWait(ctx context.Context, wait, promised time.Duration) time.Duration {
 	wait = max(wait, promised)
 	deadline, ok := ctx.Deadline()

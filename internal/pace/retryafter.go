@@ -9,16 +9,17 @@ import (
 	"unicode"
 )
 
-// mostRetryAfter is how long a server's word is believed at most. Then the server is asked again,
-// so that one odd header does not shut a client out until its process ends.
+// mostRetryAfter is how long a Retry-After is believed at most. Then the server is asked again, so
+// that one odd header does not stop a client until its process ends.
 const mostRetryAfter = 24 * time.Hour
 
-// RetryAfter reads how long a server wants to be left alone, in the values of Retry-After, of
-// Retry-After-Ms and of Date, as of now. RFC 9110 knows whole seconds and HTTP-dates. Servers also
-// write decimals, durations, Unix times and other dates. A hint that is understood by half is not
-// dropped. If two readings are possible, the later one is the promise: the largest of several
-// values counts, and a time is measured against the one of two clocks, ours and the answer's Date,
-// that is behind. What cannot be read is 0.
+// RetryAfter returns how long a server asks to wait, from the values of Retry-After, Retry-After-Ms
+// and Date. An unreadable value is 0.
+//
+// RFC 9110 has whole seconds and HTTP-dates. Servers also write decimals, durations, Unix times and
+// other dates. If only a part of a value is readable, that part counts. If two readings are
+// possible, the longer wait counts: the largest of several values, and the time by the clock that
+// is behind, ours or the Date of the answer.
 func RetryAfter(seconds, milliseconds []string, date string, now time.Time) time.Duration {
 	if theirs, ok := httpDate(date); ok && theirs.Before(now) {
 		now = theirs
@@ -27,10 +28,10 @@ func RetryAfter(seconds, milliseconds []string, date string, now time.Time) time
 	return min(longest, mostRetryAfter)
 }
 
-// longestHint reads all values of a header, and is never negative.
+// longestHint reads all values of a header. The result is never negative.
 func longestHint(values []string, unit time.Duration, now time.Time) (longest time.Duration) {
 	for _, value := range values {
-		for hint := range strings.SplitSeq(value, ",") { // which takes the weekday off a date, too
+		for hint := range strings.SplitSeq(value, ",") { // this also takes the weekday off a date
 			longest = max(longest, waitOf(hint, unit, now))
 		}
 	}
@@ -47,7 +48,7 @@ func httpDate(s string) (time.Time, bool) {
 	return time.Time{}, false
 }
 
-// waitOf reads one hint. A number that has no unit is in the given one.
+// waitOf reads one hint. A number without a unit has the given unit.
 func waitOf(hint string, unit time.Duration, now time.Time) (total time.Duration) {
 	hint = strings.TrimPrefix(strings.ToLower(strings.Trim(hint, " \t\"'")), "+")
 	if strings.Contains(hint, ":") {
@@ -56,7 +57,7 @@ func waitOf(hint string, unit time.Duration, now time.Time) (total time.Duration
 		}
 		hint = clockSpan.ReplaceAllString(hint, "0${1}d${2}h${3}m${4}s")
 	}
-	if iso, ok := strings.CutPrefix(hint, "p"); ok { // ISO 8601, where an M before the T is a month
+	if iso, ok := strings.CutPrefix(hint, "p"); ok { // ISO 8601: an M before the T is a month
 		days, clock, _ := strings.Cut(iso, "t")
 		hint = strings.ReplaceAll(days, "m", "mo") + clock
 	}
@@ -80,8 +81,8 @@ func waitOf(hint string, unit time.Duration, now time.Time) (total time.Duration
 	return total
 }
 
-// bareNumber is a number without a unit, in thousandths. It is a delay, or, where that would be
-// more than a day, a Unix time in seconds or milliseconds that is within a day of now.
+// bareNumber reads a number without a unit, in thousandths. It is a delay. If the delay would be
+// more than a day, it is a Unix time in seconds or milliseconds that is within a day of now.
 func bareNumber(n int64, unit time.Duration, now time.Time) time.Duration {
 	delay := timesUnit(n, unit)
 	if delay < mostRetryAfter {
@@ -95,7 +96,7 @@ func bareNumber(n int64, unit time.Duration, now time.Time) time.Duration {
 	return delay
 }
 
-// timesUnit is so many thousandths of a unit, rounded up, or a day if that is less.
+// timesUnit returns n thousandths of a unit, rounded up, but at most a day.
 func timesUnit(n int64, unit time.Duration) time.Duration {
 	if n >= 1000*int64(mostRetryAfter)/int64(unit) {
 		return mostRetryAfter
@@ -103,7 +104,8 @@ func timesUnit(n int64, unit time.Duration) time.Duration {
 	return (time.Duration(n)*unit + 999) / 1000
 }
 
-// cutNumber cuts a number off the front of a text. It is in thousandths, rounded up, and bounded.
+// cutNumber cuts a number off the front of a text. The number is in thousandths, rounded up and
+// bounded.
 func cutNumber(s string) (n int64, rest string, ok bool) {
 	const most = 1e18
 	digit := func(r rune) bool { return r >= '0' && r <= '9' }
@@ -136,7 +138,7 @@ func cutWhile(s string, is func(rune) bool) (front, rest string) {
 // clockSpan is how .NET and Python print a duration: 00:01:30, and with days 1.00:01:30.
 var clockSpan = regexp.MustCompile(`^(?:(\d+)\.)?(\d+):(\d+):([\d.]+)`)
 
-// durationUnits are those of Go, of ISO 8601 and of people.
+// durationUnits are the units of Go, of ISO 8601 and of people.
 var durationUnits = map[string]time.Duration{
 	"ns": time.Nanosecond, "us": time.Microsecond, "µs": time.Microsecond, "μs": time.Microsecond,
 	"ms": time.Millisecond, "msec": time.Millisecond, "millisecond": time.Millisecond, "milliseconds": time.Millisecond,
@@ -149,15 +151,15 @@ var durationUnits = map[string]time.Duration{
 	"y": 8760 * time.Hour, "year": 8760 * time.Hour, "years": 8760 * time.Hour,
 }
 
-// dateParts takes a date apart: the day, the time of day, the zone's name, its offset, and the year
-// if that comes last. It fits HTTP's three forms, RFC 3339, and what date(1), Go, Python and
+// dateParts matches the parts of a date: the day, the time of day, the zone's name, its offset, and
+// the year if it comes last. It fits HTTP's three forms, RFC 3339, and what date(1), Go, Python and
 // JavaScript print.
 var dateParts = regexp.MustCompile(`^(?:(?:mon|tue|wed|thu|fri|sat|sun)[a-z]* +)?(.*?)[t ] *` +
 	`(\d{1,2}:\d\d:\d\d(?:\.\d+)?)(?: ?(z|[a-z]{2,4}))?(?: ?([+-]\d\d:?\d\d))?(?: (\d{4}))?`)
 
 var dayLayouts = []string{"2 Jan 2006", "2-Jan-06", "2-Jan-2006", "Jan 2 2006", "2006-1-2"}
 
-// zoneOffsets are those of the names that RFC 5322 knows. Any other name is taken for UTC's.
+// zoneOffsets are the offsets of the zone names in RFC 5322. Any other name counts as UTC.
 var zoneOffsets = map[string]string{
 	"est": "-0500", "edt": "-0400", "cst": "-0600", "cdt": "-0500",
 	"mst": "-0700", "mdt": "-0600", "pst": "-0800", "pdt": "-0700",
@@ -179,7 +181,7 @@ func dateOf(s string) (time.Time, bool) {
 	return time.Time{}, false
 }
 
-// Count reads a number that is not negative, such as what is left of a limit.
+// Count reads a number that is not negative, such as the rest of a limit.
 func Count(text string) (int, bool) {
 	n, err := strconv.Atoi(strings.TrimSpace(text))
 	if err != nil || n < 0 {

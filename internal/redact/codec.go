@@ -1,12 +1,12 @@
 package redact
 
-// codec is a way to write bytes as characters that each stand for the same number of bits.
+// codec writes bytes as characters that each stand for the same number of bits.
 type codec struct {
 	bits, skips int
-	value       [256]int8 // -1 for a character that is none of the code's
+	value       [256]int8 // -1 for a character that the code does not have
 }
 
-// codecs are base64, in the standard alphabet and in that of URLs, and hexadecimal text.
+// codecs are base64, in the standard and the URL alphabet, and hexadecimal text.
 var codecs = []*codec{
 	newCodec(6, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/", "-_"),
 	hexadecimal,
@@ -14,7 +14,7 @@ var codecs = []*codec{
 
 var hexadecimal = newCodec(4, "0123456789abcdef", "ABCDEF")
 
-// newCodec takes the alphabet, and other characters for the end of it.
+// newCodec takes the alphabet, and other characters for the last ones of it.
 func newCodec(bits int, alphabet, others string) *codec {
 	c := &codec{bits: bits, skips: 8 / gcd(bits, 8)}
 	for i := range c.value {
@@ -38,7 +38,8 @@ func gcd(a, b int) int {
 
 func (c *codec) has(char byte) bool { return c.value[char] >= 0 }
 
-// says reports that a text, read from wherever a byte may begin in it, has one of the runs in it.
+// says reports whether a text, decoded from any place where a byte may begin, contains one of the
+// runs.
 func (c *codec) says(text []byte, of runs) bool {
 	for skip := range min(c.skips, len(text)) {
 		if len(text[skip:])*c.bits >= runLength*8 && c.reads(text[skip:], of) {

@@ -1,19 +1,18 @@
-// Package redact takes out of a server's words what was sent to it in confidence.
+// Package redact removes confidential texts from what a server writes.
 //
-// A server quotes what it was sent as it saw it, in a URL or in JSON, and as it writes texts
-// itself. So the words are brought into one form first: their escapes are undone and their case is
-// folded, with a way back to the bytes that were written ([view]). What is confidential is brought
-// into the same form, and then found by plain search. Of a credential any eight characters in a row
-// are found too, because servers cut and mask them, and what base64 and hexadecimal text says
-// ([codec]).
+// A server may quote a request in the form in which it saw it, in a URL or in JSON, or in a form of
+// its own. So the server's words are first brought into one form: escapes are undone and case is
+// folded, with a way back to the original bytes ([view]). The confidential texts are brought into
+// the same form, and then found by plain search. Any eight characters in a row of a credential are
+// found too, because servers cut and mask credentials. Base64 and hexadecimal text is decoded and
+// searched for them ([codec]).
 //
-// It is no defence against a server that hides a secret on purpose: what is written backwards is
-// not found, nor a text of which a stray escape before it takes the first letter. What it costs
-// grows with the words times the number of texts, whatever they are.
+// It is no defence against a server that hides a secret on purpose. It does not find a text that is
+// written backwards, or a text whose first letter belongs to a stray escape before it. Its cost
+// grows with the length of the words times the number of texts, whatever they contain.
 //
-// To test it, plant a text in a form of it and look for that form in what Clean leaves, as
-// FuzzClean does. BenchmarkClean has the searches that would cost much if they were done without
-// care.
+// To test it, plant a form of a text, and look for that form in the result of Clean, as FuzzClean
+// does. BenchmarkClean has the searches that are slow in a careless program.
 package redact
 
 import (
@@ -21,26 +20,27 @@ import (
 	"strings"
 )
 
-// Mark stands where something was taken out.
+// Mark replaces what was removed.
 const Mark = "[redacted]"
 
 const (
-	// shortest keeps an id of a letter or two from taking every such letter out of a message.
+	// shortest keeps an id of a letter or two from removing these letters everywhere in a message.
 	shortest = 4
-	// mostSaid and mostLooked bound the memory and the time of a search, at some tens of megabytes
-	// and some tenths of a second. Of words for which there would be more, none is kept.
+	// mostSaid and mostLooked bound the memory and the time of a search, to some tens of megabytes
+	// and some tenths of a second. Words that would need more are removed as a whole.
 	mostSaid   = 16 << 20
 	mostLooked = 256 << 20
 )
 
-// Redactor takes a set of confidential texts out of any words.
+// Redactor removes a set of confidential texts from any words.
 type Redactor struct {
-	whole [][]byte // as a view has them
-	words [][]byte // credentials so short that they are found as words of their own only
+	whole [][]byte // whole texts, in the form of a view
+	words [][]byte // short credentials, which are found only as whole words
 	runs  runs     // of credentials
 }
 
-// New takes what is to be found: credentials, also in parts, and other private texts, as a whole.
+// New takes the texts to find: credentials, also in parts, and other private texts, only as a
+// whole.
 func New(credentials, private []string) *Redactor {
 	r := &Redactor{runs: newRuns(credentials)}
 	seen := make(map[string]bool, len(credentials)+len(private))
@@ -66,8 +66,8 @@ func New(credentials, private []string) *Redactor {
 	return r
 }
 
-// forms are what a view makes of a text: as it stands, because what looks like an escape may be
-// none, and without escapes. Those that were seen before are left out.
+// forms returns a text as a view has it: as it is, because it may only look like an escape, and
+// without escapes. Forms that were seen before are left out.
 func forms(text string, seen map[string]bool) (all [][]byte) {
 	for _, undone := range []bool{false, true} {
 		v := newView(text)
@@ -82,7 +82,7 @@ func forms(text string, seen map[string]bool) (all [][]byte) {
 	return all
 }
 
-// Clean puts a [Mark] in place of everything confidential that the words quote.
+// Clean replaces everything confidential in the words with a [Mark].
 func (r *Redactor) Clean(words ...*string) {
 	var said strings.Builder
 	for _, w := range words {
@@ -101,10 +101,10 @@ func (r *Redactor) Clean(words ...*string) {
 	}
 }
 
-// boundary stands between words. It is a byte that no text has, so nothing is found across it.
+// boundary separates words. No text has this byte, so nothing is found across it.
 const boundary = 0xff
 
-// find tells for each byte whether it belongs to something confidential; nil if none does.
+// find tells for each byte whether it is confidential. It returns nil if none is.
 func (r *Redactor) find(said string) []bool {
 	f := &finding{Redactor: r, size: len(said)}
 	if len(said) > mostSaid || len(said)*(len(r.whole)+len(r.words)) > mostLooked {
@@ -134,7 +134,7 @@ func (f *finding) hide(from, to int) {
 	}
 }
 
-// look searches a view, and leaves it folded.
+// look searches a view, and folds it.
 func (f *finding) look(v *view) {
 	if f.runs.some() {
 		f.codes(v)
@@ -151,7 +151,7 @@ func (f *finding) look(v *view) {
 	}
 }
 
-// quotes finds a text, or a word.
+// quotes finds a text, or a whole word.
 func (f *finding) quotes(v *view, text []byte, word bool) {
 	for from := 0; ; {
 		i := bytes.Index(v.text[from:], text)
@@ -181,7 +181,7 @@ func (f *finding) parts(v *view) {
 	}
 }
 
-// codes finds codes that say a run of a credential, and hides them whole.
+// codes finds encoded texts that contain a run of a credential, and hides them as a whole.
 func (f *finding) codes(v *view) {
 	for _, c := range codecs {
 		for from := 0; from < len(v.text); {
@@ -204,7 +204,7 @@ func (f *finding) codes(v *view) {
 	}
 }
 
-// masked puts one mark in place of each stretch of hidden bytes.
+// masked replaces each stretch of hidden bytes with one mark.
 func masked(word string, hidden []bool) string {
 	var b strings.Builder
 	for i := range len(word) {

@@ -1,6 +1,6 @@
 package redact
 
-// runLength is how many characters of a credential in a row are a part of it, and no accident.
+// runLength is how many characters in a row of a credential are a quotation and not chance.
 const runLength = 8
 
 // run is the latest eight bytes of a text.
@@ -8,10 +8,10 @@ type run uint64
 
 func (r run) and(c byte) run { return r<<8 | run(c) }
 
-// runs are those of credentials, in the form of a view.
+// runs are the runs of credentials, in the form of a view.
 type runs struct {
 	set map[run]struct{}
-	// maybe has a bit for each run, and spares nearly all of the words the search in the set.
+	// maybe has a bit for each run, so that most texts need no search in the set.
 	maybe []uint64
 }
 

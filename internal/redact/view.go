@@ -9,8 +9,8 @@ import (
 	"unicode/utf8"
 )
 
-// view is a text in another form, with the way back: its byte i stands for what was written from
-// at[i] to at[i+1]. Neither undo nor fold makes it longer, so both work in place.
+// view is a text in another form, with the way back to the original: its byte i stands for the
+// original from at[i] to at[i+1]. Neither undo nor fold makes it longer, so both work in place.
 type view struct {
 	text []byte
 	at   []int32
@@ -24,10 +24,10 @@ func newView(written string) *view {
 	return v
 }
 
-// span is what was written for the bytes from i to j.
+// span returns the place of the bytes from i to j in the original.
 func (v *view) span(i, j int) (from, to int) { return int(v.at[i]), int(v.at[j]) }
 
-// letter reports that there is a byte of a word at i.
+// letter reports whether the byte at i belongs to a word.
 func (v *view) letter(i int) bool {
 	return i >= 0 && i < len(v.text) && (v.text[i] != boundary && v.text[i] >= utf8.RuneSelf || alphanumeric(v.text[i]))
 }
@@ -36,13 +36,14 @@ func alphanumeric(c byte) bool {
 	return c >= '0' && c <= '9' || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z'
 }
 
-// unreserved characters are written as they are by whoever escapes no more than they must.
+// unreserved reports whether a character needs no escape.
 func unreserved(r rune) bool {
 	return r == '-' || r == '_' || r < utf8.RuneSelf && alphanumeric(byte(r)) //nolint:gosec // it is ASCII
 }
 
-// replace writes the view anew. The function appends what a beginning of the text becomes, which is
-// no longer than it is, and says how long that is. What becomes nothing goes with what follows.
+// replace rewrites the view. The function takes a beginning of the text, appends its new form,
+// which is not longer, and returns the length of the beginning. If the new form is empty, the
+// beginning belongs to what follows.
 func (v *view) replace(next func(to, text []byte) ([]byte, int)) {
 	to, from, start := v.text[:0], 0, int32(0)
 	for from < len(v.text) {
@@ -63,11 +64,11 @@ func (v *view) replace(next func(to, text []byte) ([]byte, int)) {
 	v.at[len(to)] = end
 }
 
-// mostLevels is how often what was escaped is undone, in several ways at once each time.
+// mostLevels is how often escapes are undone, each time in all ways at once.
 const mostLevels = 8
 
-// undo undoes all the escapes of URLs, JSON and HTML, however often the text was escaped. It
-// reports whether there were any.
+// undo undoes all escapes of URLs, JSON and HTML, also nested ones. It reports whether there were
+// any.
 func (v *view) undo() bool {
 	if !bytes.ContainsAny(v.text, `%&\uU`) {
 		return false
@@ -82,8 +83,8 @@ func (v *view) undo() bool {
 	return true
 }
 
-// unescape appends what the text begins with, an escape or a character. Every escape is longer than
-// what it stands for.
+// unescape appends the first character of the text, which may be an escape. An escape is always
+// longer than its character.
 func unescape(to, text []byte) ([]byte, int) {
 	switch text[0] {
 	case '%':
@@ -98,7 +99,7 @@ func unescape(to, text []byte) ([]byte, int) {
 		if r, n := point(text); n > 0 {
 			return utf8.AppendRune(to, r), n
 		}
-		n := max(1, backslashes(text)) // all of them, or each would look to the end of them again
+		n := max(1, backslashes(text)) // all at once, or each of them would search to their end again
 		if text[0] == '\\' && n < len(text) && text[n] == '/' {
 			return append(to, '/'), n + 1
 		}
@@ -107,7 +108,7 @@ func unescape(to, text []byte) ([]byte, int) {
 	return append(to, text[0]), 1
 }
 
-// percent reads %3d, %253d, %25253d and so on. It returns 0 if there is none.
+// percent reads %3d, %253d, %25253d and so on. It returns a length of 0 if there is no such escape.
 func percent(text []byte) (byte, int) {
 	n := 1
 	for n+4 <= len(text) && text[n] == '2' && text[n+1] == '5' && isHex(text[n+2:n+4]) {
@@ -141,8 +142,8 @@ func entity(text []byte) (string, int) {
 	return "", 0
 }
 
-// point reads \u003d, also with more backslashes or none, and two of them where JSON needs two.
-// What has no backslash may be a word, so it is read only if it stands for what JSON would escape.
+// point reads \u003d, also with more backslashes or none, and a pair if JSON needs a pair. Without
+// a backslash it may be a word, so it is read only if JSON would escape its character.
 func point(text []byte) (rune, int) {
 	slashes := backslashes(text)
 	r, n := digits(text[slashes:])
@@ -187,8 +188,8 @@ func hexValue(text []byte) (v rune) {
 	return v
 }
 
-// fold makes one of what differs in case alone, and in what is left of an escape: a plus sign is a
-// space, n is a new line, and a backslash nothing.
+// fold removes differences in case and in the rests of escapes: a plus sign becomes a space, a new
+// line becomes n, and a backslash disappears.
 func (v *view) fold() { v.replace(fold) }
 
 func fold(to, text []byte) ([]byte, int) {
@@ -200,7 +201,7 @@ func fold(to, text []byte) ([]byte, int) {
 	}
 	r, n := utf8.DecodeRune(text)
 	switch r {
-	case utf8.RuneError: // or a byte that is none
+	case utf8.RuneError: // or an invalid byte
 		return append(to, text[:n]...), n
 	case '\u0130', '\u0131': // the Turkish I with a dot, and i without one
 		return append(to, 'I'), n
@@ -216,7 +217,7 @@ func fold(to, text []byte) ([]byte, int) {
 	return utf8.AppendRune(to, first), n
 }
 
-// foldByte folds a character of ASCII, and tells whether anything is left of it.
+// foldByte folds an ASCII character. It returns false if the character disappears.
 func foldByte(c byte) (byte, bool) {
 	switch {
 	case c >= 'a' && c <= 'z':

@@ -1,9 +1,9 @@
-// Package reveal marks what a value holds of one type, in a copy of the value. RevealJSON marks each
-// Sensitive, so that json.Marshal writes its text. The value itself stays as it is, also while another
-// goroutine writes it.
+// Package reveal copies a value and marks everything of one type in the copy. RevealJSON marks each
+// Sensitive, so that json.Marshal writes its text. The value itself does not change, so other
+// goroutines may print it at the same time.
 //
-// It walks what json.Marshal walks, by the same rules, and leaves the rest alone: encoding is not its
-// task. The root package tests it, by what RevealJSON writes.
+// It visits what json.Marshal visits, by the same rules. It does not encode anything. The tests of
+// RevealJSON in the root package test it.
 package reveal
 
 import (
@@ -14,35 +14,35 @@ import (
 	"sync"
 )
 
-// Marker marks what a value holds of one type, in a copy of it.
+// Marker marks everything of one type in a copy of a value.
 type Marker[T any] struct {
 	mark    func(*T)
-	holders sync.Map // what Holds has found: a reflect.Type to a bool
+	holders sync.Map // results of Holds: a reflect.Type to a bool
 }
 
 // New makes a marker.
 func New[T any](mark func(*T)) *Marker[T] { return &Marker[T]{mark: mark} }
 
-// Mark puts copies, in which each T is marked, in place of what a variable holds.
+// Mark replaces the value of a variable with a copy in which each T is marked.
 func (m *Marker[T]) Mark(v *any) {
 	copies[T]{m, map[copiedFrom]reflect.Value{}}.replace(reflect.ValueOf(v).Elem())
 }
 
-// copies are those of a value's pointers, lists and maps. Each is copied once, so that a value that
-// contains itself comes to an end.
+// copies are the copies of a value's pointers, lists and maps. Each is copied once, so that copying
+// a value that contains itself ends.
 type copies[T any] struct {
 	*Marker[T]
 	made map[copiedFrom]reflect.Value
 }
 
-// copiedFrom is what has been copied.
+// copiedFrom identifies what has been copied.
 type copiedFrom struct {
 	of     reflect.Type
 	at     any // an unsafe.Pointer
 	length int
 }
 
-// replace puts copies in place of what a variable holds.
+// replace replaces the value of a variable with a copy.
 func (c copies[T]) replace(v reflect.Value) {
 	if !c.Holds(v.Type()) {
 		return
@@ -72,7 +72,7 @@ func (c copies[T]) replace(v reflect.Value) {
 	}
 }
 
-// copyOf is the copy of a pointer, list or map.
+// copyOf returns the copy of a pointer, list or map.
 func (c copies[T]) copyOf(v reflect.Value) (copied reflect.Value) {
 	from := copiedFrom{of: v.Type(), at: v.UnsafePointer()}
 	if v.Kind() != reflect.Pointer {
@@ -107,8 +107,8 @@ func (c copies[T]) copyOf(v reflect.Value) (copied reflect.Value) {
 	return copied
 }
 
-// replaceFields replaces what json.Marshal looks at. An embedded type may be unexported, and its
-// fields are written all the same.
+// replaceFields replaces the fields that json.Marshal writes. Among them are the fields of an
+// embedded type that is not exported.
 func (c copies[T]) replaceFields(v reflect.Value) {
 	for i := range v.NumField() {
 		field, f := v.Field(i), v.Type().Field(i)
@@ -116,24 +116,24 @@ func (c copies[T]) replaceFields(v reflect.Value) {
 		switch {
 		case tag == "-", !f.IsExported() && !f.Anonymous:
 			continue
-		case strings.Contains(tag, ",omitzero") && field.IsZero(): // revealed, it would not be zero
+		case strings.Contains(tag, ",omitzero") && field.IsZero(): // a marked one would not be zero
 			continue
-		case !f.IsExported(): // reflect does not set it; the copy is ours
+		case !f.IsExported(): // reflect cannot set it, but the copy is ours
 			field = reflect.NewAt(f.Type, field.Addr().UnsafePointer()).Elem()
 		}
 		c.replace(field)
 	}
 }
 
-// Holds reports whether json.Marshal may come upon a T in a value of this type. An
-// interface may hold anything. A type that writes itself gets nothing revealed.
+// Holds reports whether json.Marshal may find a T in a value of this type. An interface may hold
+// anything. In a type with a marshal method nothing is marked.
 func (m *Marker[T]) Holds(t reflect.Type) bool {
 	if known, ok := m.holders.Load(t); ok {
 		return known.(bool)
 	}
 	holds := t == reflect.TypeFor[T]() || t.Kind() == reflect.Interface
 	if !holds && !writesItself(t) {
-		m.holders.Store(t, true) // meanwhile, because a type may contain itself
+		m.holders.Store(t, true) // for now, because a type may contain itself
 		switch t.Kind() {
 		case reflect.Pointer, reflect.Slice, reflect.Array, reflect.Map:
 			holds = m.Holds(t.Elem())
@@ -147,8 +147,8 @@ func (m *Marker[T]) Holds(t reflect.Type) bool {
 	return holds
 }
 
-// writesItself reports whether json.Marshal asks a method of the type, or of a pointer to it. A
-// pointer is judged by what it points at.
+// writesItself reports whether json.Marshal calls a method of the type, or of a pointer to it. For
+// a pointer, the type that it points at counts.
 func writesItself(t reflect.Type) bool {
 	if t.Kind() == reflect.Pointer {
 		return false
