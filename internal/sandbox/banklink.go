@@ -12,22 +12,22 @@ type bankLink struct {
 	institutionID, institution string
 	state, errorCode           string
 	foreign                    bool
-	products                   map[string]*product // those that the person permitted
+	products                   map[string]*product // the products that the person permitted
 	accounts                   []bankAccount
 	refreshes                  int
-	failure                    string // product error of the refreshes to come
+	failure                    string // the product error of later refreshes
 	lastSynced                 time.Time
 }
 
 // product is what a link knows about one kind of data.
 type product struct {
 	refreshed, attempted time.Time
-	due                  time.Time // when the refresh under way ends; zero: there is none
+	due                  time.Time // when the refresh under way ends, or zero
 	failure, errorCode   string
 	unavailable          string
 }
 
-// bankAccount is an account as the native API writes it; answers leave out owners or numbers.
+// bankAccount is an account as the native API writes it. Answers leave out owners or numbers.
 type bankAccount struct {
 	ID         string          `json:"account_id"`
 	Type       string          `json:"account_type"`
@@ -57,7 +57,7 @@ type numbers struct {
 	International []international `json:"international"`
 }
 
-// noNumbers is what an open account without numbers has.
+// noNumbers are the numbers of an open account without numbers.
 var noNumbers = numbers{[]ach{}, []eft{}, []bacs{}, []international{}}
 
 type ach struct {
@@ -82,7 +82,7 @@ type international struct {
 	BIC  *string `json:"bic"`
 }
 
-// start begins a refresh. One that is under way keeps its end.
+// start begins a refresh. A refresh that is under way keeps its end.
 func (l *bankLink) start(products []string, now time.Time, takes time.Duration) {
 	l.refreshes++
 	for _, name := range products {
@@ -95,8 +95,8 @@ func (l *bankLink) start(products []string, now time.Time, takes time.Duration) 
 	l.settle(now)
 }
 
-// settle ends the refreshes whose time has come. Nothing runs in the background: whoever looks at
-// the link, or changes its state, settles it first.
+// settle ends the refreshes whose time has come. Nothing runs in the background, so whoever looks
+// at the link, or changes its state, settles it first.
 func (l *bankLink) settle(now time.Time) {
 	for _, p := range l.products {
 		if p.due.IsZero() || now.Before(p.due) {
@@ -110,8 +110,8 @@ func (l *bankLink) settle(now time.Time) {
 	}
 }
 
-// later keeps refreshed_at moving forward when the clock does not: a bubble's clock may stand
-// still, or be behind the sample data's.
+// later keeps refreshed_at moving forward even if the clock does not: a bubble's clock may stand
+// still, or be behind the sample data.
 func later(t, before time.Time) time.Time {
 	if t.After(before) {
 		return t
@@ -119,7 +119,7 @@ func later(t, before time.Time) time.Time {
 	return before.Add(time.Millisecond)
 }
 
-// productError is why the refresh of a product fails, in the words of a product.
+// productError is the product error code with which the refresh of a product fails.
 func (l *bankLink) productError(p *product) string {
 	switch {
 	case p.failure != "" || l.state == "connected":
@@ -147,8 +147,8 @@ func (l *bankLink) wire() obj {
 	}
 }
 
-// wire writes the instants in the notations that MoneyKit mixes: without a zone, and with an offset
-// and six digits.
+// wire writes the instants in MoneyKit's two notations: without a zone, and with an offset and six
+// digits.
 func (p *product) wire(name string) obj {
 	out := obj{
 		"refreshed_at":      instant(p.refreshed, layoutNoZoneFraction),
@@ -169,7 +169,7 @@ func (p *product) wire(name string) obj {
 	return out
 }
 
-// instant is null for what never happened.
+// instant returns null for the zero time.
 func instant(t time.Time, layout string) any {
 	if t.IsZero() {
 		return nil

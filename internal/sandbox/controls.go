@@ -7,12 +7,12 @@ import (
 	"time"
 )
 
-// LoginLinkState is what a login link really is, whatever the client believes.
+// LoginLinkState is the state of a login link at the server.
 type LoginLinkState struct {
 	ID, Status, Description, DataSourceID, LoginID string
 }
 
-// LoginState is what a login really is.
+// LoginState is the state of a login at the server.
 type LoginState struct {
 	ID, DataSourceID, Username string
 	Revoked                    bool
@@ -47,9 +47,9 @@ func (s *Sandbox) Logins() []LoginState {
 }
 
 // CompleteLogin plays the person at the login page: the link gets a login of its data source, with
-// three accounts, and is closed. It fails when the link is unknown, has expired, has a login, or
-// wants another username. A closed link without a login still takes one, like an attempt that began
-// before the link was closed.
+// three accounts, and is closed. It fails if the link is unknown, has expired, has a login, or
+// wants another username. A closed link without a login still accepts a login, as if the login
+// began before the link was closed.
 func (s *Sandbox) CompleteLogin(linkID, username string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -66,7 +66,7 @@ func (s *Sandbox) CompleteLogin(linkID, username string) error {
 	return nil
 }
 
-// AddLogin adds a login with as many made-up accounts and returns its id.
+// AddLogin adds a login with that many invented accounts and returns its id.
 func (s *Sandbox) AddLogin(dataSourceID, username string, accounts int) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -83,7 +83,7 @@ func (s *Sandbox) addLogin(dataSourceID, username string, accounts int, now time
 	return l
 }
 
-// ExpireLink lets the expiry of a login link pass now. A closed link stays closed.
+// ExpireLink lets a login link expire now. A closed link stays closed.
 func (s *Sandbox) ExpireLink(linkID string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -92,7 +92,7 @@ func (s *Sandbox) ExpireLink(linkID string) {
 	}
 }
 
-// IssueToken returns a MoneyKit token without the exchange; TokensIssued does not count it.
+// IssueToken returns a MoneyKit token without an exchange. TokensIssued does not count it.
 func (s *Sandbox) IssueToken() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -117,8 +117,8 @@ func (s *Sandbox) TokensIssued() int {
 }
 
 // SetLinkState puts a MoneyKit link into a state, like "connected", "deleted" or "error", with the
-// link's error code or "". Refreshes whose time has come end before. It panics for a link that does
-// not exist: a test that went on would prove nothing.
+// link's error code or "". Refreshes whose time has come end first. It panics if the link does not
+// exist, because a test that went on would prove nothing.
 func (s *Sandbox) SetLinkState(linkID, state, errorCode string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -127,23 +127,23 @@ func (s *Sandbox) SetLinkState(linkID, state, errorCode string) {
 	l.state, l.errorCode = state, errorCode
 }
 
-// FailRefreshes lets the refreshes of a MoneyKit link that begin from now on end with a product
-// error, like "timeout"; "" lets them succeed again. It panics for a link that does not exist.
+// FailRefreshes lets refreshes of a MoneyKit link that begin after this call end with a product
+// error, like "timeout". "" lets them succeed again. It panics if the link does not exist.
 func (s *Sandbox) FailRefreshes(linkID, errorCode string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.mustBankLink(linkID).failure = errorCode
 }
 
-// SetUnavailable lets a product of a MoneyKit link say that it cannot be had now, and why; "" lets
-// it be had again. It panics for a link or product that does not exist.
+// SetUnavailable makes a product of a MoneyKit link unavailable, for a reason. "" makes it
+// available again. It panics if the link or the product does not exist.
 func (s *Sandbox) SetUnavailable(linkID, productName, reason string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.mustBankLink(linkID).products[productName].unavailable = reason
 }
 
-// Refreshes returns how many refreshes of a MoneyKit link were really accepted: each of them could
+// Refreshes returns how many refreshes of a MoneyKit link the sandbox accepted. Each of them could
 // be billed.
 func (s *Sandbox) Refreshes(linkID string) int {
 	s.mu.Lock()

@@ -25,7 +25,7 @@ const (
 
 // MoneyKit's links.
 const (
-	// LinkID is connected and has an identity and numbers: six accounts, of which one is closed and
+	// LinkID is connected and has an identity and numbers. One of its six accounts is closed, and
 	// one has no numbers.
 	LinkID = "mk_sandbox_8fQ2hV9xKd"
 	// SecondLinkID is connected too and has one account. Its identity has never been refreshed.
@@ -38,7 +38,7 @@ const (
 	// ForbiddenLinkID is connected, but its identity was not permitted: 403
 	// link_error.forbidden_action.
 	ForbiddenLinkID = "mk_sandbox_1wH5jN7tMc"
-	// ForeignLinkID is another client's: 401 link_error.unauthorized_access.
+	// ForeignLinkID belongs to another client: 401 link_error.unauthorized_access.
 	ForeignLinkID = "mk_sandbox_6rZ3gP0yLs"
 )
 
@@ -68,7 +68,7 @@ const (
 	ExpiredLoginLinkID = "dsll_3"
 	// NamedLoginLinkID is open for [RequiredUsername] only.
 	NamedLoginLinkID = "dsll_4"
-	// RequiredUsername is the username of [LoginID], and the one that [NamedLoginLinkID] wants.
+	// RequiredUsername is the username of [LoginID]. [NamedLoginLinkID] wants it, too.
 	RequiredUsername = "avery+ads@example.com"
 )
 
@@ -77,7 +77,7 @@ const (
 	userEmail = "team@example.com"
 )
 
-// The notations of an instant; all of them are in UTC.
+// The notations of an instant. All of them are in UTC.
 const (
 	layoutOffset         = "2006-01-02T15:04:05-07:00"
 	layoutNoColon        = "2006-01-02T15:04:05Z0700"
@@ -86,7 +86,7 @@ const (
 	layoutNoZoneFraction = "2006-01-02T15:04:05.000000"
 )
 
-// dataSourceName names a data source; one that nobody knows goes by its id.
+// dataSourceName returns the name of a data source, or the id if the data source is unknown.
 func dataSourceName(id string) string {
 	switch id {
 	case "GAWA":
@@ -194,7 +194,7 @@ var accountsJSON []byte
 func sampleBankLinks(now time.Time) map[string]*bankLink {
 	var accounts struct{ First, Second []bankAccount }
 	if err := json.Unmarshal(accountsJSON, &accounts); err != nil {
-		panic(err) // our own file
+		panic(err) // cannot happen: it is our own file
 	}
 	links := map[string]*bankLink{}
 	for _, l := range []*bankLink{

@@ -14,9 +14,8 @@ import (
 // Drop says when the connection breaks.
 type Drop int
 
-// When a connection breaks. On a connection that has served before, a plain net/http client repeats
-// a GET by itself when the connection ends before the first byte of the answer: it makes one more
-// request, which takes the next fault.
+// When a connection breaks. If a used connection ends before the first byte of the answer, a plain
+// net/http client repeats a GET by itself. This second request takes the next fault.
 const (
 	// DropNone keeps the connection.
 	DropNone Drop = iota
@@ -28,36 +27,34 @@ const (
 
 // Fault is something that goes wrong with one request. Its zero value changes nothing.
 type Fault struct {
-	// Operation is the operation it waits for, like "links.get"; empty for any request.
+	// Operation is the operation that the fault is for, like "links.get". Empty means any request.
 	Operation string
-	// Status replaces the answer, together with Body. The operation is not done, nor is anything
-	// checked or counted against a limit, unless Perform says so. A Body without a Status goes out
-	// with 200.
+	// Status replaces the answer, together with Body. Unless Perform is set, the operation is not
+	// done, and nothing is checked or counted. A Body without a Status is sent with 200.
 	Status int
-	// Header is added to the answer, the real or the replaced one. A replaced answer with a body
-	// has Content-Type application/json unless Header names another; a nil value takes a header
-	// away.
+	// Header is added to the answer, also to a replaced one. A replaced answer with a body has
+	// Content-Type application/json unless Header names another. A nil value removes a header.
 	Header http.Header
-	// Body is the replaced answer's, to the letter.
+	// Body is the exact body of the replaced answer.
 	Body string
-	// Delay passes before the operation is done and answered; it ends with the request's context,
-	// and then nothing is done. With Perform or DropAfter the operation is done first, and only the
-	// answer waits.
+	// Delay passes before the operation is done and answered. If the request's context ends before,
+	// nothing is done. With Perform or DropAfter the operation is done first, and only the answer
+	// waits.
 	Delay time.Duration
 	// Drop closes the connection instead of answering.
 	Drop Drop
 	// Perform does the operation although Status replaces its answer.
 	Perform bool
-	// Truncate announces the whole body, sends only so many bytes of it and closes the connection.
+	// Truncate announces the whole body, sends only this many bytes of it and closes the
+	// connection.
 	Truncate int
-	// Stall sends the header and half of the body and then nothing more, until the client goes
-	// away.
+	// Stall sends the header and half of the body, and then nothing until the client goes away.
 	Stall bool
-	// Times is how many requests it applies to: 0 and 1 are one, and less than 0 is every one.
+	// Times is how many requests the fault applies to: 0 and 1 mean one, and less than 0 means all.
 	Times int
 }
 
-// Script appends faults. A request takes the first one in order that is meant for its operation.
+// Script appends faults. A request takes the first fault for its operation.
 func (s *Sandbox) Script(faults ...Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -71,14 +68,14 @@ func (s *Sandbox) ClearScript() {
 	s.faults = nil
 }
 
-// Pending returns how many faults are not used up. One that applies to every request stays one.
+// Pending returns how many faults are not used up. A fault for all requests counts as one.
 func (s *Sandbox) Pending() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.faults)
 }
 
-// takeFault uses up one turn of the first fault that fits. The caller holds mu.
+// takeFault uses one turn of the first fault that fits. The caller holds mu.
 func (s *Sandbox) takeFault(operation string) *Fault {
 	for i := range s.faults {
 		f := s.faults[i]
@@ -141,7 +138,7 @@ func (f Fault) answer() answer {
 	return a
 }
 
-// pause waits, and is false when the client went away meanwhile.
+// pause waits. It returns false if the client has gone away.
 func pause(ctx context.Context, d time.Duration) bool {
 	if d <= 0 {
 		return true
@@ -165,7 +162,7 @@ func hangUp(w http.ResponseWriter) {
 	_ = conn.Close()
 }
 
-// send writes the whole answer, compressed when the sandbox does that and the client likes it.
+// send writes the whole answer, compressed if the sandbox does that and the client accepts it.
 func (s *Sandbox) send(w http.ResponseWriter, entry *Request, a answer) {
 	if s.config.gzip && strings.Contains(entry.Header.Get("Accept-Encoding"), "gzip") {
 		a.header.Set("Content-Encoding", "gzip")
@@ -192,7 +189,7 @@ func (s *Sandbox) part(w http.ResponseWriter, entry *Request, a answer, n int) {
 	}
 	maps.Copy(header, a.header)
 	w.WriteHeader(a.status)
-	_, _ = w.Write(a.body[:n]) // a client that has gone is no concern of ours
+	_, _ = w.Write(a.body[:n]) // it does not matter if the client has gone
 	if n < len(a.body) {
 		_ = http.NewResponseController(w).Flush()
 	}

@@ -2,14 +2,14 @@ package sandbox
 
 import "time"
 
-// limits knows what has been used of every quota. Its windows are as many as there are credentials,
-// links and products.
+// limits knows how much of every quota has been used. The number of windows is bounded by the
+// credentials, links and products.
 type limits struct {
 	bucket  bucket
 	windows map[window]*usage
 }
 
-// window is a quota: so many requests for one subject in one period.
+// window is a quota: a number of requests for one subject in one period.
 type window struct {
 	subject string
 	limit   int
@@ -21,8 +21,8 @@ type usage struct {
 	used  int
 }
 
-// take counts one request in all of the windows, or in none of them: then it tells how long until
-// there is room.
+// take counts one request in all of the windows, or in none of them. Then it returns how long it
+// takes until there is room.
 func (l *limits) take(now time.Time, windows ...window) (wait time.Duration, ok bool) {
 	for _, w := range windows {
 		if u := l.usage(w, now); u.used >= w.limit {
@@ -42,8 +42,8 @@ func (l *limits) remaining(now time.Time, w window) int {
 	return max(0, w.limit-l.usage(w, now).used)
 }
 
-// usage returns the current window's count; a window that has ended starts anew, and so does
-// one from a later clock than the bubble's.
+// usage returns the current window's count. A window that has ended starts again. So does a window
+// from a later clock than the bubble's.
 func (l *limits) usage(w window, now time.Time) *usage {
 	u := l.windows[w]
 	if u == nil || now.Before(u.start) || !now.Before(u.start.Add(w.period)) {
@@ -59,8 +59,8 @@ type bucket struct {
 	last  time.Time
 }
 
-// take lets one request through when the bucket, of size n and filled with n a second, has one.
-// Without n it always has.
+// take takes one request from the bucket, which holds n and gets n a second. It returns false if
+// the bucket is empty. If n is 0, there is no bucket.
 func (b *bucket) take(now time.Time, n int) bool {
 	if n <= 0 {
 		return true
@@ -71,7 +71,7 @@ func (b *bucket) take(now time.Time, n int) bool {
 		b.level = min(float64(n), b.level+now.Sub(b.last).Seconds()*float64(n))
 	}
 	b.last = now
-	if b.level < 1-1e-9 { // a thousand small refills must not add up to a little less than one
+	if b.level < 1-1e-9 { // a thousand small refills may add up to a little less than one
 		return false
 	}
 	b.level--

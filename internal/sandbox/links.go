@@ -9,7 +9,7 @@ import (
 type loginLink struct {
 	id, dataSource, description  string
 	requireUsername, redirectURL string
-	verifier, token              string // the token is what is secret in the login URL
+	verifier, token              string // the token is the secret in the login URL
 	created, expiry              time.Time
 	closed                       bool
 	login                        *login
@@ -109,7 +109,7 @@ func (s *Sandbox) updateLink(c *call) answer {
 	return c.data(http.StatusOK, l.wire(c))
 }
 
-// closeLink closes an open link. One that is closed or expired stays what it is.
+// closeLink closes an open link. A closed or expired link stays as it is.
 func (s *Sandbox) closeLink(c *call) answer {
 	l := s.findLink(c.id)
 	if l == nil {

@@ -12,15 +12,15 @@ import (
 	"unicode/utf8"
 )
 
-// The login page plays the data source for a person with a browser. It is no part of the APIs: it
-// needs no credential, no fault is meant for it, and it is not recorded.
+// The login page plays the data source for a person with a browser. It is not a part of the APIs:
+// it needs no credential, no fault applies to it, and it is not recorded.
 
 const (
 	loginPath  = "/login/"
 	loginStyle = "style.css" // no token has a dot
-	// otherUsername is who signs in at the button for the wrong user.
+	// otherUsername is the user who signs in with the button for the wrong user.
 	otherUsername = "somebody.else@example.com"
-	// verifierParameter is what the redirect carries the link's verifier in.
+	// verifierParameter is the query parameter of the redirect that has the link's verifier.
 	verifierParameter = "redirect_verifier"
 )
 
@@ -33,7 +33,7 @@ var (
 	loginTemplate = template.Must(template.New("login").Parse(loginHTML))
 )
 
-// loginURL is where the person logs in.
+// loginURL is the page where the person logs in.
 func (c *config) loginURL(r *http.Request, token string) string {
 	switch {
 	case !c.loginPages:
@@ -46,24 +46,24 @@ func (c *config) loginURL(r *http.Request, token string) string {
 	return "http://" + r.Host + loginPath + token
 }
 
-// loginPage is what the template shows.
+// loginPage is the data of the template.
 type loginPage struct {
 	status   int
-	redirect string // where a login that succeeded goes instead
+	redirect string // where the browser goes after a login
 
 	View           string // form, refused, done, over or unknown
 	Source         string
 	Username       string
 	Required       bool   // only Username may sign in
-	Problem        string // with what was sent
-	AppURL, AppTag string // the page's way back, where the link has a redirect URL
+	Problem        string // with the form that was sent
+	AppURL, AppTag string // the page's way back, if the link has a redirect URL
 }
 
 func (s *Sandbox) serveLogin(w http.ResponseWriter, r *http.Request) {
 	header := w.Header()
 	header.Set("X-Content-Type-Options", "nosniff")
 	header.Set("Cache-Control", "no-store")
-	// The token stands in this page's address.
+	// The address of this page has the token in it.
 	header.Set("Referrer-Policy", "no-referrer")
 	// No form-action: browsers apply it to the redirect behind the form, too, which leads to any
 	// host.
@@ -78,7 +78,7 @@ func (s *Sandbox) serveLogin(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "Method not allowed", http.StatusMethodNotAllowed)
 	case token == loginStyle:
 		header.Set("Content-Type", "text/css; charset=utf-8")
-		_, _ = w.Write([]byte(loginCSS)) // a browser that has gone is no concern of ours
+		_, _ = w.Write([]byte(loginCSS)) // it does not matter if the browser has gone
 	default:
 		r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
 		s.logIn(token, r).write(w, r)
@@ -92,14 +92,14 @@ func (p loginPage) write(w http.ResponseWriter, r *http.Request) {
 	}
 	var b bytes.Buffer
 	if err := loginTemplate.Execute(&b, p); err != nil {
-		panic(err) // only ever our own template: a mistake in this package
+		panic(err) // our own template: a mistake in this package
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(p.status)
 	_, _ = w.Write(b.Bytes())
 }
 
-// logIn looks at the link and does what the person decided.
+// logIn checks the link and does what the person decided.
 func (s *Sandbox) logIn(token string, r *http.Request) loginPage {
 	if err := r.ParseForm(); err != nil {
 		return loginPage{status: http.StatusBadRequest, View: "unknown"}
@@ -148,7 +148,7 @@ func (s *Sandbox) signIn(l *loginLink, username string, now time.Time) loginPage
 	return p
 }
 
-// finish gives the link its login and closes it.
+// finish gives the link a login and closes it.
 func (s *Sandbox) finish(l *loginLink, username string, now time.Time) {
 	l.login = s.addLogin(l.dataSource, username, 3, now)
 	l.loginTime, l.closed = now, true
@@ -163,7 +163,7 @@ func (s *Sandbox) linkOf(token string) *loginLink {
 	return nil
 }
 
-// sampleUser is who is likely to sign in.
+// sampleUser is the user who probably signs in.
 func (s *Sandbox) sampleUser(l *loginLink) string {
 	if l.requireUsername != "" {
 		return l.requireUsername
@@ -174,8 +174,8 @@ func (s *Sandbox) sampleUser(l *loginLink) string {
 	return "jordan@example.com"
 }
 
-// sample finds a login of the data source that is not revoked, of any user or of one: who signs in
-// again reaches the same accounts again.
+// sample finds a login of the data source that is not revoked, of one user or of any, because a
+// user who signs in again reaches the same accounts again.
 func (s *Sandbox) sample(dataSource, username string) *login {
 	for _, l := range s.logins {
 		if l.dataSource == dataSource && l.revoked.IsZero() &&
@@ -194,7 +194,7 @@ func (l *loginLink) page(status int, view string) loginPage {
 	return p
 }
 
-// redirect is the redirect URL with the verifier behind whatever query it has, or nothing.
+// redirect returns the redirect URL with the verifier added to its query, or "" if there is none.
 func (l *loginLink) redirect() string {
 	u, err := url.Parse(l.redirectURL)
 	if l.redirectURL == "" || err != nil {

@@ -12,7 +12,7 @@ import (
 type login struct {
 	id, dataSource, kind  string
 	username, displayName string
-	authTime              string // as it goes out: the notation differs from login to login
+	authTime              string // as it is sent: the notation differs from login to login
 	expiryTime            any    // text or nil
 	revoked               time.Time
 	shared                bool
@@ -121,7 +121,7 @@ func (c *call) number(name string, missing, low, high int) (int, bool) {
 	return n, err == nil && n >= low && n <= high
 }
 
-// The same accounts go by other names in this answer.
+// In this answer the members of an account have other names.
 type queryAccount struct {
 	ID    string `json:"account_id"`
 	Name  string `json:"account_name"`

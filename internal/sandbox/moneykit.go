@@ -59,7 +59,7 @@ func failMoneyKit(c *call, status int) answer {
 	return framework(c, status)
 }
 
-// framework is what the web framework says by itself about a path that nobody serves.
+// framework is the web framework's own answer to a path that does not exist.
 func framework(c *call, status int) answer {
 	if status == http.StatusMethodNotAllowed {
 		c.header.Set("Allow", c.allowed())
@@ -68,13 +68,13 @@ func framework(c *call, status int) answer {
 	return reply(status, obj{"detail": text})
 }
 
-// admitMoneyKit is the gate: version, credentials, form of the body.
+// admitMoneyKit checks the version, the credentials and the form of the body.
 func admitMoneyKit(s *Sandbox, c *call) (answer, bool) {
 	if c.Header.Get("MoneyKit-Version") != moneyKitVersion {
 		return validation("value_error", "The version must be "+moneyKitVersion, "header", "MoneyKit-Version"), false
 	}
 	if c.route.operation == "auth.token" {
-		return answer{}, true // it looks at its credentials itself
+		return answer{}, true // the exchange checks its credentials itself
 	}
 	if refusal, ok := s.checkClient(c); !ok {
 		return refusal, false
@@ -133,7 +133,7 @@ func (s *Sandbox) newToken(now time.Time) string {
 	return token
 }
 
-// spend counts a request against MoneyKit's limits, when they are on.
+// spend counts a request against MoneyKit's limits, if they are on.
 func (s *Sandbox) spend(now time.Time, windows ...window) (time.Duration, bool) {
 	if !s.config.moneyKitLimits {
 		return 0, true
@@ -174,7 +174,7 @@ func (s *Sandbox) reach(c *call, perLink, perApp int) (*bankLink, answer, bool) 
 	return l, answer{}, true
 }
 
-// usable refuses a link whose data cannot be had: its state is bad or the person did not permit it.
+// usable refuses a link whose state is bad, or whose data the person did not permit.
 func (l *bankLink) usable(products ...string) (answer, bool) {
 	if l.state != "connected" {
 		return reply(http.StatusUnprocessableEntity, nativeError{
@@ -243,7 +243,7 @@ func accountFilter(query url.Values) ([]string, answer, bool) {
 	return query["account_ids"], answer{}, true
 }
 
-// showNumbers has the open accounts only, the newest first: neither the set nor the order of the
+// showNumbers returns only the open accounts, the newest first. Set and order differ from the
 // identity.
 func (s *Sandbox) showNumbers(c *call) answer {
 	l, refusal, ok := s.reach(c, 3, 600)

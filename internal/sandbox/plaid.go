@@ -10,14 +10,14 @@ import (
 
 var plaid = vendor{
 	fail: failPlaid,
-	// Credentials may stand in the body: see authGet.
+	// The body may have the credentials: see authGet.
 	admit:  func(*Sandbox, *call) (answer, bool) { return answer{}, true },
 	routes: []route{{"auth.get", "POST", "/auth/get", mediaJSON, (*Sandbox).authGet}},
 }
 
 const placeholder = "<string>"
 
-// plaidError is the Plaid shape of an error.
+// plaidError is an error in the Plaid shape.
 func (c *call) plaidError(status int, kind, code, message string) answer {
 	return reply(status, struct {
 		Type    string  `json:"error_type"`
@@ -82,8 +82,8 @@ func (s *Sandbox) authGet(c *call) answer {
 	return s.authAnswer(c, l, in)
 }
 
-// authRequest reads the body. What is no JSON object at all is another error than a member of the
-// wrong type.
+// authRequest reads the body. A body that is not a JSON object is another error than a member of
+// the wrong type.
 func (c *call) authRequest() (in authRequest, refusal answer, ok bool) {
 	var object members
 	if c.bodyProblem() != "" || json.Unmarshal(c.body, &object) != nil || object == nil {
@@ -98,7 +98,7 @@ func (c *call) authRequest() (in authRequest, refusal answer, ok bool) {
 	return in, answer{}, true
 }
 
-// plaidClient looks at the headers first; the body fills in what they lack.
+// plaidClient reads the credentials from the headers, and missing ones from the body.
 func (s *Sandbox) plaidClient(c *call, in authRequest) bool {
 	id, secret := c.Header.Get("PLAID-CLIENT-ID"), c.Header.Get("PLAID-SECRET")
 	if id == "" {
@@ -124,7 +124,7 @@ func (s *Sandbox) byAccessToken(token string) *bankLink {
 	return nil
 }
 
-// itemError is the link's trouble in Plaid's words.
+// itemError is the link's error in Plaid's words.
 func (l *bankLink) itemError() string {
 	switch {
 	case l.state == "connected" && l.products["account_numbers"] == nil:
@@ -173,8 +173,8 @@ func (s *Sandbox) authAnswer(c *call, l *bankLink, in authRequest) answer {
 	}{list, lists, l.item(), c.requestID})
 }
 
-// authAccounts picks the accounts that have numbers; false when one is asked for that is not among
-// them.
+// authAccounts returns the accounts that have numbers. It returns false if the request asks for
+// another account.
 func (s *Sandbox) authAccounts(l *bankLink, in authRequest) ([]bankAccount, bool) {
 	var all, picked []bankAccount
 	for _, a := range l.accounts {
@@ -207,8 +207,7 @@ func (a bankAccount) plaid() plaidAccount {
 	}
 }
 
-// plaidNumbers adds the account's numbers: here they stand in one list for each kind, not with
-// their account.
+// plaidNumbers adds the account's numbers. Plaid has one list for each kind of number.
 func (a bankAccount) plaidNumbers(lists map[string][]obj) {
 	add := func(kind string, o obj) {
 		o["account_id"] = a.ID

@@ -7,24 +7,25 @@ import (
 	"time"
 )
 
-// maxRecords bounds the memory of a sandbox that serves for long.
+// maxRecords bounds the memory of a sandbox that runs for a long time.
 const maxRecords = 100_000
 
 // Request is one request as it arrived.
 type Request struct {
-	// Operation is the name that faults use too, like "links.get". Empty: no such path, or not with
-	// this method.
+	// Operation is the name that faults use too, like "links.get". It is empty if there is no such
+	// path or method.
 	Operation string
-	// Method, Path (as escaped on the wire), RawQuery, Header and Body are the client's.
+	// Method, Path (as escaped on the wire), RawQuery, Header and Body are what the client sent.
 	Method, Path, RawQuery string
 	Header                 http.Header
 	Body                   []byte
-	// Time is when it arrived.
+	// Time is when the request arrived.
 	Time time.Time
-	// Status is what was answered; 0 while nothing has been, and when the connection was dropped.
+	// Status is the status of the answer. It is 0 before the answer, and if the connection was
+	// dropped.
 	Status int
-	// KeyInQuery tells that the JSON parameter of logins.query_accounts had an api_key in it:
-	// accepted, but it puts a secret into a URL.
+	// KeyInQuery says that the JSON parameter of logins.query_accounts had an api_key in it. That
+	// is accepted, but it puts a secret into a URL.
 	KeyInQuery bool
 }
 
@@ -56,7 +57,7 @@ func (l *records) add(c *call) *Request {
 	return entry
 }
 
-// Requests returns the requests so far in the order of their arrival, the last 100,000 at most.
+// Requests returns the requests so far in the order of their arrival, but only the last 100,000.
 func (s *Sandbox) Requests() []Request {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -69,7 +70,7 @@ func (s *Sandbox) Requests() []Request {
 	return out
 }
 
-// Count returns how many requests there were for the operation, whatever became of them; for "" it
+// Count returns how many requests there were for the operation, whatever the answer. For "" it
 // counts all requests.
 func (s *Sandbox) Count(operation string) int {
 	s.mu.Lock()
@@ -87,8 +88,8 @@ func (s *Sandbox) ResetRequests() {
 	s.records = records{counts: map[string]int{}}
 }
 
-// answered notes the status. It comes before the first byte of the answer, so that whoever has the
-// answer sees it.
+// answered records the status. It is called before the first byte of the answer, so that whoever
+// has the answer sees the record.
 func (s *Sandbox) answered(entry *Request, status int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -10,17 +10,17 @@ import (
 	"time"
 )
 
-// vendor is one API: what it offers and how it refuses.
+// vendor is one API: its operations and its refusals.
 type vendor struct {
 	routes          []route
 	requestIDHeader string
-	// fail words a refusal that has nothing to do with the operation: 404, 405 and 429.
+	// fail makes a refusal that does not depend on the operation: 404, 405 and 429.
 	fail func(c *call, status int) answer
-	// admit checks credentials, headers and quotas; false comes with the refusal.
+	// admit checks credentials, headers and quotas. It returns false with a refusal.
 	admit func(s *Sandbox, c *call) (answer, bool)
 }
 
-// route is one operation. Patterns are tried in order, so words stand before {id}.
+// route is one operation. Patterns are tried in order, so fixed words come before {id}.
 type route struct {
 	operation string
 	method    string
@@ -40,7 +40,7 @@ type call struct {
 
 	vendor  *vendor
 	prefix  string // the part of the path before the API's own
-	pattern string // the first that the path matches, whatever the method
+	pattern string // the first pattern that the path matches, whatever the method
 	route   *route // nil: no such operation, and status says why
 	status  int
 	id      string // the {id} of the path
@@ -53,7 +53,7 @@ type call struct {
 	loginURL  func(token string) string
 }
 
-// find decides which operation the request is about.
+// find returns the operation of the request.
 func find(r *http.Request) *call {
 	c := &call{Request: r, header: http.Header{}, status: http.StatusNotFound}
 	path := r.URL.EscapedPath()
@@ -74,7 +74,7 @@ func find(r *http.Request) *call {
 	return c
 }
 
-// locate tells whose path it is.
+// locate returns the API of a path.
 func locate(path string) (*vendor, string) {
 	for _, prefix := range []string{"/v2", "/enterprise/v2"} {
 		if path == prefix || strings.HasPrefix(path, prefix+"/") {
@@ -87,7 +87,7 @@ func locate(path string) (*vendor, string) {
 	return &moneykit, ""
 }
 
-// match compares an escaped path with a pattern and returns what stands at {id}.
+// match compares an escaped path with a pattern and returns the text at {id}.
 func match(pattern, path string) (id string, ok bool) {
 	want, got := strings.Split(pattern, "/"), strings.Split(path, "/")
 	if len(want) != len(got) {
@@ -126,8 +126,8 @@ func (c *call) allowed() string {
 	return strings.Join(methods, ", ")
 }
 
-// bodyProblem says what is wrong with the way the body is sent, or nothing. The servers may be more
-// patient; a client has no reason to ask for it.
+// bodyProblem returns what is wrong with the way the body is sent, or "". The real servers may
+// accept more, but a client has no reason to rely on that.
 func (c *call) bodyProblem() string {
 	kind := c.Header.Get("Content-Type")
 	media, _, _ := mime.ParseMediaType(kind)

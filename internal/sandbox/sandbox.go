@@ -1,15 +1,15 @@
 // Package sandbox imitates the servers of Supermetrics and MoneyKit in memory, for tests and
 // examples.
 //
-// A Sandbox is an http.Handler with state: links are created, logged in to, closed and expire;
-// tokens are issued and run out; refreshes take their time. It checks what the real servers check
-// and fails in the words that they use. Supermetrics answers under /v2 and /enterprise/v2, the
-// Plaid-compatible layer under /plaid-compatible, and MoneyKit everywhere else. Under /login/
-// stands a page that plays the data source's login, for people and their browsers: see
-// [WithLoginPages].
+// A Sandbox is an http.Handler with state. Links are created, logged in to, closed and expire.
+// Tokens are issued and expire. Refreshes take time. It checks what the real servers check, and its
+// errors have their words. Supermetrics answers under /v2 and /enterprise/v2, the Plaid-compatible
+// layer under /plaid-compatible, and MoneyKit everywhere else. A page under /login/ plays the data
+// source's login for people and their browsers: see [WithLoginPages].
 //
 // [Sandbox.Transport] connects a client to it without a socket, also inside a testing/synctest
-// bubble. [Sandbox.Script] makes it misbehave, and [Sandbox.Requests] tells what it was asked.
+// bubble. [Sandbox.Script] makes it misbehave, and [Sandbox.Requests] returns the requests that it
+// got.
 package sandbox
 
 import (
@@ -23,7 +23,7 @@ import (
 	"time"
 )
 
-// maxBody is more than any request of the two APIs needs.
+// maxBody is larger than the body of any request of the two APIs.
 const maxBody = 10 << 20
 
 // Sandbox is both vendors' servers in memory. It is an http.Handler and is safe for concurrent use.
@@ -42,9 +42,8 @@ type Sandbox struct {
 	records   records
 }
 
-// New returns a Sandbox filled with the sample data. Its clock is time.Now: inside a
-// testing/synctest bubble, call New there too, so that the sample data is as old as the bubble's
-// clock says.
+// New returns a Sandbox with the sample data. Its clock is time.Now. If a test uses a
+// testing/synctest bubble, call New inside the bubble, so that the sample data has the right age.
 func New(opts ...Option) *Sandbox {
 	s := &Sandbox{
 		config: config{
@@ -53,7 +52,7 @@ func New(opts ...Option) *Sandbox {
 			tokenLife:   time.Hour,
 			refreshTime: 2 * time.Second,
 		},
-		// A fixed seed: two runs of a test see the same ids.
+		// The seed is fixed, so that two runs of a test see the same ids.
 		random:  rand.New(rand.NewPCG(2023, 218)),
 		limits:  limits{windows: map[window]*usage{}},
 		tokens:  map[string]time.Time{},
@@ -66,7 +65,7 @@ func New(opts ...Option) *Sandbox {
 	return s
 }
 
-// ServeHTTP answers one request, or does what a scripted fault says instead.
+// ServeHTTP answers one request, or does what a scripted fault says.
 func (s *Sandbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if strings.HasPrefix(r.URL.Path, loginPath) {
 		s.serveLogin(w, r)
@@ -87,15 +86,15 @@ func (s *Sandbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.play(w, c, entry, *fault)
 }
 
-// arrive records the request and takes the fault that is meant for it in one step, so that records
-// and faults have the same order.
+// arrive records the request and takes its fault in one step, so that records and faults have the
+// same order.
 func (s *Sandbox) arrive(c *call) (*Request, *Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.records.add(c), s.takeFault(c.operation())
 }
 
-// perform does what the request asks for: the gate of its API first, then the operation.
+// perform does what the request asks for: first the checks of its API, then the operation.
 func (s *Sandbox) perform(c *call) answer {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -123,7 +122,7 @@ func (s *Sandbox) decide(c *call) answer {
 	return c.route.handle(s, c)
 }
 
-// clock is the server's.
+// clock is the server's time.
 func (s *Sandbox) clock() time.Time { return time.Now().Add(s.config.skew) }
 
 // text returns n random-looking letters and digits. The caller holds mu.
@@ -152,7 +151,7 @@ func reply(status int, v any) answer {
 	encoder := json.NewEncoder(&b)
 	encoder.SetEscapeHTML(false)
 	if err := encoder.Encode(v); err != nil {
-		panic(err) // only ever our own sample data: a mistake in this package
+		panic(err) // our own sample data: a mistake in this package
 	}
 	return answer{status: status, body: b.Bytes()}
 }

@@ -42,7 +42,7 @@ func (c *call) data(status int, v any) answer {
 	return reply(status, envelope{Meta: obj{"request_id": c.requestID}, Data: v})
 }
 
-// problem is an error in the envelope dialect.
+// problem is an error in an envelope.
 func (c *call) problem(status int, code, message, description string) answer {
 	e := obj{"code": code, "message": message}
 	if description != "" {
@@ -51,8 +51,7 @@ func (c *call) problem(status int, code, message, description string) answer {
 	return reply(status, envelope{Meta: obj{"request_id": c.requestID}, Error: e})
 }
 
-// flat is an error in the older dialect that a few operations kept: the request id is in the header
-// only.
+// flat is an error in the older dialect of a few operations: only the header has the request id.
 func flat(status int, code, message string) answer {
 	return reply(status, struct {
 		Error   string `json:"error"`
@@ -85,7 +84,7 @@ func failSupermetrics(c *call, status int) answer {
 	return c.problem(status, "NOT_FOUND", "The requested resource was not found", "")
 }
 
-// admitSupermetrics is the gate: credential, hourly limit, form of the body, form of the id.
+// admitSupermetrics checks the credential, the hourly limit, and the form of the body and the id.
 func admitSupermetrics(s *Sandbox, c *call) (answer, bool) {
 	if refusal, ok := s.checkAPIKey(c); !ok {
 		return refusal, false
@@ -120,7 +119,7 @@ func (s *Sandbox) checkAPIKey(c *call) (answer, bool) {
 	return answer{}, true
 }
 
-// countHour takes one request from the credential's hour and tells how many are left.
+// countHour takes one request from the credential's hour and says how many are left.
 func (s *Sandbox) countHour(c *call) (time.Duration, bool) {
 	limit := s.config.hourlyLimit
 	if limit <= 0 {

@@ -12,10 +12,9 @@ import (
 	"time"
 )
 
-// Transport is an http.RoundTripper that talks to the sandbox without a socket: a real
-// http.Transport at one end, a real http.Server at the other, pipes in between. Whatever net/http
-// does with connections, it does here too, and inside a testing/synctest bubble all of its waiting
-// is virtual.
+// Transport is an http.RoundTripper that talks to the sandbox without a socket. It has a real
+// http.Transport, a real http.Server, and pipes between them. So net/http handles connections as it
+// always does. Inside a testing/synctest bubble all waiting is virtual.
 type Transport struct {
 	base     *http.Transport
 	server   *http.Server
@@ -28,8 +27,8 @@ type Transport struct {
 	closed bool
 }
 
-// Transport starts a server for the sandbox and returns the way to it. Any host leads there, with
-// http and with https alike (nothing is encrypted). Call it inside the bubble that uses it, and
+// Transport starts a server for the sandbox and returns a transport to it. Every host leads there,
+// with http and with https (nothing is encrypted). Call it inside the bubble that uses it, and
 // Close it there.
 func (s *Sandbox) Transport() *Transport {
 	t := &Transport{
@@ -57,8 +56,7 @@ func (t *Transport) CloseIdleConnections() {
 	t.base.CloseIdleConnections()
 }
 
-// Close ends the server and every connection. Requests that are under way fail, and so do later
-// ones.
+// Close ends the server and every connection. Requests under way and later requests fail.
 func (t *Transport) Close() {
 	_ = t.server.Close()
 	t.mu.Lock()
@@ -77,7 +75,7 @@ func (t *Transport) Conns() int {
 	return t.opened
 }
 
-// RefuseDials makes the next n attempts to connect fail like a port where nobody listens.
+// RefuseDials makes the next n attempts to connect fail, as if nobody listened on the port.
 func (t *Transport) RefuseDials(n int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -110,8 +108,8 @@ func (t *Transport) refused() bool {
 	return true
 }
 
-// track remembers the connection until it closes: the server forgets those that it has not begun to
-// serve when it ends.
+// track remembers the connection until it closes, because a server that ends forgets connections
+// that it has not begun to serve.
 func (t *Transport) track(conn net.Conn) net.Conn {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -138,7 +136,7 @@ func (c *trackedConn) Close() error {
 	return err
 }
 
-// pipeListener hands the server's ends of the pipes to the server.
+// pipeListener passes the server's ends of the pipes to the server.
 type pipeListener struct {
 	conns  chan net.Conn
 	closed chan struct{}
@@ -161,7 +159,7 @@ func (l *pipeListener) Close() error {
 
 func (l *pipeListener) Addr() net.Addr { return hostAddr("sandbox.test:80") }
 
-// hostAddr is the address as the URL had it.
+// hostAddr is the address as it is in the URL.
 type hostAddr string
 
 func (hostAddr) Network() string  { return "tcp" }

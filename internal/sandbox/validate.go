@@ -14,10 +14,10 @@ import (
 	"unicode/utf8"
 )
 
-// Supermetrics' input. The rules on null and empty members are stricter than the server's may be: a
-// client owes to leave such members out, and here a client that does not is found.
+// Supermetrics' input. The rules for null and empty members may be stricter than the server's,
+// because a client should leave such members out.
 
-// members is a JSON object before its members are looked at.
+// members is a JSON object whose members are not decoded yet.
 type members map[string]json.RawMessage
 
 // accountsQuery is the JSON parameter of logins.query_accounts.
@@ -81,7 +81,7 @@ func (c *call) newDescription() (text string, refusal answer, ok bool) {
 	return *in.Description, answer{}, true
 }
 
-// first keeps the message of a 422 to one sentence.
+// first returns the first error, because the message of a 422 is one sentence.
 func first(errs []error) error {
 	for _, err := range errs {
 		if err != nil {
@@ -172,7 +172,7 @@ func (m members) redirectURL() (string, error) {
 	return text, nil
 }
 
-// expiry reads expiry_time; a link without one lives for 24 hours.
+// expiry reads expiry_time. A link without it lives for 24 hours.
 func (m members) expiry(now time.Time) (time.Time, error) {
 	text, err := m.text("expiry_time", 50)
 	if err != nil {

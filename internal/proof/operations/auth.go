@@ -7,7 +7,7 @@ import (
 	"github.com/duolink/duolink/internal/sandbox"
 )
 
-// calledForToken is the operation ahead of which the token is exchanged.
+// calledForToken is the operation whose call needs the token of the exchange.
 const calledForToken = "identity.link"
 
 func authQuery(token string, accountIDs ...string) duolink.AuthQuery {

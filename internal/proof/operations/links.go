@@ -118,7 +118,7 @@ var links = []Operation{
 	},
 }
 
-// closing is a close of a link with another answer, which makes no difference.
+// closing is a close of a link with another answer, which has the same result.
 func closing(name, file string, statuses ...int) Example {
 	return Example{
 		Name: name, Answer: file, Statuses: statuses,

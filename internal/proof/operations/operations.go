@@ -1,13 +1,13 @@
-// Package operations is the tests' registry: one row for each operation of the client, which says
-// everything that a proof has to know of it. The rows are in the files named after their services.
+// Package operations is the tests' registry. It has one row for each operation of the client, with
+// everything that a proof must know of it. The rows are in the files named after their services.
 //
-// The proofs in internal/proof range over [All]. So do the tests inside package duolink, which get
-// the rows in registry_test.go, because they cannot import what imports duolink. That no operation
-// is missing here, and that each has its golden file and its handler in the sandbox, is tested in
-// internal/proof.
+// The proofs in internal/proof range over [All]. So do tests inside package duolink. They get the
+// rows in registry_test.go, because they cannot import a package that imports duolink. A test in
+// internal/proof shows that no operation is missing here, and that each has a golden file and a
+// handler in the sandbox.
 //
-// To add an operation, add its row. To add a way to call one that there is already, add a row whose
-// name goes on behind a comma.
+// To add an operation, add its row. To add another way to call an operation, add a row whose name
+// continues after a comma.
 package operations
 
 import (
@@ -26,55 +26,58 @@ import (
 
 // Operation is a row of the registry.
 type Operation struct {
-	// Name is what errors, hooks and logs call the operation. What stands behind a comma tells two
-	// ways to call the same operation apart.
+	// Name is what errors, hooks and logs call the operation. The text after a comma tells apart
+	// two ways to call the same operation.
 	Name string
 	API  duolink.API
-	// Method is the method that makes the call, as a method expression. The token exchange has none.
+	// Method is the method that makes the call, as a method expression. It is nil for the token
+	// exchange.
 	Method any
 
 	// Ask is the call, with arguments that the sandbox accepts.
 	Ask
-	// On makes the same call for something else: another id, another data source, another access
-	// token. It is nil for an operation that takes none of them.
+	// On makes the same call for another id, data source or access token. It is nil for an
+	// operation that takes none of them.
 	On func(ctx context.Context, c *duolink.Client, id string, opts ...duolink.CallOption) error
 	// Private are the arguments of the call that nothing may print.
 	Private []string
 
-	// Verb, URI and Body are the request of the call. The URI stands behind the base URL of the API.
+	// Verb, URI and Body are the request of the call. The URI follows the base URL of the API.
 	Verb, URI, Body string
-	// Route is the template that hooks and logs are told.
+	// Route is the template that hooks and logs get.
 	Route string
 	// Examples are other calls of the same method, each with its request.
 	Examples []Example
 
-	// Statuses are those of a success: first the documented one, then what is accepted too.
+	// Statuses are the statuses of a success: first the documented one, then others that are
+	// accepted.
 	Statuses []int
-	// Sample is a golden file under testdata: what the vendor documents as the answer.
+	// Sample is a golden file under testdata with the answer that the vendor documents.
 	Sample string
-	// Least is the least answer that the client can use.
+	// Least is the smallest answer that the client can use.
 	Least string
-	// Wordless is an operation that needs no answer: an empty one means that it is done.
+	// Wordless is an operation that needs no answer: an empty answer means success.
 	Wordless bool
-	// Data is a value of what stands in the answer on the wire, behind "data" at Supermetrics. It is
-	// nil for an answer of a shape of its own.
+	// Data is a value of the type of the answer, which is under "data" at Supermetrics. It is nil
+	// if the answer has a shape of its own.
 	Data any
 
 	// Repeat says after which failures the call is sent again.
 	Repeat Repeat
-	// Limit is how many bytes of an answer are read; of a stream, how many of one item.
+	// Limit is how many bytes of an answer are read, or of one item of a stream.
 	Limit int64
 	// Timeout is how long an attempt may take.
 	Timeout time.Duration
-	// Groups are the limit groups of the call, as a Limiter is asked for them, without the part that
-	// tells credentials and ids apart.
+	// Groups are the limit groups of the call, as a Limiter gets them, without the part that tells
+	// credentials and ids apart.
 	Groups []string
-	// Done counts how often a sandbox has really done what the call asks for: what was made, accepted
-	// or issued, and of a write that settles whether the state is another one. It is nil for a read.
+	// Done counts how often a sandbox has done what the call asks for: what was made, accepted or
+	// issued. For a write that settles, it says whether the state has changed. It is nil for a
+	// read.
 	Done func(*sandbox.Sandbox) int
 }
 
-// The registry's calls are many, and their signatures long.
+// Short names, because the registry has many calls with long signatures.
 type (
 	client  = *duolink.Client
 	options = []duolink.CallOption
@@ -82,9 +85,9 @@ type (
 
 // Ask is a call, made in two ways. Both range over an iterator to its end.
 type Ask struct {
-	// Call keeps nothing of the answer.
+	// Call drops the answer.
 	Call func(context.Context, *duolink.Client, ...duolink.CallOption) error
-	// Answer returns what the method does, or all items of an iterator.
+	// Answer returns the method's result, or all items of an iterator.
 	Answer func(context.Context, *duolink.Client, ...duolink.CallOption) (any, error)
 }
 
@@ -92,9 +95,9 @@ type Ask struct {
 type Example struct {
 	Name      string
 	Call      func(context.Context, *duolink.Client) error
-	URI, Body string // those of the operation, if they are empty
-	Answer    string // a golden file under testdata, if it is not the operation's sample
-	Statuses  []int  // those of the operation, if there are none
+	URI, Body string // if empty, those of the operation
+	Answer    string // a golden file under testdata; if empty, the operation's sample
+	Statuses  []int  // if empty, those of the operation
 }
 
 // Repeat says after which failures a call is sent again.
@@ -102,19 +105,19 @@ type Repeat string
 
 // All calls are sent again if nothing was sent, and after a 429.
 const (
-	// Always is a read, which changes nothing: it is sent again after all failures that may pass.
+	// Always is a read. It is sent again after all failures that may pass.
 	Always Repeat = "read"
-	// Opened is a read as well, until its answer has begun.
+	// Opened is a read until its answer has begun.
 	Opened Repeat = "stream"
-	// Settling is a write that ends in the same state however often it is done: it is sent again if
+	// Settling is a write that ends in the same state however often it is done. It is sent again if
 	// there is no answer, and after a 503.
 	Settling Repeat = "settling"
 	// OnlyRefused is a write that is done twice if it is sent twice.
 	OnlyRefused Repeat = "write"
 )
 
-// Exchange is the operation of which no method is made: the exchange of a client id and secret for
-// a token. It goes ahead of another call.
+// Exchange is the operation without a method: the exchange of a client id and secret for a token.
+// It happens before another call.
 const Exchange = "auth.token"
 
 // The limits that most operations have.
@@ -123,23 +126,23 @@ const (
 	usualTimeout = 30 * time.Second
 )
 
-// Text is a description that is nobody else's.
+// Text is a description that appears nowhere else.
 const Text = "Onboarding of Avery Sample"
 
 // All are the operations.
 var All = withDefaults(slices.Concat(logins, links, identity, auth))
 
-// Methods are those of All without the token exchange.
+// Methods are All without the token exchange.
 var Methods = slices.DeleteFunc(slices.Clone(All), func(o Operation) bool { return o.Method == nil })
 
-// Flow is a method that is made of calls of operations.
+// Flow is a method that calls operations.
 type Flow struct {
 	Method any // a method expression
 	API    duolink.API
-	Waits  bool // it asks again and again while it may help
+	Waits  bool // it polls
 }
 
-// Flows are all methods of services that are no operations.
+// Flows are all methods of services that are not operations.
 var Flows = []Flow{
 	{Method: (*duolink.LinksService).Await, API: duolink.Supermetrics, Waits: true},
 	{Method: (*duolink.LinksService).ConfirmRedirect, API: duolink.Supermetrics},
@@ -148,7 +151,7 @@ var Flows = []Flow{
 	{Method: (*duolink.AuthService).RefreshAndNumbers, API: duolink.MoneyKit, Waits: true},
 }
 
-// Named is the operation of a name. It panics if there is none.
+// Named returns the operation with this name. It panics if there is none.
 func Named(name string) Operation {
 	i := slices.IndexFunc(All, func(o Operation) bool { return o.Name == name })
 	if i < 0 {
@@ -157,13 +160,14 @@ func Named(name string) Operation {
 	return All[i]
 }
 
-// Operation is the name without what tells two ways to call it apart.
+// Operation is the name without the text after a comma.
 func (o Operation) Operation() string {
 	name, _, _ := strings.Cut(o.Name, ",")
 	return name
 }
 
-// CalledAs is the operation whose method makes the call: that of the exchange is another one.
+// CalledAs is the operation whose method makes the call. For the exchange that is another
+// operation.
 func (o Operation) CalledAs() string {
 	if o.Name == Exchange {
 		return calledForToken
@@ -177,7 +181,7 @@ func (o Operation) Exchanges() bool { return o.API == duolink.MoneyKit }
 // Streamed reports whether the answer is read as it arrives.
 func (o Operation) Streamed() bool { return o.Repeat == Opened }
 
-// Base is the part of a path that stands before the routes of an API, behind a host.
+// Base is the path between the host and the routes of an API.
 func Base(api duolink.API) string {
 	switch api {
 	case duolink.Supermetrics:
@@ -188,8 +192,8 @@ func Base(api duolink.API) string {
 	return ""
 }
 
-// Asked is the operation that a request asks for, by its path behind the host. A route without an
-// id in it goes before one that has an id at the same place.
+// Asked returns the operation of a request, by its path. A route with a fixed word goes before a
+// route with an id at the same place.
 func Asked(verb, requested string) (found Operation, ok bool) {
 	for _, o := range All {
 		segments := strings.Split(o.Route, "/")
@@ -239,7 +243,7 @@ func withDefaults(all []Operation) []Operation {
 	return all
 }
 
-// returns is the call of a method that returns its answer.
+// returns makes the Ask of a method that returns its answer.
 func returns[T any](method func(context.Context, client, options) (T, error)) Ask {
 	return Ask{
 		Call: func(ctx context.Context, c *duolink.Client, opts ...duolink.CallOption) error {
@@ -251,7 +255,7 @@ func returns[T any](method func(context.Context, client, options) (T, error)) As
 	}
 }
 
-// yields is the call of a method that returns an iterator.
+// yields makes the Ask of a method that returns an iterator.
 func yields[T any](method func(context.Context, client, options) iter.Seq2[T, error]) Ask {
 	return Ask{
 		Call: func(ctx context.Context, c *duolink.Client, opts ...duolink.CallOption) error {
@@ -270,7 +274,7 @@ func yields[T any](method func(context.Context, client, options) iter.Seq2[T, er
 	}
 }
 
-// drained is the error that an iterator ends with.
+// drained reads an iterator to its end and returns its error.
 func drained[T any](seq iter.Seq2[T, error]) (err error) {
 	for _, err = range seq {
 		continue
@@ -278,10 +282,10 @@ func drained[T any](seq iter.Seq2[T, error]) (err error) {
 	return err
 }
 
-// failure is the error that is returned with an answer.
+// failure drops the answer and returns the error.
 func failure[T any](_ T, err error) error { return err }
 
-// asBit is 1 for yes.
+// asBit returns 1 for true and 0 for false.
 func asBit(yes bool) int {
 	if yes {
 		return 1

@@ -1,7 +1,7 @@
-// Package pipes is HTTP over connections that lead to a function instead of a server. What net/http
-// does on them is real, and all waiting on them is virtual: they are made for testing/synctest.
+// Package pipes is HTTP over connections that lead to a function instead of a server. net/http uses
+// them like real connections. They are made for testing/synctest: all waiting on them is virtual.
 //
-// It knows nothing of package duolink, so that the tests inside that package use it too.
+// It does not import package duolink, so that the tests inside that package can use it, too.
 package pipes
 
 import (
@@ -13,13 +13,13 @@ import (
 	"sync/atomic"
 )
 
-// OK is how an answer begins with which nothing is wrong.
+// OK is the beginning of a good answer.
 const OK = "HTTP/1.1 200 OK\r\n"
 
-// Transport makes the connections, and counts.
+// Transport makes the connections, and counts them and their bytes.
 type Transport struct {
 	http.Transport
-	Open  atomic.Int32 // connections that one end still has
+	Open  atomic.Int32 // connections whose server function runs
 	Wrote atomic.Int64 // bytes that servers wrote
 }
 
@@ -30,7 +30,7 @@ type Peer struct {
 	of   *Transport
 }
 
-// New is a transport whose connections lead to a function. If there is none, nobody accepts them.
+// New returns a transport whose connections lead to a function. If it is nil, nobody accepts them.
 func New(serve func(Peer)) *Transport {
 	t := &Transport{}
 	t.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -51,7 +51,7 @@ func New(serve func(Peer)) *Transport {
 	return t
 }
 
-// Write counts what it writes.
+// Write writes, and counts the bytes.
 func (p Peer) Write(b []byte) (int, error) {
 	n, err := p.Conn.Write(b)
 	p.of.Wrote.Add(int64(n))
@@ -68,17 +68,17 @@ func Request(conn io.Reader) bool {
 	return err == nil
 }
 
-// Halting reads a request, answers with a head and then with nothing more.
+// Halting reads a request, answers with a head, and then sends nothing more.
 func Halting(head string) func(Peer) {
 	return func(p Peer) {
 		if Request(p) {
-			_, _ = io.WriteString(p, head) // a client that has gone is no concern of the server's
+			_, _ = io.WriteString(p, head) // it does not matter if the client has gone
 		}
 		<-p.Gone
 	}
 }
 
-// callersEnd tells the other end that it is closed, also one that does not read.
+// callersEnd tells the other end when it is closed, even if that end does not read.
 type callersEnd struct {
 	net.Conn
 	tell func()
