@@ -11,15 +11,15 @@ import (
 	"github.com/duolink/duolink"
 )
 
-// callTime bounds what one page asks the API: nobody looks longer at an empty window.
+// callTime bounds the API requests of one page, because nobody looks longer at an empty window.
 const callTime = 20 * time.Second
 
-// app is the service: pages in front, the API and the store behind.
+// app is the service: its pages, the API client and the store.
 type app struct {
 	client  *duolink.Client
 	store   store
 	waits   *waits
-	base    *url.URL // what browsers call it
+	base    *url.URL // the service's address for browsers
 	sandbox bool
 	logger  *slog.Logger
 }
@@ -33,8 +33,8 @@ func newApp(client *duolink.Client, store store, base *url.URL, logger *slog.Log
 //go:embed assets
 var assets embed.FS
 
-// handler is the whole service: every request is logged, every answer has the security headers, and
-// what changes something must come from a page of ours.
+// handler is the whole service. Every request is logged, and every answer has the security headers.
+// A request that changes something must come from a page of ours.
 func (a *app) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", a.choose)
@@ -53,7 +53,7 @@ func (a *app) handler() http.Handler {
 	return a.logged(a.guarded(a.atHome(forms.Handler(mux))))
 }
 
-// kept lets browsers keep what is the same for everybody.
+// kept lets browsers cache files that are the same for everybody.
 func kept(files http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "max-age=300")
@@ -61,8 +61,8 @@ func kept(files http.Handler) http.Handler {
 	})
 }
 
-// logged writes down which page was asked for and what came of it: never a URL, for the redirect's
-// has a secret in it.
+// logged logs the page and the status of each request. It never logs a URL, because the URL of the
+// redirect has a secret in it.
 func (a *app) logged(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start, seen := time.Now(), &statusWriter{ResponseWriter: w, status: http.StatusOK}
@@ -84,7 +84,7 @@ func (w *statusWriter) WriteHeader(status int) {
 
 func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// policy lets a page load what is ours and run no script but that.
+// policy lets a page load and run only our own files.
 const policy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; " +
 	"form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
@@ -95,7 +95,7 @@ func (a *app) guarded(next http.Handler) http.Handler {
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("X-Frame-Options", "DENY")
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")
-		// A referrer goes nowhere else; to our own pages it lets browsers say where a form comes
+		// No other site gets a referrer. Our own pages get one, so that we see where a form comes
 		// from.
 		h.Set("Referrer-Policy", "same-origin")
 		h.Set("Cache-Control", "no-store")
@@ -106,8 +106,8 @@ func (a *app) guarded(next http.Handler) http.Handler {
 	})
 }
 
-// atHome sends browsers that came by another name to the one that the redirect uses: the cookie
-// would be missing there.
+// atHome sends browsers that use another host name to the host name of the redirect, because
+// otherwise the cookie would be missing there.
 func (a *app) atHome(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
@@ -126,8 +126,8 @@ func (a *app) atHome(next http.Handler) http.Handler {
 	})
 }
 
-// callContext bounds the requests behind one page. A wait for a rate limit must fit in it, or the
-// page says so at once.
+// callContext bounds the requests for one page. If a wait for a rate limit does not fit, the page
+// says so at once.
 func callContext(r *http.Request) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(r.Context(), callTime)
 }

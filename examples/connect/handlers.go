@@ -15,17 +15,17 @@ import (
 
 const (
 	linkLife = time.Hour // of a sign-in link
-	mostName = 255       // characters of a username, as the API has it
+	mostName = 255       // characters of a username, by the API's rule
 	mostForm = 16 << 10
 )
 
-// chooseView is the first page: what can be connected, and what this browser has connected.
+// chooseView is the first page: the data sources, and the connections of this browser.
 type chooseView struct {
 	Sources     []source
 	Chosen      string
-	OnlyUser    string // as it was typed, for whoever has to correct it
+	OnlyUser    string // as it was typed, so that the person can correct it
 	Problem     string
-	Form        string // one form, one connection, however often it is sent
+	Form        string // the same form makes one connection, however often it is sent
 	Connections []connection
 }
 
@@ -39,7 +39,7 @@ func (a *app) choose(w http.ResponseWriter, r *http.Request) {
 	a.render(w, http.StatusOK, "choose", "Connect a data source", view)
 }
 
-// create makes the login link, once for each form, and sends the browser to its page.
+// create makes the login link, once for each form, and sends the browser to the connection's page.
 func (a *app) create(w http.ResponseWriter, r *http.Request) {
 	session := a.session(r)
 	if session == "" {
@@ -73,8 +73,8 @@ func (a *app) create(w http.ResponseWriter, r *http.Request) {
 			LinkID: link.ID, LoginURL: link.LoginURL, Verifier: link.RedirectVerifier, Expires: link.ExpiryTime.Time,
 		})
 	}
-	// Who presses the button twice gets what the first press has made: the id is of this session
-	// and of this form.
+	// A second press of the button gets the connection of the first press, because the id is made
+	// from the session and the form.
 	if err != nil && !errors.Is(err, errTaken) {
 		a.failWith(w, err)
 		return
@@ -82,7 +82,7 @@ func (a *app) create(w http.ResponseWriter, r *http.Request) {
 	toConnection(w, r, id)
 }
 
-// chooseAgain shows the first page with what is wrong with the choice.
+// chooseAgain shows the first page, and says what is wrong with the choice.
 func (a *app) chooseAgain(w http.ResponseWriter, r *http.Request, session, user string, sourceKnown bool) {
 	list, err := a.store.List(r.Context(), session)
 	if err != nil {
@@ -107,8 +107,8 @@ func (a *app) chooseAgain(w http.ResponseWriter, r *http.Request, session, user 
 	a.render(w, http.StatusUnprocessableEntity, "choose", "Connect a data source", view)
 }
 
-// own returns the connection of the path where it is this browser's. Any other is unknown, and the
-// page says so.
+// own returns the connection of the path if it belongs to this browser. Otherwise the page says
+// that it is unknown.
 func (a *app) own(w http.ResponseWriter, r *http.Request) (connection, bool) {
 	c, err := a.store.Get(r.Context(), a.session(r), r.PathValue("id"))
 	switch {
@@ -129,7 +129,7 @@ func toConnection(w http.ResponseWriter, r *http.Request, id string) {
 	http.Redirect(w, r, "/connections/"+url.PathEscape(id), http.StatusSeeOther)
 }
 
-// show is the connection's page, whatever its state.
+// show is the connection's page in any state.
 func (a *app) show(w http.ResponseWriter, r *http.Request) {
 	c, ok := a.own(w, r)
 	if !ok {
@@ -152,14 +152,14 @@ var overTitles = map[state]string{
 	stateRevoked: "Access revoked",
 }
 
-// overView is the end of a connection, with the way to a new one.
+// overView is the end of a connection, with a link to a new one.
 type overView struct {
 	connection
 
 	Title, Form string
 }
 
-// waitingView is the page from which the person leaves for the data source.
+// waitingView is the page that sends the person to the data source.
 type waitingView struct {
 	connection
 
@@ -170,8 +170,8 @@ func (a *app) showWaiting(w http.ResponseWriter, c connection) {
 	a.render(w, http.StatusOK, "waiting", "Sign in to "+c.Source.Name, waitingView{connection: c, Text: a.progress(c)})
 }
 
-// progress says how the wait goes, in a sentence that changes only when something does: it is read
-// aloud.
+// progress describes the wait in a sentence. The sentence changes only if something changes,
+// because screen readers read it aloud.
 func (a *app) progress(c connection) string {
 	switch current := a.waits.watch(c); {
 	case current.err != nil && !current.ended.IsZero():
@@ -182,7 +182,7 @@ func (a *app) progress(c connection) string {
 	return "Waiting for you to sign in to " + c.Source.Name + "."
 }
 
-// status is what the page's script asks for.
+// status answers the page's script.
 func (a *app) status(w http.ResponseWriter, r *http.Request) {
 	answer := struct {
 		State state  `json:"state"`
@@ -203,10 +203,10 @@ func (a *app) status(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(answer) // a browser that has gone is no concern of ours
+	_ = json.NewEncoder(w).Encode(answer) // it does not matter if the browser has gone
 }
 
-// cancel closes the link, so that nobody signs in with it any more.
+// cancel closes the link, so that nobody can sign in with it any more.
 func (a *app) cancel(w http.ResponseWriter, r *http.Request) {
 	c, ok := a.own(w, r)
 	if !ok {
@@ -227,7 +227,7 @@ func (a *app) cancel(w http.ResponseWriter, r *http.Request) {
 	toConnection(w, r, c.ID)
 }
 
-// arrived is what a wait has found out.
+// arrived stores the result of a wait.
 func (a *app) arrived(id string, to state, loginID string) {
 	err := a.store.Update(a.waits.ctx, id, func(c *connection) { c.settle(to, loginID) })
 	if err != nil {

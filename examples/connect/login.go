@@ -10,12 +10,12 @@ import (
 
 const (
 	accountsShown   = 100
-	accountsCounted = 1000 // one request; beyond it, the page says "more than"
+	accountsCounted = 1000 // one request; for more accounts the page says "more than"
 )
 
-// connected is where the data source sends the browser. The request proves nothing by itself: the
-// verifier must be that of this browser's link, and the API must say that somebody has signed in.
-// Then the browser goes on to an address without the verifier.
+// connected is the page to which the data source sends the browser. The request proves nothing by
+// itself: it must have the verifier of this browser's link, and the API must say that somebody has
+// signed in. Then the browser goes on to an address without the verifier.
 func (a *app) connected(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Referrer-Policy", "no-referrer")
 	c, ok := a.own(w, r)
@@ -38,7 +38,7 @@ func (a *app) connected(w http.ResponseWriter, r *http.Request) {
 	case err == nil:
 		err = a.store.Update(ctx, c.ID, func(c *connection) { c.settle(stateConnected, link.LoginID) })
 	case errors.Is(err, duolink.ErrLoginPending):
-		err = nil // its page waits for the login
+		err = nil // the connection's page waits for the login
 	}
 	if err != nil {
 		a.failBack(w, err, "/connections/"+c.ID)
@@ -47,7 +47,7 @@ func (a *app) connected(w http.ResponseWriter, r *http.Request) {
 	toConnection(w, r, c.ID)
 }
 
-// loginView is a login with the first of its accounts.
+// loginView is a login with its first accounts.
 type loginView struct {
 	connection
 
@@ -55,7 +55,7 @@ type loginView struct {
 	Username    string
 	Accounts    []duolink.Account
 	Total       int
-	More        bool // than Total
+	More        bool // there are more than Total
 }
 
 func (a *app) showAccounts(w http.ResponseWriter, r *http.Request, c connection) {
@@ -68,8 +68,7 @@ func (a *app) showAccounts(w http.ResponseWriter, r *http.Request, c connection)
 	}
 	view := loginView{connection: c}
 	if err == nil {
-		// The page belongs to the person who has just signed in: it is their own name that they
-		// see.
+		// The person who has just signed in sees the page, so the name is the person's own.
 		view.DisplayName, view.Username = login.DisplayName.Reveal(), login.Username.Reveal()
 		err = view.readAccounts(ctx, a.client.Logins)
 	}
@@ -80,7 +79,7 @@ func (a *app) showAccounts(w http.ResponseWriter, r *http.Request, c connection)
 	a.render(w, http.StatusOK, "connected", c.Source.Name+" is connected", view)
 }
 
-// readAccounts keeps as many accounts as a page shows, and counts on for a while.
+// readAccounts keeps the accounts that a page shows, and counts up to accountsCounted.
 func (v *loginView) readAccounts(ctx context.Context, logins *duolink.LoginsService) error {
 	for account, err := range logins.Accounts(ctx, v.LoginID, duolink.PageOptions{PageSize: accountsCounted}) {
 		if err != nil {
@@ -97,7 +96,7 @@ func (v *loginView) readAccounts(ctx context.Context, logins *duolink.LoginsServ
 	return nil
 }
 
-// revokedElsewhere notes that the login has ended without us.
+// revokedElsewhere records that somebody else has ended the login.
 func (a *app) revokedElsewhere(w http.ResponseWriter, r *http.Request, c connection) {
 	if err := a.store.Update(r.Context(), c.ID, func(c *connection) { c.settle(stateRevoked, "") }); err != nil {
 		a.failWith(w, err)
@@ -119,8 +118,7 @@ func (a *app) askRevoke(w http.ResponseWriter, r *http.Request) {
 	a.render(w, http.StatusOK, "revoke", "Revoke access to "+c.Source.Name+"?", c)
 }
 
-// revoke ends the login. Where there was nothing left to revoke, the person has what they want all
-// the same.
+// revoke ends the login. If there was nothing left to revoke, the person has what they want, too.
 func (a *app) revoke(w http.ResponseWriter, r *http.Request) {
 	c, ok := a.own(w, r)
 	if !ok {

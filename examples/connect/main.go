@@ -3,10 +3,10 @@
 //
 //	go run ./examples/connect
 //
-// Without any environment it talks to a sandbox of its own, in the same process, which also plays
-// the data source. With SUPERMETRICS_API_KEY it talks to the real API; SUPERMETRICS_BASE_URL sends
-// its requests elsewhere, to a gateway or a sandbox. Behind a proxy or on another machine, -url
-// says what the service's address is for a browser; a proxy must pass on the Host header.
+// Without environment variables it talks to a sandbox in the same process, which also plays the
+// data source. With SUPERMETRICS_API_KEY it talks to the real API. SUPERMETRICS_BASE_URL sends its
+// requests elsewhere, to a gateway or a sandbox. If it runs behind a proxy or on another machine,
+// -url is the service's address for a browser. A proxy must pass on the Host header.
 package main
 
 import (
@@ -81,8 +81,8 @@ func run(ctx context.Context, args []string, getenv func(string) string, out, lo
 	return site.serve(ctx, listener)
 }
 
-// browserAddress is the address itself, or loopback for one that means every interface: browsers
-// cannot go there.
+// browserAddress is the address itself, or loopback for an address that means every interface,
+// because browsers cannot open that.
 func browserAddress(addr net.Addr) string {
 	if tcp, ok := addr.(*net.TCPAddr); ok && tcp.IP.IsUnspecified() {
 		return net.JoinHostPort("127.0.0.1", strconv.Itoa(tcp.Port))
@@ -90,14 +90,15 @@ func browserAddress(addr net.Addr) string {
 	return addr.String()
 }
 
-// publicURL reads what -url says: a scheme and a host, since paths and cookies begin at the root.
+// publicURL reads -url: a scheme and a host without a path, because paths and cookies begin at the
+// root.
 func publicURL(text string) (*url.URL, error) {
 	u, err := url.Parse(strings.TrimSuffix(text, "/"))
 	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.Path+u.RawQuery+u.Fragment != "" ||
 		u.User != nil {
 		return nil, errors.New("-url must be like https://connect.example.com, without a path")
 	}
-	// As browsers have it in the Host header: there, a scheme's own port is left out.
+	// As in the Host header of browsers, which leave out the default port of a scheme.
 	u.Host = strings.ToLower(u.Host)
 	if port := u.Port(); port == "443" && u.Scheme == "https" || port == "80" && u.Scheme == "http" {
 		u.Host = strings.TrimSuffix(u.Host, ":"+port)
@@ -105,7 +106,7 @@ func publicURL(text string) (*url.URL, error) {
 	return u, nil
 }
 
-// site is the service with what it stands on.
+// site is the service with its address and its parts.
 type site struct {
 	app     *app
 	handler http.Handler
@@ -146,7 +147,7 @@ func newSite(base *url.URL, getenv func(string) string, logger *slog.Logger) (*s
 	return s, nil
 }
 
-// besides puts the sandbox's login pages, which play another site, next to the service.
+// besides serves the sandbox's login pages, which play another site, next to the service.
 func besides(service, pages http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasPrefix(r.URL.Path, "/login/") {
@@ -167,7 +168,7 @@ func (s *site) greet(out io.Writer) error {
 	return err
 }
 
-// serve ends with the context: open requests have a moment to finish, and the waits for logins
+// serve ends with the context. Then open requests have a moment to finish, and the waits for logins
 // stop.
 func (s *site) serve(ctx context.Context, listener net.Listener) error {
 	server := &http.Server{

@@ -17,7 +17,7 @@ import (
 //go:embed templates
 var templates embed.FS
 
-// pages are the templates, each of them in the same frame.
+// pages are the templates, all of them in the same frame.
 var pages = func() map[string]*template.Template {
 	frame := template.Must(
 		template.New("frame.html").Funcs(template.FuncMap{"clock": clock, "stamp": stamp, "count": strconv.Itoa}).
@@ -30,13 +30,13 @@ var pages = func() map[string]*template.Template {
 	return out
 }()
 
-// clock is a time as a page shows it, in a zone that it names: the person's own is known to the
-// page's script alone.
+// clock is a time as a page shows it, in UTC, because only the page's script knows the person's
+// zone.
 func clock(t time.Time) string { return t.UTC().Format("15:04 UTC") }
 
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
-// frameView is what every page has.
+// frameView is the data that every page has.
 type frameView struct {
 	Title   string
 	Sandbox bool
@@ -55,11 +55,11 @@ func (a *app) render(w http.ResponseWriter, status int, name, title string, page
 	_, _ = w.Write(b.Bytes()) // a browser that has gone is no concern of ours
 }
 
-// problem is a page about something that went wrong, in words for the person who sees it.
+// problem is a page about an error, in words for the person who sees it.
 type problem struct {
 	Title, Text string
-	Reference   string // for whoever helps; the API's request id
-	Back        string // where it goes on, where not at the beginning
+	Reference   string // the API's request id, for support
+	Back        string // where the person goes on; empty: at the first page
 	status      int
 	retryAfter  time.Duration
 }
@@ -68,8 +68,7 @@ func (a *app) fail(w http.ResponseWriter, status int, p problem) {
 	a.render(w, status, "problem", p.Title, p)
 }
 
-// failWith shows an error as a page. What it says in detail goes to the log, which is told only
-// what may be logged.
+// failWith shows an error as a page. The log gets the details that are safe to log.
 func (a *app) failWith(w http.ResponseWriter, err error) { a.failBack(w, err, "") }
 
 func (a *app) failBack(w http.ResponseWriter, err error, back string) {
@@ -82,7 +81,7 @@ func (a *app) failBack(w http.ResponseWriter, err error, back string) {
 	a.fail(w, p.status, p)
 }
 
-// explain finds the words for an error: what it asks for decides, not what it says.
+// explain finds the words for an error by its action, not by its text.
 func explain(err error) problem {
 	e, ok := errors.AsType[*duolink.Error](err)
 	if !ok {
@@ -115,14 +114,14 @@ func explain(err error) problem {
 	case rejected:
 		p.status, p.Title = http.StatusUnprocessableEntity, "That was not accepted"
 		p.Text = "Please check what you entered, and try again."
-	default: // a credential, a permission, a contract: not for the person at the page to solve
+	default: // a credential, a permission, a contract: the person at the page cannot help
 		p.Title = "This service is not set up correctly"
 		p.Text = "You cannot do anything about it, but whoever runs this service can. Please tell them."
 	}
 	return p
 }
 
-// in is a wait as people say it.
+// in describes a wait in words.
 func in(d time.Duration) string {
 	switch {
 	case d <= 0:
@@ -143,7 +142,7 @@ func (a *app) nowhere(w http.ResponseWriter, _ *http.Request) {
 	)
 }
 
-// foreignForm answers what would change something and comes from another site's page.
+// foreignForm refuses a form that comes from another site's page.
 func (a *app) foreignForm(w http.ResponseWriter, _ *http.Request) {
 	a.fail(
 		w,

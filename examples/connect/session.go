@@ -10,14 +10,14 @@ import (
 	"time"
 )
 
-// A session is an opaque cookie: it tells one browser from another and says nothing else.
+// A session is an opaque cookie. It tells one browser from another, and has no other meaning.
 
 const sessionLife = 24 * time.Hour
 
 var sessionPattern = regexp.MustCompile(`^[A-Z2-7]{26}$`)
 
-// cookieName has the prefix that keeps a cookie to one host where there is TLS, which browsers
-// require for it.
+// cookieName has the prefix that keeps a cookie to one host. Browsers accept the prefix only with
+// TLS.
 func (a *app) cookieName() string {
 	if a.secure() {
 		return "__Host-session"
@@ -36,7 +36,7 @@ func (a *app) session(r *http.Request) string {
 	return cookie.Value
 }
 
-// begin returns the browser's session, a new one where it has none.
+// begin returns the browser's session, or makes a new one.
 func (a *app) begin(w http.ResponseWriter, r *http.Request) string {
 	if session := a.session(r); session != "" {
 		return session
@@ -51,8 +51,8 @@ func (a *app) begin(w http.ResponseWriter, r *http.Request) string {
 	return session
 }
 
-// connectionID makes an id from the session and the form that was sent, so that the same form sent
-// twice is the same connection, and nobody makes an id that is another session's.
+// connectionID makes an id from the session and the form. So a form that is sent twice is one
+// connection, and nobody can make an id of another session.
 func connectionID(session, form string) string {
 	mac := hmac.New(sha256.New, []byte(session))
 	_, _ = mac.Write([]byte(form)) // a hash does not fail

@@ -3,7 +3,7 @@ package main
 // source is a data source that can be connected.
 type source struct{ ID, Name, About string }
 
-// sources is what the service offers; the ids are the vendor's.
+// sources are the data sources that the service offers. The ids are the vendor's.
 var sources = []source{
 	{"AW", "Google Ads", "Campaigns, clicks and cost"},
 	{"GAWA", "Google Analytics 4", "Visitors and what they do"},

@@ -16,12 +16,12 @@ type state string
 const (
 	stateWaiting   state = "waiting" // for the person to sign in
 	stateConnected state = "connected"
-	stateExpired   state = "expired" // nobody signed in in time
+	stateExpired   state = "expired" // nobody has signed in in time
 	stateClosed    state = "closed"  // somebody closed the link
 	stateRevoked   state = "revoked" // it was connected
 )
 
-// connection is one person's attempt to connect one data source, and what has become of it.
+// connection is one person's attempt to connect one data source, and its state.
 type connection struct {
 	ID       string
 	Session  string // the browser that it belongs to; nobody else sees it
@@ -32,12 +32,12 @@ type connection struct {
 
 	LinkID   string
 	LoginURL duolink.Sensitive // whoever has it can sign in
-	Verifier duolink.Sensitive // what the redirect has to know
+	Verifier duolink.Sensitive // the redirect must have it
 	Expires  time.Time
 }
 
-// settle moves the connection on. A login counts even behind a closed or expired link: an attempt
-// that had begun can end late. What is revoked stays so.
+// settle changes the connection's state. A login counts even after the link was closed or has
+// expired, because a login that had begun can end late. A revoked connection stays revoked.
 func (c *connection) settle(to state, loginID string) {
 	switch {
 	case c.State == stateRevoked:
@@ -55,21 +55,21 @@ var (
 	errTaken        = errors.New("the id belongs to another connection")
 )
 
-// store keeps connections. A database would stand behind the same methods.
+// store keeps connections. A database could have the same methods.
 type store interface {
-	// Add keeps a new connection; errTaken where there is one with its id.
+	// Add keeps a new connection. It returns errTaken if there is one with the same id.
 	Add(ctx context.Context, c connection) error
-	// Get returns the connection of a session; errNoConnection where the session has none with this
-	// id.
+	// Get returns a connection of a session. It returns errNoConnection if the session has none
+	// with this id.
 	Get(ctx context.Context, session, id string) (connection, error)
 	// List returns the session's connections, the newest first.
 	List(ctx context.Context, session string) ([]connection, error)
-	// Update changes a connection while nobody else does.
+	// Update changes a connection while nobody else changes it.
 	Update(ctx context.Context, id string, change func(*connection)) error
 }
 
-// memory is a store that forgets when the process ends, and the oldest connections before it grows
-// too large.
+// memory is a store that forgets everything when the process ends. If it grows too large, it
+// forgets the oldest connections.
 type memory struct {
 	most int
 

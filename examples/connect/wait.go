@@ -10,22 +10,21 @@ import (
 )
 
 const (
-	// waitTime is how long a login is waited for once somebody has looked at its page. Looking
-	// again starts anew.
+	// waitTime is how long a wait for a login lasts. It starts when somebody looks at the page of
+	// the connection. After its end the next look starts another wait.
 	waitTime = 10 * time.Minute
-	// restTime stands between a wait that failed and the next one.
+	// restTime is the time between a failed wait and the next one.
 	restTime = 30 * time.Second
 )
 
-// awaiter is what of the Links service a wait needs.
+// awaiter is the part of the Links service that a wait needs.
 type awaiter interface {
 	Await(
 		ctx context.Context, loginLinkID string, options duolink.AwaitOptions, opts ...duolink.CallOption,
 	) (*duolink.LoginLink, error)
 }
 
-// waits are the waits for logins that are under way. Everybody who looks at a connection shares its
-// wait.
+// waits are the waits for logins that are under way. All who look at a connection share its wait.
 type waits struct {
 	links   awaiter
 	arrived func(id string, to state, loginID string)
@@ -38,10 +37,10 @@ type waits struct {
 	running map[string]*wait
 }
 
-// wait is what is known of one of them.
+// wait is the state of one wait.
 type wait struct {
 	requests int
-	err      error     // of the last request; nil when it was answered
+	err      error     // of the last request; nil if it was answered
 	ended    time.Time // zero while it goes on
 }
 
@@ -51,7 +50,7 @@ func newWaits(links awaiter, arrived func(id string, to state, loginID string)) 
 	return w
 }
 
-// watch sees to it that the connection is waited for, and returns how that goes.
+// watch starts a wait for the connection's login, unless there is one, and returns its state.
 func (w *waits) watch(c connection) wait {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -74,7 +73,8 @@ func (w *waits) run(id, loginLinkID string, current *wait) {
 	link, err := w.links.Await(ctx, loginLinkID, duolink.AwaitOptions{Progress: func(p duolink.AwaitProgress) {
 		w.note(current, p.Requests, p.Err)
 		if p.Err == nil {
-			// Said at once; the wait goes on for a login that had begun and is late.
+			// The page shows this at once. The wait goes on, because a login that had begun may be
+			// late.
 			w.settle(id, &p.Link)
 		}
 	}})
@@ -119,10 +119,10 @@ func (w *waits) forget(id string) {
 	delete(w.running, id)
 }
 
-// stop ends every wait and returns when they have ended.
+// stop ends all waits, and returns when they have ended.
 func (w *waits) stop() {
 	w.mu.Lock()
-	w.cancel() // from here on, none begins
+	w.cancel() // after this no wait begins
 	w.mu.Unlock()
 	w.group.Wait()
 }

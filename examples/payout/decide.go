@@ -17,10 +17,10 @@ const (
 	match      verdict = "match"
 	noMatch    verdict = "no_match"
 	cannotTell verdict = "cannot_tell"
-	closed     verdict = "closed" // of an account alone: it is passed over, whoever owns it
+	closed     verdict = "closed" // only for an account: it is skipped, whoever owns it
 )
 
-// exitCode is 0 for match alone.
+// exitCode is 0 only for match.
 func (v verdict) exitCode() int {
 	switch v {
 	case match:
@@ -31,7 +31,7 @@ func (v verdict) exitCode() int {
 	return 2
 }
 
-// question is who should be paid, and what proves that we may ask.
+// question is the person to pay, and the credentials with which we ask.
 type question struct {
 	link    string
 	token   duolink.Secret
@@ -40,20 +40,19 @@ type question struct {
 	refresh duolink.RefreshOptions
 }
 
-// decision is the answer. Its JSON tags are for duolink.RevealJSON: json.Marshal refuses what it
-// holds of people.
+// decision is the answer. Write it with duolink.RevealJSON: json.Marshal refuses its personal data.
 type decision struct {
 	Verdict           verdict           `json:"decision"`
 	Reason            string            `json:"reason"`
 	Action            duolink.Action    `json:"action,omitempty"`              // what to do after an error
-	RetryAfterSeconds int64             `json:"retry_after_seconds,omitempty"` // and when
+	RetryAfterSeconds int64             `json:"retry_after_seconds,omitempty"` // when to do it
 	Sandbox           bool              `json:"sandbox"`                       // nothing here is real
 	RefreshedAt       duolink.Timestamp `json:"identity_refreshed_at"`
 	Accounts          []accountDecision `json:"accounts"`
 }
 
-// accountDecision is the answer for one account. Numbers has what money can be sent to, and of
-// matching accounts alone: no program pays to the wrong one by a slip.
+// accountDecision is the answer for one account. Numbers has numbers to pay to. Only a matching
+// account has them, so that no program pays to a wrong account by mistake.
 type accountDecision struct {
 	ID         string                  `json:"account_id"`
 	Name       string                  `json:"name"`
@@ -66,8 +65,7 @@ type accountDecision struct {
 	Numbers    duolink.NumbersByScheme `json:"numbers"`
 }
 
-// decide asks for the owners, and for the numbers only where one of them matches: nobody else's are
-// fetched.
+// decide asks for the owners. It asks for the numbers only if an owner matches.
 func decide(ctx context.Context, client *duolink.Client, q question) decision {
 	if q.account != "" {
 		q.refresh.AccountIDs = []string{q.account}
@@ -83,8 +81,8 @@ func decide(ctx context.Context, client *duolink.Client, q question) decision {
 	if !slices.ContainsFunc(d.Accounts, accountDecision.matches) {
 		return conclude(d)
 	}
-	// All of the link's: among the ids of some, one of an account without numbers would fail the
-	// whole answer.
+	// Ask for all accounts of the link: with a list of ids, one account without numbers would fail
+	// the whole answer.
 	numbers, err := client.Auth.Get(ctx, duolink.AuthQuery{AccessToken: q.token})
 	if err != nil {
 		return failed(d, err)
@@ -101,7 +99,7 @@ func decide(ctx context.Context, client *duolink.Client, q question) decision {
 	return conclude(d)
 }
 
-// judgeOwners compares the names of all accounts, whatever else may be wrong with them.
+// judgeOwners compares the names of all accounts, even if something else is wrong with them.
 func judgeOwners(who *duolink.Identity, q question) []accountDecision {
 	var all []accountDecision
 	for _, a := range who.Accounts {
@@ -139,8 +137,8 @@ func judgeAccount(a duolink.BankAccountWithOwners, expected string) accountDecis
 
 func (d accountDecision) matches() bool { return d.Verdict == match }
 
-// compareOwners compares with each owner. One who matches is enough; no match needs the names of
-// all.
+// compareOwners compares a name with each owner. One matching owner is enough. For "no match" the
+// names of all owners must be known.
 func compareOwners(owners []duolink.Owner, expected string) comparison {
 	best := comparison{unknown, "the bank names no owner"}
 	for i, owner := range owners {
@@ -151,7 +149,7 @@ func compareOwners(owners []duolink.Owner, expected string) comparison {
 	return best
 }
 
-// compareOwner compares with each name that an owner goes by.
+// compareOwner compares a name with each name of an owner.
 func compareOwner(owner duolink.Owner, expected string) comparison {
 	best := comparison{unknown, "the bank names an owner without a name"}
 	for _, name := range owner.Names {
@@ -163,8 +161,8 @@ func compareOwner(owner duolink.Owner, expected string) comparison {
 	return best
 }
 
-// addNumbers gives the accounts that match their numbers, and takes the match from those that have
-// none.
+// addNumbers adds the numbers of matching accounts. An account without numbers is no longer a
+// match.
 func (d *decision) addNumbers(numbers *duolink.PlaidNumbers) {
 	for i := range d.Accounts {
 		a := &d.Accounts[i]
@@ -178,7 +176,7 @@ func (d *decision) addNumbers(numbers *duolink.PlaidNumbers) {
 	}
 }
 
-// payable keeps the numbers that are complete.
+// payable returns the complete numbers.
 func payable(n duolink.NumbersByScheme) duolink.NumbersByScheme {
 	return duolink.NumbersByScheme{
 		ACH: keep(n.ACH, func(a duolink.ACHNumber) bool { return !a.AccountNumber.IsZero() && a.RoutingNumber != "" }),
@@ -201,8 +199,8 @@ func count(n duolink.NumbersByScheme) int {
 	return len(n.ACH) + len(n.EFT) + len(n.BACS) + len(n.International)
 }
 
-// conclude makes one answer of those of the accounts: one match is enough, and a doubt is stronger
-// than a no.
+// conclude makes one answer from the answers for the accounts. One match is enough, and a doubt is
+// stronger than a no.
 func conclude(d decision) decision {
 	matching, open := 0, 0
 	var doubt *accountDecision
@@ -233,8 +231,8 @@ func conclude(d decision) decision {
 	return d
 }
 
-// unclear is the answer where there is none. No account is one to pay then, whatever its owner's
-// name.
+// unclear is the answer if nothing can be decided. Then no account is to be paid, whatever its
+// owner's name.
 func (d decision) unclear(reason string) decision {
 	d.Verdict, d.Reason = cannotTell, reason
 	for i := range d.Accounts {

@@ -5,9 +5,9 @@ import (
 	"unicode"
 )
 
-// plainLetters are the letters of the Latin alphabets with the base letters that are written in
-// their stead. The package has no golang.org/x/text; with it, norm.NFKD and a filter for marks
-// would do most of this.
+// plainLetters are the letters of the Latin alphabets with their base letters. With
+// golang.org/x/text, which this module does not use, norm.NFKD and a filter for marks would do most
+// of this.
 var plainLetters = letters(map[string]string{
 	"a": "àáâãäåāăąǎǟǡǻȁȃȧḁạảấầẩẫậắằẳẵặ", "b": "ḃḅḇ", "c": "çćĉċčḉ", "d": "ďđðḋḍḏḑḓ",
 	"e": "èéêëēĕėęěȅȇȩḕḗḙḛḝẹẻẽếềểễệ", "f": "ḟ", "g": "ĝğġģǧǵḡ", "h": "ĥħȟḣḥḧḩḫẖ",
@@ -17,7 +17,7 @@ var plainLetters = letters(map[string]string{
 	"ae": "æǽ", "ij": "ĳ", "ng": "ŋ", "oe": "œ", "ss": "ß", "th": "þ",
 })
 
-// longLetters are those that may also be written as two, as German passports write Müller as
+// longLetters are letters that may also be written as two letters: German passports write Müller as
 // MUELLER.
 var longLetters = letters(map[string]string{"aa": "å", "ae": "ä", "oe": "öø", "ue": "ü"})
 
@@ -31,8 +31,8 @@ func letters(table map[string]string) map[rune]string {
 	return all
 }
 
-// The marks that turn a, o and u into the letters of longLetters, where the accent is a character
-// of its own.
+// The marks that turn a, o and u into the letters of longLetters, if the accent is a character of
+// its own.
 var longMarks = map[string]string{"a\u0308": "e", "o\u0308": "e", "u\u0308": "e", "a\u030a": "a"}
 
 // fold is the lower case of a letter, the same for all its forms: ς and σ, ſ and s.
@@ -44,9 +44,8 @@ func fold(r rune) rune {
 	return unicode.ToLower(least)
 }
 
-// spell writes a word in base letters. An accent that is a character of its own is dropped behind a
-// Latin letter; in another alphabet it can make another letter, and loose reports that there was
-// one.
+// spell writes a word in base letters. An accent that is a character of its own is dropped after a
+// Latin letter. In another alphabet it can make another letter: loose reports that there was one.
 func spell(word string, table map[rune]string, marks map[string]string) (text string, loose bool) {
 	var b strings.Builder
 	var base rune
@@ -74,8 +73,8 @@ func spell(word string, table map[rune]string, marks map[string]string) (text st
 
 func isAccent(r rune) bool { return r >= 0x0300 && r <= 0x036f }
 
-// unseen are characters that take no room on a screen: a name that has them is not what it looks
-// like.
+// unseen reports characters that take no room on a screen. A name with such characters is not what
+// it looks like.
 func unseen(r rune) bool {
 	return unicode.In(r, unicode.C, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
 }

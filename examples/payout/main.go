@@ -3,20 +3,19 @@
 //	go run ./examples/payout
 //	payout -link mk_... -name "Avery Sample"
 //
-// It refreshes who owns the accounts of a bank link, compares the owners' names with the one that
-// is expected, reads the account numbers where one matches, and prints a decision: MATCH, NO MATCH
-// or CANNOT TELL, with masks for a person to read, or as JSON with everything for a program that
+// It refreshes the identity of a bank link and compares the owners' names with the expected name.
+// If a name matches, it reads the account numbers. It prints a decision: MATCH, NO MATCH or CANNOT
+// TELL. The decision is a table with masks for people, or JSON with all values for a program that
 // pays.
 //
-// It exits with 0 for a match, 1 for no match, and 2 where it cannot tell: no owner or number is
-// known, a name is only similar, the bank or the API fails, it is interrupted or used wrongly.
-// Nothing but a match is ever 0. `go run` makes a 1 of every other code: build the command to tell
-// 1 from 2.
+// It exits with 0 for a match, 1 for no match, and 2 if it cannot tell: no owner or number is
+// known, a name is only similar, the bank or the API fails, it is interrupted or used wrongly. Only
+// a match is 0. `go run` turns every other code into 1: build the command to tell 1 from 2.
 //
-// Without any environment it asks a sandbox inside of itself. With MONEYKIT_CLIENT_ID and
+// Without environment variables it asks a sandbox inside itself. With MONEYKIT_CLIENT_ID and
 // MONEYKIT_CLIENT_SECRET it asks MoneyKit, at MONEYKIT_BASE_URL if that is set, with the link's
-// MONEYKIT_ACCESS_TOKEN. Credentials come from the environment alone: the arguments of a command
-// are there for everybody to see.
+// MONEYKIT_ACCESS_TOKEN. Credentials come only from the environment, because every user of a
+// machine can see the arguments of a command.
 package main
 
 import (
@@ -44,18 +43,18 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	return command{getenv, stdout, stderr, sandbox.New()}.run(ctx, args)
 }
 
-// command is what a run needs from outside.
+// command has everything that a run needs from outside.
 type command struct {
 	getenv         func(string) string
 	stdout, stderr io.Writer
-	servers        *sandbox.Sandbox // asked where there are no credentials
+	servers        *sandbox.Sandbox // asked if there are no credentials
 }
 
 func (c command) run(ctx context.Context, args []string) int {
 	q, asJSON, err := c.question(args)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
-		return cannotTell.exitCode() // it has been printed
+		return cannotTell.exitCode() // the error has been printed
 	case err != nil:
 		return c.wrong(err)
 	}
@@ -80,13 +79,13 @@ func (c command) run(ctx context.Context, args []string) int {
 	return d.Verdict.exitCode()
 }
 
-// wrong is the end before there is a decision.
+// wrong ends the command before there is a decision.
 func (c command) wrong(err error) int {
 	fmt.Fprintln(c.stderr, "payout:", err)
 	return cannotTell.exitCode()
 }
 
-// say tells first who is asked: on stdout, or where only JSON goes there, on stderr.
+// say says first who is asked: on stdout, or on stderr if stdout gets JSON.
 func (c command) say(asJSON bool) {
 	text := "MoneyKit's API. A refresh may be billed."
 	if c.inSandbox() {
@@ -102,8 +101,8 @@ func (c command) say(asJSON bool) {
 
 func (c command) inSandbox() bool { return c.getenv("MONEYKIT_CLIENT_ID") == "" }
 
-// question reads the flags and the environment. Its errors quote neither: a name or a token may
-// stand in the wrong place.
+// question reads the flags and the environment. Its errors quote neither, because a name or a token
+// may be in the wrong place.
 func (c command) question(args []string) (q question, asJSON bool, err error) {
 	flags := flag.NewFlagSet("payout", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
@@ -139,8 +138,8 @@ func (c command) question(args []string) (q question, asJSON bool, err error) {
 	return q, asJSON, c.check(q)
 }
 
-// check finds what is missing. An environment that is set by halves must not end in the sandbox,
-// and in its match.
+// check finds what is missing. If only a part of the environment is set, the command must not ask
+// the sandbox and print its match.
 func (c command) check(q question) error {
 	switch {
 	case (c.getenv("MONEYKIT_CLIENT_ID") == "") != (c.getenv("MONEYKIT_CLIENT_SECRET") == ""):
@@ -172,7 +171,7 @@ MONEYKIT_ACCESS_TOKEN. Without them a sandbox is asked, and nothing is real.
 	flags.PrintDefaults()
 }
 
-// client leads to MoneyKit or into the sandbox.
+// client returns a client of MoneyKit or of the sandbox.
 func (c command) client() (*duolink.Client, func(), error) {
 	if c.inSandbox() {
 		return sandboxClient(c.servers)

@@ -7,39 +7,39 @@ import (
 	"unicode/utf8"
 )
 
-// level says how alike two names are.
+// level says how similar two names are.
 type level string
 
 const (
 	exact      level = "exact"
-	normalised level = "normalised" // but for case, accents, punctuation and titles
-	reordered  level = "reordered"  // and the family name stands at the other end
-	partial    level = "partial"    // alike, and not enough to pay: a person has to look
+	normalised level = "normalised" // except for case, accents, punctuation and titles
+	reordered  level = "reordered"  // and the family name is at the other end
+	partial    level = "partial"    // similar, but not enough to pay: a person has to look
 	unknown    level = "unknown"    // there is no name to compare with
 	different  level = "different"
 )
 
-// levels has the best one first: a doubt counts for more than a no.
+// levels has the best level first. A doubt is better than a no.
 var levels = []level{exact, normalised, reordered, partial, unknown, different}
 
-// match reports whether the two are the same name.
+// match reports whether two names of this level are the same name.
 func (l level) match() bool { return l == exact || l == normalised || l == reordered }
 
-// better reports whether the names were more alike than in another comparison.
+// better reports whether a level is better than another.
 func (l level) better(than level) bool { return slices.Index(levels, l) < slices.Index(levels, than) }
 
-// comparison is the result, with what had to be done to get there. It never quotes a name.
+// comparison is the level, with the reasons for it. It never quotes a name.
 type comparison struct {
 	Level level  `json:"level"`
 	How   string `json:"how"`
 }
 
-// longest is how many bytes of a name are compared: no bank writes more, and each word is held
-// against each other.
+// longest is how many bytes of a name are compared. No bank writes more, and each word is compared
+// with each other word.
 const longest = 500
 
-// compareNames tells how alike two names are. Letters outside the Latin alphabets are compared by
-// case alone.
+// compareNames says how similar two names are. For letters outside the Latin alphabets only the
+// case is ignored.
 func compareNames(expected, actual string) comparison {
 	if max(len(expected), len(actual)) > longest {
 		return comparison{partial, "a name is too long to be compared"}
@@ -89,8 +89,8 @@ func compareWords(a, b name) comparison {
 	return comparison{different, "in more than case, accents and order"}
 }
 
-// rotation looks for the same words in the same order, with the first ones perhaps at the end, as
-// the family name is in "Sample, Avery". Any other order is another name.
+// rotation looks for the same words in the same order. The first words may be at the end, as in
+// "Sample, Avery". Any other order is another name.
 func rotation(a, b []word) (turn, depth int, ok bool) {
 	if len(a) != len(b) {
 		return 0, 0, false
@@ -131,7 +131,7 @@ func howEqual(a, b name, depth int) string {
 	return "equal after " + strings.Join(steps, ", ")
 }
 
-// alike says in which way names that are not the same resemble each other; "" where they do not.
+// alike says in which way two different names are similar, or "" if they are not.
 func alike(a, b []word) string {
 	if joined(a) == joined(b) {
 		return "equal but for the spaces"
@@ -154,7 +154,7 @@ func alike(a, b []word) string {
 	return strings.Join(how, "; ")
 }
 
-// without takes out the pairs of words that fit, each word at most once.
+// without removes pairs of words that fit, each word at most once.
 func without(a, b []word, fit func(x, y word) bool) (restA, restB, taken []word) {
 	restB = slices.Clone(b)
 	for _, x := range a {
@@ -177,13 +177,13 @@ func joined(words []word) string {
 	return b.String()
 }
 
-// word is one word of a name, as it came and as it is compared.
+// word is one word of a name, as it was written and as it is compared.
 type word struct {
 	text, folded, plain, spelled string
-	first                        bool // of the name, or behind a comma
+	first                        bool // the first of the name, or after a comma
 }
 
-// foldings tell what word.equal had to do, by its depth.
+// foldings say what word.equal had to ignore, by its depth.
 var foldings = []string{
 	"",
 	"folding case",
@@ -213,7 +213,7 @@ func (w word) initialOf(other word) bool {
 		(strings.HasPrefix(w.plain, other.plain) || strings.HasPrefix(other.plain, w.plain))
 }
 
-// mixed reports letters of several of the alphabets that look alike.
+// mixed reports letters of several alphabets with similar letters.
 func (w word) mixed() bool {
 	n := 0
 	for _, alphabet := range []*unicode.RangeTable{unicode.Latin, unicode.Cyrillic, unicode.Greek} {
@@ -224,15 +224,15 @@ func (w word) mixed() bool {
 	return n > 1
 }
 
-// name is a name in words, with what was dropped on the way.
+// name is a name in words, with a note of what was dropped.
 type name struct {
 	words                 []word
 	dropped, titles       string
 	unread, unseen, loose bool
 }
 
-// parse splits a name into words. Apostrophes stand inside of words, dots too or not; other
-// punctuation ends them.
+// parse splits a name into words. Apostrophes are inside words. Dots are too, unless dotEnds. Other
+// punctuation ends words.
 func parse(text string, dotEnds bool) name {
 	var n name
 	current, first := "", true
@@ -273,7 +273,7 @@ func (n *name) add(text string, first bool) {
 	n.words, n.loose = append(n.words, w), n.loose || loose
 }
 
-// Those that follow a name, such as Jr and III, tell father and son apart and are no titles.
+// Additions after a name, such as Jr and III, tell father and son apart and are not titles.
 var titles = []string{
 	"mr",
 	"mrs",
@@ -293,7 +293,7 @@ var titles = []string{
 	"srta",
 }
 
-// dropTitles drops titles at the beginning and behind a comma, unless nothing would be left.
+// dropTitles drops titles at the beginning and after a comma, unless nothing would be left.
 func (n *name) dropTitles() {
 	var rest []word
 	beginning := true

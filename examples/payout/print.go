@@ -16,8 +16,8 @@ import (
 	"github.com/duolink/duolink"
 )
 
-// printJSON writes the decision with the real names and numbers: RevealJSON is the explicit way to
-// them, json.Marshal an error.
+// printJSON writes the decision with the real names and numbers. json.Marshal would be an error, so
+// it uses RevealJSON.
 func printJSON(w io.Writer, d decision) error {
 	text, err := duolink.RevealJSON(d)
 	if err != nil {
@@ -47,7 +47,7 @@ var advice = map[duolink.Action]string{
 	duolink.ActionContactSupport: "ask the vendor's support, with the request id",
 }
 
-// printTable writes the decision for people. What is Sensitive prints as a mask by itself.
+// printTable writes the decision for people. A Sensitive prints as a mask by itself.
 func printTable(w io.Writer, d decision) error {
 	var out bytes.Buffer
 	fmt.Fprintf(&out, "\nMay we pay this person? %s\n%s\n", headlines[d.Verdict], clean(d.Reason))
@@ -84,7 +84,7 @@ func printAccounts(out io.Writer, d decision) {
 	_ = w.Flush() // into a buffer
 }
 
-// owners shows how many names there are, and nothing of them.
+// owners says how many names there are, without the names.
 func owners(a accountDecision) string {
 	var masks []string
 	for _, name := range a.Owners {
@@ -128,7 +128,7 @@ func row(w io.Writer, cells ...string) {
 	fmt.Fprintln(w, strings.Join(cells, "\t"))
 }
 
-// clean keeps what a bank or a person has named an account from moving the cursor or breaking the
+// clean makes an account's name safe to print, so that it cannot move the cursor or break the
 // table.
 func clean(text string) string {
 	return strings.Map(func(r rune) rune {
@@ -139,8 +139,8 @@ func clean(text string) string {
 	}, text)
 }
 
-// progress tells on stderr how long the wait is: one line that changes on a terminal, and lines
-// elsewhere.
+// progress shows on stderr how long the wait is: on a terminal one line that changes, elsewhere
+// several lines.
 type progress struct {
 	w        io.Writer
 	terminal bool
@@ -174,7 +174,7 @@ func (p *progress) show(r duolink.RefreshProgress) {
 	fmt.Fprintln(p.w, text)
 }
 
-// end leaves the terminal on a line of its own.
+// end ends the line that changes.
 func (p *progress) end() {
 	if p.shown && p.terminal {
 		fmt.Fprintln(p.w)

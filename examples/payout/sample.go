@@ -8,7 +8,7 @@ import (
 	"github.com/duolink/duolink/internal/sandbox"
 )
 
-// sample fills in what the flags leave open with a link and a person of the sandbox.
+// sample sets missing flags to a link and a person of the sandbox.
 func sample(q question) question {
 	q.link, q.name = cmp.Or(q.link, sandbox.LinkID), cmp.Or(q.name, "Avery Sample")
 	token := sandbox.AccessToken
@@ -22,7 +22,8 @@ func sample(q question) question {
 	return q
 }
 
-// sandboxClient talks to servers in memory: no port is opened, and no name is looked up.
+// sandboxClient returns a client that talks to servers in memory. It opens no port and looks up no
+// name.
 func sandboxClient(servers *sandbox.Sandbox) (*duolink.Client, func(), error) {
 	transport := servers.Transport()
 	client, err := duolink.New(

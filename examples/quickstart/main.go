@@ -1,12 +1,12 @@
-// Command quickstart is the tour of the package: logins with their accounts, a login link from its
+// Command quickstart is a tour of the package: logins with their accounts, a login link from its
 // creation to its end, an identity, and account numbers.
 //
 //	go run ./examples/quickstart
 //
-// Without any environment it talks to a sandbox of its own, on a loopback port. With
+// Without environment variables it talks to a sandbox of its own, on a loopback port. With
 // SUPERMETRICS_API_KEY, or with MONEYKIT_CLIENT_ID and MONEYKIT_CLIENT_SECRET, or with both, it
-// talks to the real APIs and only reads. SUPERMETRICS_DATA_SOURCE (GAWA without it),
-// MONEYKIT_LINK_ID and MONEYKIT_ACCESS_TOKEN say what to read; SUPERMETRICS_BASE_URL and
+// talks to the real APIs and only reads. SUPERMETRICS_DATA_SOURCE (by default GAWA),
+// MONEYKIT_LINK_ID and MONEYKIT_ACCESS_TOKEN say what to read. SUPERMETRICS_BASE_URL and
 // MONEYKIT_BASE_URL send the requests elsewhere, to a gateway or a sandbox.
 package main
 
@@ -51,7 +51,7 @@ func run(ctx context.Context, getenv func(string) string, out io.Writer) error {
 	return nil
 }
 
-// tour is what the stages share.
+// tour has what all stages share.
 type tour struct {
 	out         io.Writer
 	client      *duolink.Client
@@ -85,7 +85,7 @@ func newTour(getenv func(string) string) (*tour, func(), error) {
 	if id != "" {
 		opts = append(opts, duolink.WithMoneyKit(duolink.ClientCredentials(id, secret)))
 	}
-	// Proxies and gateways stand where the vendors' hosts do in some networks.
+	// Some networks have proxies or gateways in place of the vendors' hosts.
 	bases := map[string]duolink.API{"SUPERMETRICS_BASE_URL": duolink.Supermetrics, "MONEYKIT_BASE_URL": duolink.MoneyKit}
 	for name, api := range bases {
 		if base := getenv(name); base != "" {
@@ -107,7 +107,7 @@ func newTour(getenv func(string) string) (*tour, func(), error) {
 	return t, func() {}, err
 }
 
-// sandboxTour starts both APIs on a loopback port and walks through everything.
+// sandboxTour starts both APIs on a loopback port and shows everything.
 func sandboxTour() (*tour, func(), error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // a loopback port is there at once
 	if err != nil {

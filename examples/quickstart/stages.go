@@ -10,10 +10,10 @@ import (
 	"github.com/duolink/duolink"
 )
 
-// most rows of a table that are worth a screen.
+// most is how many rows of a table are shown.
 const most = 8
 
-// logins shows who has authenticated what, and the accounts that they reach.
+// logins shows the logins and the accounts that they reach.
 func (t *tour) logins(ctx context.Context) error {
 	logins, err := t.client.Logins.List(ctx)
 	if err != nil {
@@ -46,7 +46,7 @@ func (t *tour) logins(ctx context.Context) error {
 	return w.Flush()
 }
 
-// linkLife takes a login link from its creation to its end. In the sandbox, somebody logs in at
+// linkLife shows a login link from its creation to its end. In the sandbox somebody logs in at
 // once.
 func (t *tour) linkLife(ctx context.Context) error {
 	w := t.table("A login link's life", "STEP", "STATUS", "LOGIN", "DESCRIPTION")
@@ -90,7 +90,7 @@ func (t *tour) linkLife(ctx context.Context) error {
 	return w.Flush()
 }
 
-// newLogin uses what the link has led to, and ends it.
+// newLogin reads the login that the link has made, and revokes it.
 func (t *tour) newLogin(ctx context.Context, loginID string, w *tabwriter.Writer) error {
 	login, err := t.client.Logins.Get(ctx, loginID)
 	if err != nil {

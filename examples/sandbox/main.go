@@ -1,4 +1,4 @@
-// Command sandbox serves both APIs from memory, with sample data, for trying things out by hand:
+// Command sandbox serves both APIs from memory, with sample data, so that you can try them by hand:
 //
 //	go run ./examples/sandbox -addr 127.0.0.1:8081
 package main
@@ -66,8 +66,8 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	return nil
 }
 
-// describe prints what one needs for a first request. The credentials are the sandbox's own and
-// open nothing else.
+// describe prints what you need for a first request. The credentials belong to the sandbox and open
+// nothing else.
 func describe(out io.Writer, url string) {
 	fmt.Fprintf(out, `Both APIs, in memory, until you stop it:
 
