@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Every code of both vendors has an action, and it is the one that helps. The table is written by
-// hand, from their pages.
+// Every code of both vendors has the action that helps. The table is written by hand, from the
+// vendors' pages.
 func TestActionOfEveryCode(t *testing.T) {
 	want := map[Action][]Code{
 		ActionFixRequest: {
@@ -64,7 +64,7 @@ func TestActionOfEveryCode(t *testing.T) {
 	}
 }
 
-// What the link or its product says decides, and where there is no code, the kind does.
+// The error code of the link or product decides. Without a code the kind decides.
 func TestActionOfTheRest(t *testing.T) {
 	reset := errors.New("connection reset")
 	for want, errs := range map[Action][]*Error{
@@ -121,7 +121,7 @@ func TestActionOfTheRest(t *testing.T) {
 	for _, kind := range kinds {
 		require.Truef(t, kindActions[kind] != "" || kind == ErrRateLimited, "%v has no action", kind)
 	}
-	// Through a client, so that what it decodes is what Action looks at.
+	// Through a client, so that Action sees what the client decodes.
 	c, _ := inMemory(t, func(*http.Request) *http.Response {
 		return reply(422, `{"error_code":"link_error.bad_state","error_message":"No","link_error_code":"provider_error"}`)
 	})

@@ -308,7 +308,7 @@ func TestExpiry(t *testing.T) {
 	}
 }
 
-// What the caller handed in is his: nothing of it is changed.
+// The arguments belong to the caller: nothing of them is changed.
 func TestArgumentsAreNotChanged(t *testing.T) {
 	c := replying(t, 403, "")
 	ids, users, products := []string{"b", "a"}, []string{"y", "x"}, []Product{ProductIdentity, ProductAccounts}

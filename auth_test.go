@@ -322,8 +322,7 @@ func TestGoldenAuthNumbers(t *testing.T) {
 	})
 }
 
-// The numbers of an account stand apart from its balances in Plaid's dialect, and in an order of
-// their own.
+// Plaid's dialect lists the numbers apart from the accounts, and in another order.
 func TestForAccount(t *testing.T) {
 	c := replying(t, 200, `{"accounts":[
 		{"account_id":"acc_1","name":"Checking","balances":{"current":100.10,"iso_currency_code":"USD"}},

@@ -11,10 +11,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// later does something once the virtual time has come.
+// later does something at a virtual time.
 func later(d time.Duration, do func()) { time.AfterFunc(d, do) }
 
-// The endings of the wait for a login, with the requests that they take.
+// The ends of the wait for a login, with the number of requests.
 func TestAwaitEndings(t *testing.T) {
 	const open, closed = sandbox.OpenLoginLinkID, sandbox.ClosedLoginLinkID
 	comes := func(t *testing.T, s *sandbox.Sandbox) { require.NoError(t, s.CompleteLogin(open, "avery@example.com")) }
@@ -149,7 +149,7 @@ func TestAwaitEndings(t *testing.T) {
 	}
 }
 
-// A link that lives for an hour, through whatever the server does, is asked for at most 300 times.
+// A link that lives for an hour takes at most 300 requests, whatever the server does.
 func TestAwaitAsksSeldom(t *testing.T) {
 	t.Parallel()
 	repeats := 3
@@ -235,7 +235,7 @@ func TestAwaitIsToldAndCancelled(t *testing.T) {
 	})
 }
 
-// A caller says how long a pause of the server's may be.
+// A caller says how long a pause of the server may be.
 func TestAwaitPatience(t *testing.T) {
 	inBubble(t, nil, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
 		s.Script(sandbox.Fault{Operation: "links.get", Status: 429, Header: http.Header{"Retry-After": {"60"}}})
@@ -250,7 +250,7 @@ func TestAwaitPatience(t *testing.T) {
 	})
 }
 
-// What cannot be had before anything is sent does not come by waiting.
+// A failure before anything is sent ends the wait.
 func TestAwaitWithoutACredential(t *testing.T) {
 	vault := errors.New("the vault is sealed")
 	c, m := inMemory(t, func(*http.Request) *http.Response { return reply(500, "") }, WithSupermetrics(BearerTokenFunc(

@@ -21,8 +21,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// What is sent again, after what and when, for all operations. The rules are stated here once more,
-// apart from the code.
+// Which requests are sent again, after what and when, for all operations. The rules are written
+// here a second time, apart from the code.
 
 func isRead(operation string) bool { return !rows[operation].Costly && !rows[operation].Settles }
 
@@ -41,11 +41,11 @@ func sentAgainAfter(status int, operation string) bool {
 	return slices.Contains([]int{408, 421, 425}, status)
 }
 
-// turn is what becomes of one request.
+// turn is the server's answer to one request.
 type turn = func() (*http.Response, error)
 
-// turns is a server in memory that answers one operation: each request with the next of its
-// answers, and all others with what the operation can use.
+// turns is a server in memory. Each request of one operation gets the next of its answers, and all
+// other requests get a good answer.
 type turns struct {
 	operation string
 	answers   []turn
@@ -79,8 +79,7 @@ func replies(status int, body string, header ...string) turn {
 	return func() (*http.Response, error) { return reply(status, body, header...), nil }
 }
 
-// unsized is an answer that does not say how long it is, so that its end is where the connection
-// ends.
+// unsized is an answer without a length, which ends where the connection ends.
 func unsized(status int, body string) turn {
 	return func() (*http.Response, error) {
 		r := reply(status, body)
@@ -89,12 +88,12 @@ func unsized(status int, body string) turn {
 	}
 }
 
-// lost is a request that was carried out, and whose answer did not come.
+// lost is a request that was carried out, but got no answer.
 func lost() (*http.Response, error) { return nil, io.ErrUnexpectedEOF }
 
-// Retry-After is a promise on every status. Where the request is repeated, that is not before the
-// time, and else the error names it. A 429 and a 5xx speak of the whole limit group: nothing of
-// another caller goes out before the time either.
+// The client keeps to Retry-After on every status. It does not repeat a request before that time.
+// If it does not repeat the request, the error has the time. A 429 and a 5xx close the whole limit
+// group: no request of another caller goes out before the time either.
 func TestRetryAfterOnEveryStatus(t *testing.T) {
 	statuses := []int{
 		300, 302, 400, 401, 403, 404, 408, 409, 410, 421, 422, 425, 429, 500, 501, 502, 503, 504, 520, 529, 599,
@@ -137,7 +136,7 @@ func TestRetryAfterOnEveryStatus(t *testing.T) {
 	}
 }
 
-// A 401 that is cured by another token is repeated, and then its Retry-After is kept as well.
+// After a 401 a call is repeated with another token, and keeps to the Retry-After of the 401.
 func TestRetryAfterOfAnExpiredToken(t *testing.T) {
 	expired := sandbox.Fault{
 		Status: 401, Body: `{"error_code":"api_error.auth.expired_access_token"}`, Header: http.Header{"Retry-After": {"30"}},
@@ -173,9 +172,8 @@ func TestRetryAfterOfAnExpiredToken(t *testing.T) {
 	}
 }
 
-// 408, 421 and 425 ask for the same request again. A read is repeated; of a write that is left to
-// the caller, and Action says so. What the server does not implement, it will not implement in a
-// moment.
+// 408, 421 and 425 ask for the same request again. A read is repeated. A write is left to the
+// caller, and Action says so. After 501 nothing is repeated.
 func TestStatusesThatAskForTheRequestAgain(t *testing.T) {
 	for name, tc := range map[string]struct {
 		status  int
@@ -210,8 +208,8 @@ func TestStatusesThatAskForTheRequestAgain(t *testing.T) {
 	}
 }
 
-// net/http treats a 408 apart from other answers: one on a connection that rests means that the
-// server has closed it.
+// net/http treats a 408 in a special way: on an idle connection it means that the server has closed
+// the connection.
 func TestRequestTimeoutOverRealSockets(t *testing.T) {
 	const (
 		timeout = "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
@@ -261,12 +259,11 @@ func TestRequestTimeoutOverRealSockets(t *testing.T) {
 	}
 }
 
-// Where the connection's end is the answer's end, JSON that is not complete has broken off,
-// wherever that is. Where the answer is as long as it says, it is what the server had to say, and
-// asking again brings the same.
+// If the connection's end ends the answer, incomplete JSON has broken off. If the answer has the
+// length that it names, the server would send the same again.
 func TestAnswersThatBreakOff(t *testing.T) {
 	t.Parallel()
-	// What an answer can have in it, before what the operation needs.
+	// What an answer can have before the part that the operation needs.
 	const odd = `{"odd":[1,-2.5e3,"a\u00e9\n",true,false,null,{"deep":[{},[],""]}],`
 	html := golden(t, "errors/html.html")
 	for operation, call := range callsAndExchange() {
@@ -329,8 +326,9 @@ func TestAnswersThatBreakOff(t *testing.T) {
 	}
 }
 
-// After a settling write whose answer was lost, the server says that there is nothing to do:
-// because it is done. That is success, or an error that says that it may be done; never a no.
+// A settling write was carried out and its answer was lost. Then the server says that there is
+// nothing to do. The result is success, or an error that says that the write may be done. It is
+// never a refusal.
 func TestSettlingWriteIsDoneAlready(t *testing.T) {
 	settled := map[string]func(context.Context, *Client) error{
 		"logins.revoke": func(ctx context.Context, c *Client) error {
@@ -381,7 +379,7 @@ func TestSettlingWriteIsDoneAlready(t *testing.T) {
 	}
 }
 
-// Where nothing was lost, the server's "nothing to revoke" is what Revoke reports.
+// If no answer was lost, Revoke reports the server's "nothing to revoke".
 func TestRevokeOfNothing(t *testing.T) {
 	const nothing = `{"data":{"result":false}}`
 	for name, tc := range map[string]struct {

@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// What becomes of texts that are no valid UTF-8, and of escapes that are none, encoding/json says.
+// Invalid UTF-8 and invalid escapes become what encoding/json makes of them.
 func TestInvalidUTF8(t *testing.T) {
 	for _, raw := range []string{
 		"a\xffb", "\xff\xff\xff", "tail\xe2\x82", "\xed\xa0\x80 surrogate", "\xc0\xaf overlong", "\xf5\x80\x80\x80",
@@ -34,8 +34,7 @@ func TestInvalidUTF8(t *testing.T) {
 	}
 }
 
-// A byte order mark is passed over in every kind of answer, however small the pieces are in which
-// it arrives.
+// A byte order mark is skipped in every kind of answer, even if it arrives in small pieces.
 func TestByteOrderMark(t *testing.T) {
 	const bom = "\xef\xbb\xbf"
 	in := func(status int, file string, slow bool) *Client {
@@ -107,7 +106,7 @@ func TestGzipWithoutContent(t *testing.T) {
 	}
 }
 
-// Nothing, or something that is no JSON, is an answer for those alone who need none.
+// An empty body, or one that is not JSON, is an answer only for operations that need no answer.
 func TestBodiesThatAreNoAnswer(t *testing.T) {
 	bodies := map[string]string{
 		"empty": "", "white space": " \r\n\t ", "html": golden(t, "errors/html.html"),
@@ -136,8 +135,8 @@ func TestBodiesThatAreNoAnswer(t *testing.T) {
 	}
 }
 
-// An object in which nothing stands that was asked for is no answer either: never a zero value
-// without an error.
+// An object without any of the expected members is not an answer: a zero value never comes without
+// an error.
 func TestEmptyObjects(t *testing.T) {
 	for _, operation := range []string{"logins.get", "links.get", "links.create", "links.update"} {
 		for _, body := range []string{
@@ -165,7 +164,7 @@ func TestEmptyObjects(t *testing.T) {
 	}
 }
 
-// Of a member that stands there twice the last counts that brings something, as in encoding/json.
+// If a member is there twice, the last one with a value counts, as in encoding/json.
 func TestDuplicateKeys(t *testing.T) {
 	c := replying(t, 200, `{"data":{"link_id":"first","description":"first","link_id":"dsll_2",`+
 		`"description":null,"status_code":"OPEN","status_code":{}}}`)
@@ -197,7 +196,7 @@ func TestDuplicateKeys(t *testing.T) {
 	require.Equal(t, []BankAccountWithOwners{{BankAccount: BankAccount{ID: "3"}}}, who.Accounts)
 }
 
-// Behind the JSON there is white space or nothing.
+// After the JSON there is white space or nothing.
 func TestTrailingData(t *testing.T) {
 	for operation := range calls {
 		body := answers[operation]

@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// bodies is a transport that counts how often each answer's body is closed.
+// bodies is a transport that counts how often the body of each answer is closed.
 type bodies struct {
 	next http.RoundTripper
 
@@ -50,7 +50,7 @@ func (b *countedBody) Close() error {
 	return b.ReadCloser.Close()
 }
 
-// closedOnce checks that so many bodies were opened, and each was closed exactly once.
+// closedOnce checks how many bodies were opened, and that each was closed exactly once.
 func (b *bodies) closedOnce(t *testing.T, opened int) {
 	t.Helper()
 	b.mu.Lock()
@@ -61,8 +61,8 @@ func (b *bodies) closedOnce(t *testing.T, opened int) {
 	}
 }
 
-// leakTest is what a call goes through. At its end every body is closed and, as the bubble's end
-// proves, no goroutine left.
+// leakTest is a situation of a call. At its end every body is closed, and no goroutine is left, as
+// the end of the bubble proves.
 type leakTest struct {
 	opts   []Option
 	server []sandbox.Option
@@ -329,7 +329,7 @@ func getBankLink(ctx context.Context, c *Client) error {
 	return err
 }
 
-// expired has a token refused as expired.
+// expired makes the server refuse a token as expired.
 func expired(operation string) sandbox.Fault {
 	const code = "api_error.auth.expired_access_token"
 	return sandbox.Fault{Operation: operation, Status: http.StatusUnauthorized, Body: nativeBody(code)}

@@ -16,7 +16,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The connections belong to all callers: one that gives up, or is given up, takes no other's away.
+// All callers share the connections: a caller that gives up does not close another caller's
+// connection.
 func TestIdleConnectionsSurvive(t *testing.T) {
 	const idle = 2                // what net/http keeps for one host
 	const tenant = "api_tenant_2" // whose refusals are not the others'
@@ -94,9 +95,9 @@ func atOnce(t *testing.T, n int, call func() error) {
 	}
 }
 
-// Sixty-four callers of everything at the same time, of two tenants, some of them called off, on a
-// server that fails now and then. What comes back is each caller's own, and what was sent has each
-// caller's credential.
+// Sixty-four callers of two tenants call everything at the same time. Some of them give up, and the
+// server fails now and then. Each caller gets its own answers, and each request has its caller's
+// credential.
 func TestManyCallers(t *testing.T) {
 	const (
 		callers = 64
@@ -157,7 +158,7 @@ func TestManyCallers(t *testing.T) {
 	})
 }
 
-// caller is one of many, with a login link of its own.
+// caller is one of many callers, with a login link of its own.
 type caller struct {
 	*Client
 	name, token string
@@ -274,7 +275,7 @@ func (k *caller) sign() string {
 	return k.text
 }
 
-// judge lets pass what came back right, and the failures that cannot be repeated.
+// judge accepts right answers, and failures that cannot be repeated.
 func (k *caller) judge(operation string, got, want any, err error, r *Response) error {
 	for _, a := range r.Attempts {
 		if a.Operation != operation {

@@ -27,7 +27,7 @@ func groupsOf(c *Client, op operation) []limitGroup {
 	return op.groups(p.identity())
 }
 
-// slowDials is a server on pipes whose connections come about one after the other, a second apart.
+// slowDials is a server on pipes. Its connections are made one after the other, a second apart.
 type slowDials struct {
 	http.Transport
 	mu       sync.Mutex
@@ -64,8 +64,8 @@ func newSlowDials(answer string) *slowDials {
 	return s
 }
 
-// A request that gets its connection while its limit group is closed does not go out: it waits for
-// the group's time.
+// If a request gets its connection while its limit group is closed, it does not go out but waits
+// until the group opens.
 func TestGateAtTheConnection(t *testing.T) {
 	const refused = "HTTP/1.1 429 Too Many Requests\r\nRetry-After: 1000\r\nContent-Length: 0\r\n\r\n"
 	for operation, call := range callsAndExchange() {
@@ -101,8 +101,8 @@ func TestGateAtTheConnection(t *testing.T) {
 	}
 }
 
-// What was held back at its connection goes out when the group opens, as the same attempt, and the
-// wait is told.
+// A request that was held back at its connection goes out when the group opens. It is the same
+// attempt, and the wait is reported.
 func TestGateAtTheConnectionOpens(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSlowDials("HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\n" + `{"data":[]}`)
@@ -153,8 +153,8 @@ func speaking(t *testing.T, protocol string, h http.Handler) (*httptest.Server, 
 	return s, base
 }
 
-// The same over real sockets, and for each way that net/http speaks: a connection that comes too
-// late carries nothing.
+// The same over real sockets, and for each protocol of net/http: nothing is sent on a connection
+// that comes too late.
 func TestGateOverRealSockets(t *testing.T) {
 	for _, protocol := range protocols {
 		var arrived atomic.Int32
@@ -235,8 +235,8 @@ func TestGateAtTheFirstByte(t *testing.T) {
 	}
 }
 
-// HTTP/2 tells of its header after it has written it. That request counts as sent, on the first
-// connection to a host as well.
+// HTTP/2 reports its header after it has written it. Such a request counts as sent, also on the
+// first connection to a host.
 func TestGateAfterHTTP2HasWritten(t *testing.T) {
 	for _, protocol := range []string{"HTTP/2", "HTTP/2 without TLS"} {
 		for operation, call := range callsAndExchange() {
@@ -283,15 +283,15 @@ func TestGateAtTheFirstByteOpens(t *testing.T) {
 	})
 }
 
-// oddConn is what a transport of the caller's shows of a QUIC connection: an address, and nothing
-// that may be used.
+// oddConn is how a caller's transport shows a QUIC connection: it has an address, and nothing else
+// may be used.
 type oddConn struct{ net.Conn }
 
 func (oddConn) LocalAddr() net.Addr { return &net.UDPAddr{} }
 func (oddConn) Close() error        { panic("other requests use it") }
 
-// HTTP/3 shows a connection that nobody may close, and other transports show none. There the
-// context alone holds a request back, and one that went out all the same is not called unsent.
+// HTTP/3 shows a connection that nobody may close, and other transports show none. There only the
+// context holds a request back. If the request went out all the same, it does not count as unsent.
 func TestGateWithoutAConnectionToClose(t *testing.T) {
 	t.Parallel()
 	for name, conn := range map[string]net.Conn{"HTTP/3": oddConn{}, "none": nil} {
@@ -327,7 +327,7 @@ func TestGateWithoutAConnectionToClose(t *testing.T) {
 	}
 }
 
-// Where many requests share a connection, one that is held back takes nothing away from the others.
+// If many requests share a connection, a request that is held back does not harm the others.
 func TestGateLeavesOthersAlone(t *testing.T) {
 	for _, protocol := range []string{"HTTP/2", "HTTP/2 without TLS"} {
 		t.Run(protocol, func(t *testing.T) {

@@ -20,7 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// hopelessWay is a way to a server that no repetition opens.
+// hopelessWay is a connection to a server that always fails in the same way.
 type hopelessWay struct {
 	setUp func(t *testing.T) (base string, transport *http.Transport)
 	text  string
@@ -28,8 +28,8 @@ type hopelessWay struct {
 	sent  bool // the request may have left
 }
 
-// What no repetition cures is tried once, is named, and asks for another set-up. Its cause is there
-// to be looked at.
+// If no repetition helps, a call is tried once. The error names the reason and asks for another
+// set-up. It keeps its cause.
 func TestWhatNoRepetitionCures(t *testing.T) {
 	t.Parallel()
 	pin := errors.New("the pin of " + testSecret)
@@ -114,7 +114,7 @@ func TestWhatNoRepetitionCures(t *testing.T) {
 	}
 }
 
-// demanding is a server that wants a certificate of the client's.
+// demanding is a server that wants a certificate of the client.
 func demanding(t *testing.T, h http.Handler, version uint16) (string, *http.Transport) {
 	t.Helper()
 	s := httptest.NewUnstartedServer(h)
@@ -127,7 +127,7 @@ func demanding(t *testing.T, h http.Handler, version uint16) (string, *http.Tran
 	return s.URL, base
 }
 
-// greeting is a server that speaks first, and is none of HTTP.
+// greeting is a server that speaks first, and does not speak HTTP.
 func greeting(t *testing.T, text string) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -147,7 +147,7 @@ func greeting(t *testing.T, text string) string {
 	return l.Addr().String()
 }
 
-// tunnel is the way through a proxy that refuses it.
+// tunnel is a connection through a proxy that refuses it.
 func tunnel(status int, own bool) hopelessWay {
 	return hopelessWay{
 		setUp: func(t *testing.T) (string, *http.Transport) {
@@ -169,7 +169,7 @@ func tunnel(status int, own bool) hopelessWay {
 	}
 }
 
-// A proxy that cannot reach the server now is another matter.
+// If a proxy cannot reach the server now, the call is repeated.
 func TestProxyThatFailsIsAskedAgain(t *testing.T) {
 	for _, own := range []bool{false, true} {
 		base, transport := tunnel(http.StatusBadGateway, own).setUp(t)
@@ -183,7 +183,7 @@ func TestProxyThatFailsIsAskedAgain(t *testing.T) {
 	}
 }
 
-// A server that has failed inside says so with a TLS alert, too. That may be over the next time.
+// A server with an internal error also sends a TLS alert. That may pass, so the call is repeated.
 func TestAlertThatPasses(t *testing.T) {
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, `{"data":[]}`)

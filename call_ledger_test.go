@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A call that is given up leaves the connections of the others alone.
+// A call that is given up does not touch the connections of other calls.
 func TestExhaustedCallKeepsConnections(t *testing.T) {
 	inWorld(t, func(t *testing.T, w world) {
 		c := w.client(t, WithSupermetrics(BearerToken(sandbox.APIKey)), exchanging())
@@ -61,7 +61,7 @@ func TestExhaustedCallKeepsConnections(t *testing.T) {
 	})
 }
 
-// ledger is a transport that knows of each body how often it was closed.
+// ledger is a transport that knows how often each body was closed.
 type ledger struct {
 	next   http.RoundTripper
 	mu     sync.Mutex
@@ -197,7 +197,7 @@ func TestBodiesAreClosedOnce(t *testing.T) {
 	}
 }
 
-// The same where it is this package that decompresses.
+// The same if this package decompresses.
 func TestBodiesAreClosedOnceOfGzip(t *testing.T) {
 	for _, operation := range []string{"links.get", "logins.query_accounts, streamed"} {
 		for body, bodies := range map[string]int{"no gzip at all": 1, "": 1, "\x1f\x8b\x08": 3} {

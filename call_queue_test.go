@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Time in the queue for a connection is not an attempt's: of many callers on one connection, nobody
+// The time in the queue for a connection does not count: of many callers on one connection, none
 // fails by AttemptTimeout.
 func TestQueueIsNotAttemptTime(t *testing.T) {
 	t.Parallel()
@@ -56,7 +56,7 @@ func TestQueueIsNotAttemptTime(t *testing.T) {
 	}
 }
 
-// The context bounds the queue, and what gives up there was not sent.
+// The context bounds the queue. A request that gives up there was not sent.
 func TestContextBoundsTheQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		base := pipes.New(pipes.Halting(""))
@@ -83,7 +83,7 @@ func TestContextBoundsTheQueue(t *testing.T) {
 	})
 }
 
-// An attempt's time begins with its connection; to dial has the same bound, and does not count.
+// An attempt's time begins with its connection. Dialing has the same bound, but does not count.
 func TestAttemptTimeBeginsWithTheConnection(t *testing.T) {
 	for name, tc := range map[string]struct {
 		dial, answer time.Duration

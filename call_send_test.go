@@ -18,8 +18,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A write is OutcomeNotSent only where that is proved. A transport of the caller's that tries
-// another way after a failed dial, and tells nothing of it, may have sent it.
+// A write is OutcomeNotSent only if that is proved. A caller's transport may try another way after
+// a failed dial without reporting it, and so may have sent the write.
 func TestNotSentIsProved(t *testing.T) {
 	dead := errors.New("this way is closed")
 	dialing := &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) { return nil, dead }}
@@ -84,8 +84,8 @@ type closeCounter struct {
 
 func (c closeCounter) Close() error { c.closed.Add(1); return nil }
 
-// Transports with a bug: what they leave out is an error, never a panic, and what they open is
-// closed.
+// Transports with a bug: whatever they leave out, there is an error and no panic. Every body that
+// they open is closed.
 func TestTransportsThatAnswerOddly(t *testing.T) {
 	for name, answer := range map[string]func(closed *atomic.Int32) (*http.Response, error){
 		"neither an answer nor an error": func(*atomic.Int32) (*http.Response, error) { return nil, nil },
@@ -128,8 +128,8 @@ func TestTransportsThatAnswerOddly(t *testing.T) {
 	}
 }
 
-// A transport, or a dialer, may ask for something else on the way with the request's context, such
-// as a token. That is not the request, and does not end it.
+// A transport or a dialer may send another request with the same context, such as for a token. The
+// client does not take it for the request, and does not end it.
 func TestRequestOfTheTransportsOwn(t *testing.T) {
 	var creations atomic.Int32
 	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -184,7 +184,7 @@ func TestRequestOfTheTransportsOwn(t *testing.T) {
 	}
 }
 
-// slowClose is a connection that takes its time to close, as one through a tunnel does.
+// slowClose is a connection that is slow to close, like a connection through a tunnel.
 type slowClose struct{ net.Conn }
 
 func (c slowClose) Close() error {
@@ -192,7 +192,7 @@ func (c slowClose) Close() error {
 	return c.Conn.Close()
 }
 
-// Where one host speaks HTTP/2 without TLS and another HTTP/1, a request to the second that is held
+// One host speaks HTTP/2 without TLS and another host HTTP/1. A request to the second that is held
 // back is sent once.
 func TestProtocolsOfTwoHosts(t *testing.T) {
 	t.Parallel()
@@ -242,8 +242,8 @@ func TestProtocolsOfTwoHosts(t *testing.T) {
 	}
 }
 
-// A transport that has answered, while the request that it began goes on, sends nothing more. For
-// the race detector, the next attempt begins meanwhile.
+// If a transport has answered while its request still goes on, the request sends nothing more. The
+// next attempt begins at the same time, for the race detector.
 func TestTransportThatGoesOn(t *testing.T) {
 	var arrived atomic.Int32
 	api := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { arrived.Add(1) }))

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Licence codes are permanent, whatever status they wear.
+// Licence codes are permanent, whatever their status.
 func TestPermanentCodes(t *testing.T) {
 	for status, code := range map[int]Code{
 		500: CodeLicenseNotFound, 503: "LICENSE_SOMETHING_NEW", 429: CodeLicenseDailyQueryLimitExceeded,
@@ -26,8 +26,8 @@ func TestPermanentCodes(t *testing.T) {
 	}
 }
 
-// A stalled attempt ends with its own timeout and is repeated while the caller's context lives; one
-// that may be slow is not.
+// A stalled attempt ends with its own timeout and is repeated while the caller's context lives. An
+// operation that may be slow has a longer timeout.
 func TestAttemptTimeout(t *testing.T) {
 	inBubble(t, nil, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
 		s.Script(sandbox.Fault{Delay: time.Hour}, sandbox.Fault{Stall: true})
@@ -79,9 +79,8 @@ func TestExpiredToken(t *testing.T) {
 	})
 }
 
-// Of the errors of a server, a read is repeated after a 5xx that says no more. What comes with
-// another status, or is of another kind by its code, is the API's own word, and the same the next
-// time.
+// A read is repeated after a 5xx, unless the code gives it another kind. An error with another
+// status would be the same the next time.
 func TestAnswersThatAreFinal(t *testing.T) {
 	for name, tc := range map[string]struct {
 		operation string
@@ -126,7 +125,7 @@ func TestAnswersThatAreFinal(t *testing.T) {
 	}
 }
 
-// Of an error in a 2xx the code decides, whichever 2xx it is. From 400 on the status does.
+// For an error in any 2xx the code decides. From 400 on the status decides.
 func TestCodeDecidesBelow300(t *testing.T) {
 	for status, kind := range map[int]error{
 		200: ErrForbidden, 201: ErrForbidden, 202: ErrForbidden, 206: ErrForbidden, 299: ErrForbidden,

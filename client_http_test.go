@@ -20,7 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The caller's http.Client is read, never written, and what it becomes later is no concern of ours.
+// The caller's http.Client is read, never written. Later changes of it have no effect.
 func TestHTTPClientIsCopied(t *testing.T) {
 	jar, err := cookiejar.New(nil)
 	require.NoError(t, err)
@@ -76,8 +76,8 @@ func TestHTTPClientIsCopied(t *testing.T) {
 	require.Nil(t, http.DefaultClient.CheckRedirect)
 }
 
-// An http.Client without a transport means http.DefaultTransport, whatever that is when the request
-// goes out.
+// An http.Client without a transport means http.DefaultTransport, as it is when the request goes
+// out.
 func TestClientWithoutTransport(t *testing.T) {
 	before := http.DefaultTransport
 	defer func() { http.DefaultTransport = before }()
@@ -95,7 +95,7 @@ func TestClientWithoutTransport(t *testing.T) {
 	}
 }
 
-// Plain http to loopback goes past the proxy of the environment, however the host is written.
+// Plain http to loopback does not use the proxy of the environment, in any spelling of the host.
 func TestLoopbackAndProxies(t *testing.T) {
 	spellings := map[string]bool{ // and whether it is one
 		"http://127.0.0.1:9": true, "http://localhost:9": true, "http://LOCALHOST:9": true, "http://LocalHost:9/v2": true,
@@ -133,7 +133,7 @@ func TestLoopbackAndProxies(t *testing.T) {
 	require.Zero(t, seen.Load(), "requests that the proxy saw")
 }
 
-// A cookie that the server gave to the client's own credential travels with that credential alone.
+// A cookie that the server gave to the client's own credential travels only with that credential.
 func TestCookiesOfTenants(t *testing.T) {
 	var crossed, kept atomic.Int32
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

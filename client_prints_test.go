@@ -130,8 +130,7 @@ func TestCallOptionsNeverPrint(t *testing.T) {
 	discreet(t, "hidden", struct{ o callOptions }{o}, canaries...)
 }
 
-// A Response holds the answer, which may quote what it was asked with; it prints three things of
-// it.
+// A Response holds the answer, which may quote the request. It prints only three things.
 func TestResponseNeverPrints(t *testing.T) {
 	c, _ := canaryClient(t, ClientHeaders(canaryID, canarySecret))
 	var r Response
@@ -152,13 +151,13 @@ func TestResponseNeverPrints(t *testing.T) {
 		}
 		require.Equal(t, "status 200, request , attempts 1", fmt.Sprintf(format, r), format)
 	}
-	// The body stays inside even where fmt asks no method.
+	// The body is not printed, even if fmt calls no method.
 	for _, value := range []any{r, &r, struct{ r Response }{r}, struct{ r any }{&r}} {
 		discreet(t, "response", value, canaryTenant)
 	}
 }
 
-// The operation rides in the request's context, where a caller's transport can print it.
+// A caller's transport can print the context of a request.
 func TestOperationsNeverPrint(t *testing.T) {
 	c, seen := canaryClient(t, ClientCredentials(canaryID, canarySecret))
 	discreet(t, "context of a link", *seen, canaries...)

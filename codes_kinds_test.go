@@ -11,8 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// An Error that a user's fake has made has a kind, an action and a text, whatever the fake has
-// filled in. What this package makes of an answer has the same kind in its field.
+// An Error of a user's fake has a kind, an action and a text, whichever fields the fake has set. An
+// Error that this package makes from an answer has the same kind in its field.
 func TestKindOfAFake(t *testing.T) {
 	for name, tc := range map[string]struct {
 		fake   Error
@@ -105,7 +105,7 @@ type unhashable []string
 
 func (unhashable) Error() string { return "odd" }
 
-// What a fake has left out is not in the text.
+// Empty fields of a fake are not in the text.
 func TestTextOfAFake(t *testing.T) {
 	for want, fake := range map[string]*Error{
 		"duolink: no answer":              {},
@@ -123,7 +123,8 @@ func TestTextOfAFake(t *testing.T) {
 	}
 }
 
-// A connection that failed has no kind, whatever its status was: only a fake's is derived.
+// After a failed connection there is no kind, whatever the status. Only the kind of a fake is
+// derived.
 func TestNoKindOfWhatFailedUnderneath(t *testing.T) {
 	reset := errors.New("connection reset")
 	e := &Error{StatusCode: 503, cause: &reset}

@@ -43,7 +43,7 @@ func constantsOf(t *testing.T, typ string) map[string]string {
 	return all
 }
 
-// What is known of a code is said once, in the table: every constant is in it, and the rules agree
+// The table has everything that is known of a code: every constant is in it, and the rules agree
 // with it.
 func TestEveryCodeIsDocumented(t *testing.T) {
 	constants := constantsOf(t, "Code")
@@ -83,7 +83,7 @@ func TestEveryCodeIsDocumented(t *testing.T) {
 	require.Empty(t, Code("BRAND_NEW").Meaning())
 }
 
-// Every family of Plaid's codes has a kind, but for that of OAuth, of which the status decides.
+// Every family of Plaid's codes has a kind, except OAuth, for which the status decides.
 func TestEveryPlaidTypeHasAKind(t *testing.T) {
 	for name, value := range constantsOf(t, "PlaidErrorType") {
 		kind := plaidTypeKinds[PlaidErrorType(value)]
@@ -91,7 +91,7 @@ func TestEveryPlaidTypeHasAKind(t *testing.T) {
 	}
 }
 
-// The constants that the papers name exist.
+// The constants that the documents name exist.
 func TestPapersNameCodesThatExist(t *testing.T) {
 	constants := constantsOf(t, "Code")
 	for _, file := range []string{"README.md", "CHANGELOG.md", "doc.go"} {

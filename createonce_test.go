@@ -88,7 +88,7 @@ func TestCreateOnceArguments(t *testing.T) {
 	require.Empty(t, m.requests)
 }
 
-// Callers in one process who want the same link share its making; each may change its own copy.
+// Callers in one process who want the same link share a run. Each may change its own copy.
 func TestCreateOnceAtOnce(t *testing.T) {
 	inBubble(t, nil, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
 		s.Script(
@@ -115,7 +115,7 @@ func TestCreateOnceAtOnce(t *testing.T) {
 	})
 }
 
-// latecomer keeps a request back until after the caller has given it up.
+// latecomer delays a request until after the caller has given it up.
 type latecomer struct {
 	next http.RoundTripper
 	once sync.Once
@@ -147,9 +147,9 @@ func (l *latecomer) RoundTrip(r *http.Request) (resp *http.Response, err error) 
 	return l.next.RoundTrip(r)
 }
 
-// A creation that was given up may come about later: while it is looked for, while the next one is
-// made, or after everything. Then the older link stays, and the new one is closed, by this call or
-// the next.
+// A creation that was given up may still make a link later: during the search, during the next
+// creation, or after the call. Then the older link stays, and this call or the next closes the new
+// one.
 func TestCreateOnceThatComesLate(t *testing.T) {
 	for name, tc := range map[string]struct {
 		late     time.Duration // after it was sent; given up after 30 s
@@ -193,7 +193,7 @@ func TestCreateOnceThatComesLate(t *testing.T) {
 	}
 }
 
-// A link that was used is the one, however many there are; the others are closed.
+// If a link was used, it is returned, however many there are. The others are closed.
 func TestCreateOnceClosesTheSurplus(t *testing.T) {
 	inBubble(t, nil, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
 		var ids []string
@@ -236,7 +236,7 @@ func TestCreateOnceForSomebodyElse(t *testing.T) {
 	})
 }
 
-// A link for anybody is not one for somebody, also where it has just been made for another caller.
+// A link for any user does not do for a certain user, even if it was just made for another caller.
 func TestCreateOnceUnrestricted(t *testing.T) {
 	inBubble(t, nil, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
 		for _, delay := range []time.Duration{time.Minute, time.Millisecond} {
@@ -260,7 +260,7 @@ func TestCreateOnceUnrestricted(t *testing.T) {
 	})
 }
 
-// Links of one marker that are not for the same are nobody's surplus.
+// Links with the same marker that differ are not closed as surplus.
 func TestCreateOnceLeavesOthersAlone(t *testing.T) {
 	inBubble(t, nil, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
 		for _, source := range []string{"GAWA", "AW"} {
@@ -275,7 +275,7 @@ func TestCreateOnceLeavesOthersAlone(t *testing.T) {
 	})
 }
 
-// A list that never works is asked for half a minute.
+// If the list never works, it is asked for half a minute.
 func TestCreateOnceAndNoList(t *testing.T) {
 	inBubble(t, nil, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
 		s.Script(sandbox.Fault{Operation: "links.list"}, sandbox.Fault{Operation: "links.create", Drop: sandbox.DropAfter},
@@ -288,7 +288,7 @@ func TestCreateOnceAndNoList(t *testing.T) {
 	})
 }
 
-// What a call says of waits and repetitions holds.
+// The call options about waits and repetitions hold.
 func TestCreateOnceWithoutPatience(t *testing.T) {
 	for name, opt := range map[string]CallOption{"no wait": WithMaxWait(0), "no retry": WithoutRetry()} {
 		t.Run(name, func(t *testing.T) {
@@ -305,7 +305,7 @@ func TestCreateOnceWithoutPatience(t *testing.T) {
 	}
 }
 
-// A list that is full may have left the link out.
+// A full list may lack the link.
 func TestCreateOnceInAFullList(t *testing.T) {
 	links := strings.Repeat(`{"link_id":"dsll_9","status_code":"OPEN"},`, 1000)
 	full := `{"data":[` + strings.TrimSuffix(links, ",") + `]}`
@@ -315,7 +315,7 @@ func TestCreateOnceInAFullList(t *testing.T) {
 	require.Len(t, m.requests, 1)
 }
 
-// A caller who gives up is told that the link may be there; the others get it.
+// A caller who gives up learns that the link may be there. The others get it.
 func TestCreateOnceGivenUp(t *testing.T) {
 	inBubble(t, nil, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
 		s.Script(sandbox.Fault{Operation: "links.create", Delay: 5 * time.Second})

@@ -45,7 +45,7 @@ func TestGoldenAuthToken(t *testing.T) {
 	}
 }
 
-// The exchange is documented as 201; other 2xx will do.
+// The exchange is documented with 201. Any other 2xx is accepted.
 func TestTokenExchangeStatuses(t *testing.T) {
 	for _, status := range []int{200, 201} {
 		c, m := inMemory(t, func(r *http.Request) *http.Response {
@@ -113,7 +113,8 @@ func TestOneExchangeForAll(t *testing.T) {
 	})
 }
 
-// Who gives up does so at once, and alone; also when it is the one that began the exchange.
+// A caller who gives up returns at once, and the others go on, even if that caller began the
+// exchange.
 func TestWaitersGiveUpAlone(t *testing.T) {
 	inWorld(t, func(t *testing.T, w world) {
 		c := w.client(t, exchanging())
@@ -158,7 +159,8 @@ func TestWaitersGiveUpAlone(t *testing.T) {
 	})
 }
 
-// A refused exchange is everybody's error, under its own name; the next call tries again.
+// All waiting calls get the error of a refused exchange, with the name of the exchange. The next
+// call tries again.
 func TestFailedExchange(t *testing.T) {
 	for status, body := range map[int]string{
 		400: nativeBody("api_error.auth.unauthorized"),
@@ -234,8 +236,8 @@ func TestFailedExchange(t *testing.T) {
 	})
 }
 
-// A failed exchange is not hammered: those who come right after it have its error, each in a copy
-// of its own, and of those that keep failing there is one a second at most, then one in half a
+// A failed exchange is not tried again at once. Calls right after it get its error, each in its own
+// copy. If it keeps failing, there is one exchange a second at most, and later one in half a
 // minute.
 func TestFailedExchangeIsNotHammered(t *testing.T) {
 	inWorld(t, func(t *testing.T, w world) {
@@ -275,7 +277,7 @@ func TestFailedExchangeIsNotHammered(t *testing.T) {
 	})
 }
 
-// stubborn lets the first token exchange not out.
+// stubborn is a limiter that refuses the first token exchange.
 type stubborn struct{ asked int }
 
 func (l *stubborn) Wait(_ context.Context, group string) error {
@@ -287,7 +289,7 @@ func (l *stubborn) Wait(_ context.Context, group string) error {
 	return nil
 }
 
-// An exchange that was not sent has told nothing about the next one.
+// If an exchange was not sent, the next one may be tried at once.
 func TestExchangeThatWasNotSent(t *testing.T) {
 	inWorld(t, func(t *testing.T, w world) {
 		c := w.client(t, exchanging(), WithLimiter(&stubborn{}))
@@ -328,7 +330,7 @@ func TestFailedExchangeBeforeARepetition(t *testing.T) {
 	}, sandbox.WithTokenLife(100*time.Second))
 }
 
-// The exchange is repeated like a read, and ends although nobody waits any more.
+// The exchange is repeated like a read, and ends even if nobody waits any more.
 func TestExchangeIsRepeated(t *testing.T) {
 	inWorld(t, func(t *testing.T, w world) {
 		c := w.client(t, exchanging())
@@ -353,7 +355,7 @@ func TestExchangeIsRepeated(t *testing.T) {
 	})
 }
 
-// The Plaid-compatible layer is given id and secret; nothing is traded for it.
+// The Plaid-compatible layer gets id and secret, without an exchange.
 func TestAuthGetNeedsNoExchange(t *testing.T) {
 	for name, credentials := range map[string]Credentials{
 		"exchange": ClientCredentials(sandbox.ClientID, sandbox.ClientSecret),

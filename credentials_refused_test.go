@@ -16,16 +16,15 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// refusedAs are the codes of a 401 that says nothing of a link: whatever it is called, the token is
-// not taken.
+// refusedAs are the codes of a 401 that is not about a link. With any of them the token is refused.
 var refusedAs = []Code{
 	CodeExpiredAccessToken, CodeAuthUnauthorized, CodeUnauthorized, CodeInvalidToken, CodeTokenRevoked,
 	CodeAccessTokenExpired,
 	"", "something.new",
 }
 
-// A token that the server does not take is replaced once, and the call repeated once: by every
-// operation that sends one, also a write, which was refused, and whatever the server calls it.
+// If the server refuses a token, the token is replaced once and the call is repeated once. This
+// holds for every operation with a token, also for a write, and for every code.
 func TestRefusedTokenIsReplaced(t *testing.T) {
 	for name, row := range rows {
 		operation := operationOf(name)
@@ -74,7 +73,7 @@ func TestRefusedTokenIsReplaced(t *testing.T) {
 	}
 }
 
-// A 401 that says that the link is somebody else's is not the token's fault.
+// A 401 that says that the link belongs to somebody else is not about the token.
 func TestRefusedLinkIsNotTheTokens(t *testing.T) {
 	for _, code := range []Code{CodeUnauthorizedAccess, "link_error.something_new"} {
 		for _, name := range []string{"identity.get", "identity.link", "identity.refresh", "auth.numbers"} {
@@ -96,8 +95,7 @@ func TestRefusedLinkIsNotTheTokens(t *testing.T) {
 	}
 }
 
-// What cannot be another one is not sent again: a token that was handed over, a client id and
-// secret.
+// A credential that cannot change is not sent again: a fixed token, a client id and secret.
 func TestRefusedCredentialsThatAreFixed(t *testing.T) {
 	for name, row := range rows {
 		operation := operationOf(name)
@@ -132,8 +130,8 @@ func TestRefusedCredentialsThatAreFixed(t *testing.T) {
 	})
 }
 
-// A call that is not to be repeated is not, also where another token could be had. The next call
-// has it.
+// A call that may not be repeated is not repeated, even if there could be another token. The next
+// call uses it.
 func TestRefusedTokenWithoutRepetition(t *testing.T) {
 	for how, opt := range map[string]CallOption{"WithMaxWait(0)": WithMaxWait(0), "WithoutRetry": WithoutRetry()} {
 		for name, call := range calls {
@@ -213,7 +211,7 @@ var tokens = map[string]func(n int) string{
 	"the same again": func(int) string { return "mk_same" },
 }
 
-// Where the server takes none of the tokens that it issues, they are not asked for in a loop.
+// If the server refuses all tokens that it issues, the client does not ask for tokens in a loop.
 func TestExchangesOfRefusedTokens(t *testing.T) {
 	t.Parallel()
 	none := func(int, string) bool { return false }
@@ -275,7 +273,7 @@ func TestExchangesOfRefusedTokens(t *testing.T) {
 	})
 }
 
-// Late news of the old token does not take the new one away, and is no reason for another.
+// A late refusal of the old token does not give up the new token, and starts no renewal.
 func TestLateRefusalOfAnOldToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v := &vendor{issues: tokens["new ones"]}
@@ -292,7 +290,7 @@ func TestLateRefusalOfAnOldToken(t *testing.T) {
 	})
 }
 
-// A function is asked once more for its token. The one that was refused is not sent again.
+// A function is asked once more for a token. The refused token is not sent again.
 func TestRefusedTokenOfAFunction(t *testing.T) {
 	later := errors.New("the vault is closed")
 	for name, tc := range map[string]struct {

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A token is renewed ahead of its end by a tenth of its life, at most a minute.
+// A token is renewed before it expires, by a tenth of its life, at most a minute.
 func TestTokenIsRenewedAhead(t *testing.T) {
 	for name, tc := range map[string]struct {
 		life, until time.Duration // of the token, and how long it is used
@@ -71,8 +71,8 @@ func TestTokenIsRenewedAhead(t *testing.T) {
 	}
 }
 
-// The waits for a login and for a refresh outlast a token, whatever the server calls that. A new
-// one that is refused at once is the end, and so is the same one.
+// The waits for a login and for a refresh outlast a token, with any code of the refusal. They end
+// if a new token is refused at once, or if there is only the same token.
 func TestWaitsOutlastAToken(t *testing.T) {
 	for _, code := range refusedAs {
 		inWorld(t, func(t *testing.T, w world) {
@@ -129,7 +129,7 @@ func TestCreateOnceEndsWithItsToken(t *testing.T) {
 	})
 }
 
-// A renewal ahead of the token's end keeps nobody waiting: the old token is good until then.
+// Nobody waits for a renewal before the token expires, because the old token is still good.
 func TestRenewalInTheBackground(t *testing.T) {
 	for name, tc := range map[string]struct {
 		fault sandbox.Fault
@@ -186,8 +186,7 @@ func TestRenewalInTheBackground(t *testing.T) {
 	}
 }
 
-// A token that is refused while it is being renewed is not waited with: the renewal under way is
-// everybody's.
+// If a token is refused while it is being renewed, all calls wait for the renewal under way.
 func TestRefusalDuringARenewal(t *testing.T) {
 	inWorld(t, func(t *testing.T, w world) {
 		c := w.client(t, exchanging())
@@ -204,7 +203,7 @@ func TestRefusalDuringARenewal(t *testing.T) {
 	}, sandbox.WithTokenLife(time.Hour))
 }
 
-// What a hook panics with in a renewal that nobody waits for reaches the next call, once.
+// The panic of a hook in a renewal that nobody waits for reaches the next call, once.
 func TestPanicOfARenewalInTheBackground(t *testing.T) {
 	inWorld(t, func(t *testing.T, w world) {
 		armed := false
@@ -227,7 +226,7 @@ func TestPanicOfARenewalInTheBackground(t *testing.T) {
 	}, sandbox.WithTokenLife(time.Hour))
 }
 
-// Where a renewal ahead of the token's end fails, the token is good until then.
+// If a renewal fails before the token expires, the token is used until it expires.
 func TestRenewalThatFailsAheadOfTheEnd(t *testing.T) {
 	inWorld(t, func(t *testing.T, w world) {
 		c := w.client(t, exchanging())
@@ -246,8 +245,7 @@ func TestRenewalThatFailsAheadOfTheEnd(t *testing.T) {
 	}, sandbox.WithTokenLife(time.Hour))
 }
 
-// A renewal that fails does so for all who waited for it, and each of them has an error of its own
-// to keep and to change.
+// If a renewal fails, all who waited for it get an error, each in its own copy.
 func TestFailedRenewalOfMany(t *testing.T) {
 	for name, warm := range map[string]bool{"first exchange": false, "renewal after an expiry": true} {
 		t.Run(name, func(t *testing.T) {

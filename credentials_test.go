@@ -42,7 +42,7 @@ func (w world) client(t *testing.T, opts ...Option) *Client {
 	return c
 }
 
-// exchanging are the credentials that are traded for a token.
+// exchanging are the credentials that are exchanged for a token.
 func exchanging() Option {
 	return WithMoneyKit(ClientCredentials(sandbox.ClientID, sandbox.ClientSecret))
 }
@@ -95,7 +95,7 @@ func TestCleanToken(t *testing.T) {
 	}
 }
 
-// What arrives of a token, and that the scheme is never there twice.
+// The server gets the trimmed token, and the scheme is never there twice.
 func TestBearerOnTheWire(t *testing.T) {
 	for _, token := range []string{"api_1", " api_1\n", "Bearer api_1", "bearer  api_1", "BEARER\tapi_1"} {
 		for name, credentials := range map[string]Credentials{
@@ -170,8 +170,8 @@ func TestBearerTokenFuncFails(t *testing.T) {
 	}
 }
 
-// A credential that fails between two attempts ends the call, and takes nothing back of what the
-// first attempt may have done.
+// If a credential fails between two attempts, the call ends. The Outcome still says what the first
+// attempt may have done.
 func TestBearerTokenFuncFailsLater(t *testing.T) {
 	cause := errors.New("the vault is closed")
 	inWorld(t, func(t *testing.T, w world) {
@@ -205,7 +205,7 @@ func TestBearerTokenFuncReturnsNone(t *testing.T) {
 	refused(t, err, ErrArgument, "new", "")
 }
 
-// A function may be slow: it is given the call's context, and its end is the call's.
+// A function may be slow: it gets the call's context, and the call ends with the context.
 func TestBearerTokenFuncIsCanceled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := unasked(t, WithSupermetrics(BearerTokenFunc(func(ctx context.Context) (string, error) {
@@ -221,8 +221,7 @@ func TestBearerTokenFuncIsCanceled(t *testing.T) {
 	})
 }
 
-// Each call's token stays with it, through retries, while others with the client's own credential
-// run beside it.
+// A call keeps its own token through retries, while other calls use the client's credential.
 func TestTokensDoNotCross(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
@@ -268,7 +267,7 @@ func TestTokensDoNotCross(t *testing.T) {
 	})
 }
 
-// credentialModes are the sets of credential headers that may stand in one request.
+// credentialModes are the sets of credential headers that one request may have.
 var credentialModes = [][]string{
 	{"Authorization"}, {"X-Client-Id", "X-Client-Secret"}, {"Plaid-Client-Id", "Plaid-Secret"}, {},
 }
@@ -324,7 +323,8 @@ func TestCredentialModesAreNotMixed(t *testing.T) {
 	}
 }
 
-// An error of this package that a provider of tokens has wrapped is the cause, whenever it comes, and is left as it is.
+// An error of this package that a provider of tokens has wrapped is the cause, whenever it comes,
+// and is left as it is.
 func TestErrorThatAProviderWraps(t *testing.T) {
 	for name, answers := range map[string][]string{"at first": {""}, "after a refusal": {"t1", ""}} {
 		t.Run(name, func(t *testing.T) {

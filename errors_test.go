@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// asError is the package's error in err, which has to be one.
+// asError returns the *Error in err, and fails if there is none.
 func asError(t *testing.T, err error) *Error {
 	t.Helper()
 	require.Error(t, err)
@@ -36,7 +36,8 @@ type wrapper struct{ inner error }
 func (w wrapper) Error() string { return "wrapped" }
 func (w wrapper) Unwrap() error { return w.inner }
 
-// kindIs expects one kind and no other, at the surface and under three layers.
+// kindIs expects one kind and no other, for the error itself and for an error that wraps it three
+// times.
 func kindIs(t *testing.T, err, kind error) {
 	t.Helper()
 	wrapped := error(wrapper{errors.Join(errors.New("another"), fmt.Errorf("context: %w", err))})
@@ -65,7 +66,7 @@ func plaidBody(family, code string) string {
 		`wrong","display_message":null,"request_id":"req-body-0001"}`, family, code)
 }
 
-// A link error says what a 422 is about, also beside a code that nobody knows.
+// A link error gives a 422 its kind, also with an unknown code.
 func TestLinkErrorCode(t *testing.T) {
 	const body = `{"error_code":"link_error.new","error_message":"It went wrong","link_error_code":"auth_expired"}`
 	err := calls["identity.get"](t.Context(), replying(t, 422, body))
@@ -74,7 +75,7 @@ func TestLinkErrorCode(t *testing.T) {
 	require.EqualValues(t, "link_error.new", asError(t, err).Code)
 }
 
-// plain is what an error says, without what it is about.
+// plain is what the body of an error says.
 type plain struct {
 	kind                          error
 	code                          Code
@@ -217,7 +218,7 @@ func TestRetryAfterOfAnError(t *testing.T) {
 	}
 }
 
-// What stands where a code may stand is one if it looks like one, and a message otherwise.
+// A text in the place of a code is a code if it looks like one, and else a message.
 func TestWhatLooksLikeACode(t *testing.T) {
 	codes := []string{
 		"NOT_FOUND", "N", "N1", "OAUTH2_ERROR", "A_", "A__B", "invalid_token", "n1",
@@ -243,8 +244,7 @@ func TestWhatLooksLikeACode(t *testing.T) {
 	}
 }
 
-// A code that is empty, null or no text takes nothing away from the one that another member has
-// brought.
+// A code that is empty, null or not a text does not erase the code of another member.
 func TestAnEmptyCodeErasesNone(t *testing.T) {
 	for _, empty := range []string{`""`, `null`, `{}`, `[]`, `true`} {
 		for _, body := range []string{

@@ -9,8 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// oneLine expects the text of an error to be short, on one line, and without anything of where it
-// came from.
+// oneLine expects the text of an error to be short, on one line, and without anything confidential.
 func oneLine(t *testing.T, err error) {
 	t.Helper()
 	text := err.Error()
@@ -65,7 +64,7 @@ func TestErrorTextIsShort(t *testing.T) {
 	}
 }
 
-// A status without any words has net/http's.
+// A status without a message has the text of net/http.
 func TestErrorTextWithoutMessage(t *testing.T) {
 	for status, want := range map[int]string{
 		404: "duolink: links.get: 404: Not Found", 502: "duolink: links.get: 502: Bad Gateway",
@@ -98,8 +97,8 @@ func TestErrorUnderEveryVerb(t *testing.T) {
 	require.Equal(t, `"duolink: links.get: 404 LINK_NOT_FOUND: no \"such\" link"`, fmt.Sprintf("%q", e))
 }
 
-// A message of 200 bytes is whole. A longer one is cut there, or before the character that stands
-// there.
+// A message of 200 bytes is whole. A longer message is cut there, or before the character at that
+// place.
 func TestBriefIsCutBetweenCharacters(t *testing.T) {
 	for length := range 200 {
 		s := strings.Repeat("a", length)

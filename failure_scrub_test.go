@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Every text that the caller sent is his, except for the words of the vendor's own.
+// Every text that the caller sent is confidential, except the vendor's own words.
 func TestQuotedArguments(t *testing.T) {
 	createOf := func(l LoginLinkCreate) func(context.Context, *Client) error {
 		return dropped(func(ctx context.Context, c *Client) (*LoginLink, error) { return c.Links.Create(ctx, l) })
@@ -45,8 +45,8 @@ func TestQuotedArguments(t *testing.T) {
 	}
 }
 
-// A part of a credential is one too, wherever the request carried it; of what is no credential, the
-// whole is private.
+// A part of a credential is confidential, too, wherever it was in the request. Of other texts only
+// the whole is private.
 func TestQuotedInPart(t *testing.T) {
 	const token = "access-sandbox-8ab976e6-64bc"
 	half := func(s string) string { return s[:len(s)*2/3] + "..." }
@@ -85,8 +85,8 @@ func TestQuotedInPart(t *testing.T) {
 	}
 }
 
-// To look for secrets is work, so a good answer's request id is read for those alone whom it is
-// shown to.
+// The search for secrets costs time, so the request id of a good answer is read only if it is
+// shown.
 func TestGoodCallsAreNotSearched(t *testing.T) {
 	quiet := slog.New(slog.DiscardHandler)
 	loud := slog.New(slog.NewTextHandler(new(strings.Builder), &slog.HandlerOptions{Level: slog.LevelDebug}))
@@ -132,7 +132,7 @@ func (a *askedForSecrets) secrets() []string {
 	return a.authorizer.secrets()
 }
 
-// A request id that is a quotation is none, in whatever form.
+// A request id that quotes something is dropped, in any form.
 func TestQuotedRequestIDs(t *testing.T) {
 	const user = "Avery Sample+ads@example.com"
 	for _, id := range []string{
@@ -160,8 +160,8 @@ func TestQuotedRequestIDs(t *testing.T) {
 	}
 }
 
-// What a link says of its refresh is a server's word too, and a flow has no request of its own
-// whose header would tell what the credential was.
+// The server may also quote a credential in the link's text about a refresh. A flow has no request
+// of its own whose header would have the credential.
 func TestQuotedInAFlow(t *testing.T) {
 	for name, tc := range map[string]struct {
 		credentials Credentials
@@ -186,8 +186,8 @@ func TestQuotedInAFlow(t *testing.T) {
 	}
 }
 
-// What fmt asks no method of, it prints from the inside: the context of a request, a client that is
-// hidden in another value, and an error by value.
+// fmt prints some values from the inside, without their methods: the context of a request, a client
+// inside another value, and an error by value.
 func TestInsides(t *testing.T) {
 	var ctx context.Context
 	gateway := "gateway-key-with-6789"

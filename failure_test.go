@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Servers quote what they were sent. It stays out of every field and every printed form.
+// Servers quote requests. The quotation is in no field and in no printed form of an error.
 func TestNothingConfidentialIsPrinted(t *testing.T) {
 	const (
 		loginID, token, account = "dsl_confidential_1", "access-confidential-1", "acc_confidential_1"
@@ -101,7 +101,7 @@ func logged(err error) []string {
 	return []string{text.String(), jsonText.String()}
 }
 
-// A refused exchange is an error of its own operation, and quotes neither id nor secret.
+// The error of a refused exchange names its own operation, and quotes neither id nor secret.
 func TestExchangeRefused(t *testing.T) {
 	for _, status := range []int{400, 401} {
 		body := `{"error_code":"api_error.auth.unauthorized","error_message":"No client ` + testID + ` with ` + testSecret +
@@ -122,7 +122,7 @@ func TestExchangeRefused(t *testing.T) {
 	}
 }
 
-// What a code's constant says stays readable although an argument happens to be a part of it.
+// A documented code stays readable even if an argument is a part of it.
 func TestCodesSurviveScrubbing(t *testing.T) {
 	c := replying(t, 404, `{"error":"LOGIN_NOT_FOUND","message":"No LOGIN here"}`)
 	_, err := c.Logins.Get(t.Context(), "LOGIN")
@@ -130,7 +130,7 @@ func TestCodesSurviveScrubbing(t *testing.T) {
 	require.NotContains(t, asError(t, err).Message, "LOGIN")
 }
 
-// A connection that fails is no kind; it keeps its cause and loses its URL.
+// The error of a failed connection has no kind. It keeps its cause and loses its URL.
 func TestTransportError(t *testing.T) {
 	cause := errors.New("dial https://user:pa55word@proxy.example.com/?x=1")
 	failing := roundTrip(func(*http.Request) (*http.Response, error) { return nil, cause })

@@ -16,8 +16,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A write that its run refuses to send is not handed to the transport, also not to one that does
-// not care whether its context has ended.
+// If a run refuses to send a write, the transport does not get it, not even a transport that
+// ignores the end of its context.
 func TestWriteThatIsNotSent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, m := inMemory(t, func(*http.Request) *http.Response { return reply(200, "") })
@@ -57,7 +57,7 @@ func TestWriteThatIsNotSent(t *testing.T) {
 }
 
 // abandoning is a client of a server at which no link is made and no refresh ends, and the flows
-// that are given up there.
+// that callers give up there.
 func abandoning(t *testing.T, opts ...Option) (*Client, []func(ctx context.Context, id string) error) {
 	t.Helper()
 	c, err := New(append([]Option{
@@ -91,9 +91,8 @@ func abandoning(t *testing.T, opts ...Option) (*Client, []func(ctx context.Conte
 	}
 }
 
-// Of all flows together, a hundred go on when nobody waits for them. Each one more ends the one
-// that was left first, and who looks after the client is told. One that somebody has come back to
-// is not among them.
+// Of all flows together, a hundred go on without callers. One more flow ends the flow that was left
+// first, and the hook and the log tell it. A flow that somebody has come back to does not count.
 func TestAbandonedRunsAreBounded(t *testing.T) {
 	const mark, given = "canary_KJHGFDSA_zyxwvu_6789", 150
 	synctest.Test(t, func(t *testing.T) {

@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// sharedFlow is a flow whose runs callers share, with the operations that it begins with and that
+// sharedFlow is a flow whose runs callers share, with its first operation and the operation that
 // should not be done twice.
 type sharedFlow struct {
 	look, write string
@@ -69,12 +69,12 @@ func noneRunning(t *testing.T, group interface{ Running() int }) {
 	require.Zero(t, group.Running())
 }
 
-// refuses has the write refused.
+// refuses makes the server refuse the write.
 func refuses(f sharedFlow, after time.Duration) sandbox.Fault {
 	return sandbox.Fault{Operation: f.write, Delay: after, Status: 429, Header: http.Header{"Retry-After": {"30"}}}
 }
 
-// closes has the group of the write closed when the first look is over.
+// closes closes the limit group of the write after the first look.
 func closes(t *testing.T, c *Client, s *sandbox.Sandbox, f sharedFlow) {
 	s.Script(sandbox.Fault{Operation: f.look, Delay: time.Second})
 	later(500*time.Millisecond, func() {
@@ -91,7 +91,7 @@ func closes(t *testing.T, c *Client, s *sandbox.Sandbox, f sharedFlow) {
 	})
 }
 
-// abandonment is when the last caller leaves a run, and what is known and done then.
+// abandonment says when the last caller leaves a run, and what is known and done then.
 type abandonment struct {
 	script   func(t *testing.T, c *Client, s *sandbox.Sandbox, f sharedFlow)
 	outcome  Outcome
@@ -122,8 +122,8 @@ var abandonments = map[string]abandonment{
 	}, OutcomeUnknown, 0, 1, true},
 }
 
-// What was not sent when the last caller left is never sent; what is known then is what the caller
-// is told.
+// A write that was not sent when the last caller left is never sent. The caller's error says what
+// was known then.
 func TestNothingIsSentForNobody(t *testing.T) {
 	t.Parallel()
 	for name, l := range abandonments {
@@ -144,8 +144,8 @@ func TestNothingIsSentForNobody(t *testing.T) {
 							writes-- // of another call
 						}
 						require.Equal(t, l.requests, writes)
-						// Of a refresh it turns out that it has not begun; a link would have to be
-						// made again.
+						// For a refresh the link shows that it has not begun. A link would have to
+						// be made again.
 						require.Equal(t, l.told && f.write == "links.create", len(d.abandoned()) > 0, d.lines)
 						l.comeBack(t, c, s, f)
 					})
@@ -155,7 +155,7 @@ func TestNothingIsSentForNobody(t *testing.T) {
 	}
 }
 
-// leave has some callers give up, one after the other.
+// leave makes some callers give up, one after the other.
 func (l abandonment) leave(t *testing.T, c *Client, f sharedFlow, callers int) {
 	t.Helper()
 	var wg sync.WaitGroup
@@ -222,8 +222,8 @@ var varyingHeaders = map[string]struct {
 	}, 2},
 }
 
-// Callers who send headers of their own share a run, and the first one's headers are sent. What
-// selects a tenant is a part of who calls.
+// Callers with different headers share a run, and the first caller's headers are sent. A tenant's
+// header separates callers.
 func TestHeadersOfSharedRuns(t *testing.T) {
 	for name, tc := range varyingHeaders {
 		for flow, f := range sharedFlows {
@@ -262,7 +262,7 @@ func TestHeadersOfSharedRuns(t *testing.T) {
 	}
 }
 
-// A tenant's header is a header like any other of a call, for one call, and no error quotes it.
+// A tenant's header is sent for one call, like any other header, and no error quotes it.
 func TestTenantHeader(t *testing.T) {
 	const tenant = "tenant-confidential-1"
 	c, m := inMemory(t, func(r *http.Request) *http.Response {
@@ -286,7 +286,7 @@ func TestTenantHeader(t *testing.T) {
 	require.Len(t, m.requests, 2)
 }
 
-// Each caller of a shared run has copies of its own of what the run has brought: also if it failed.
+// Each caller of a shared run has its own copy of the result, even if the run failed.
 func TestEachCallerHasCopies(t *testing.T) {
 	envelope := `{"error":{"code":"VALIDATION_FAILED","message":"No","details":[{"field":"a","message":"original"}]}}`
 	native := `{"error_code":"api_error.validation","validation_errors":[{"loc":"a","msg":"original"}]}`
@@ -323,7 +323,7 @@ func TestEachCallerHasCopies(t *testing.T) {
 	}
 }
 
-// A run that somebody has come back to goes on for as long as ever when it is left again.
+// If somebody comes back to a run and leaves it again, it goes on for the full time again.
 func TestRunThatSomebodyCameBackTo(t *testing.T) {
 	for flow, f := range sharedFlows {
 		t.Run(flow, func(t *testing.T) {
@@ -354,7 +354,7 @@ func TestRunThatSomebodyCameBackTo(t *testing.T) {
 	}
 }
 
-// A run that has ended is not among those that nobody waits for.
+// A run that has ended does not count as a run that nobody waits for.
 func TestRunThatEndsUnattended(t *testing.T) {
 	for flow, f := range sharedFlows {
 		t.Run(flow, func(t *testing.T) {

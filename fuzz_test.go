@@ -52,8 +52,7 @@ func lookalikes(mark string) (all []string) {
 	return all
 }
 
-// The body of an error, whatever it is, gives a typed error of one short line without the secret
-// that it quotes.
+// Any body of an error gives a typed error of one short line without the secret that it quotes.
 func FuzzErrorBody(f *testing.F) {
 	const secret, id = "secret_canary_4f0c2a7e", "link_canary_1"
 	for _, text := range slices.Concat(lookalikes(secret), lookalikes(id)) {
@@ -79,8 +78,8 @@ func FuzzErrorBody(f *testing.F) {
 	})
 }
 
-// Every answer's reader takes any bytes; what it reads, RevealJSON writes and json.Unmarshal reads
-// back equal.
+// The reader of every answer takes any bytes. RevealJSON writes what it reads, and json.Unmarshal
+// reads back an equal value.
 func FuzzAnswers(f *testing.F) {
 	names := slices.Sorted(maps.Keys(calls))
 	for i, name := range names {
@@ -99,7 +98,7 @@ func FuzzAnswers(f *testing.F) {
 	})
 }
 
-// The stream of accounts has what the whole answer has, however the bytes arrive.
+// The stream of accounts has the same accounts as the whole answer, however the bytes arrive.
 func FuzzStreamAccounts(f *testing.F) {
 	seedFiles(f, "logins.query_accounts/*", func(body []byte) { f.Add(body, uint8(3)) })
 	f.Fuzz(func(t *testing.T, body []byte, chunk uint8) {
@@ -140,7 +139,7 @@ func (r *trickle) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// A text is what encoding/json makes of it.
+// A text is read as encoding/json reads it.
 func FuzzText(f *testing.F) {
 	for _, s := range []string{
 		`"a"`, `"\u00e9\ud83d\ude00"`, `"\ud800"`, `"\ud800\ud83d\ude00"`, "\"\xff\"", `"\n\t\\\/"`, `1e5`, `null`, `{}`,
@@ -212,7 +211,7 @@ func FuzzDecimal(f *testing.F) {
 	})
 }
 
-// An id is one segment of the path, to the letter, or it is refused without being quoted.
+// An id is exactly one segment of the path, or it is refused without a quotation.
 func FuzzPath(f *testing.F) {
 	for _, s := range []string{
 		"dsll_1", "mk_8fQ2hV9xKd", "", ".", "..", "a/b", "a?x", "a#x", "%2e%2e", "a\x00", "a\r\nb", strings.Repeat("x", 51),
@@ -243,7 +242,7 @@ func FuzzPath(f *testing.F) {
 	})
 }
 
-// No verb prints anything of a Sensitive but four digits at its end, and of a Secret nothing.
+// No verb prints more of a Sensitive than four digits at its end, or anything of a Secret.
 func FuzzSensitive(f *testing.F) {
 	const head, other = "QJXZKWVY", "MNBGTRFD"
 	printed := func(format string, s Sensitive, secret Secret) []string {
@@ -283,7 +282,7 @@ func FuzzSensitive(f *testing.F) {
 	})
 }
 
-// Whatever a browser brings, only the verifier itself, exactly once, is the link's.
+// Whatever a browser sends, it is accepted only with the right verifier, exactly once.
 func FuzzConfirmRedirect(f *testing.F) {
 	const verifier = "vRf-8fQ2hV9xKd+/="
 	for _, query := range []string{

@@ -24,7 +24,7 @@ const (
 	testSecret = "mk-test-secret-0001"
 )
 
-// memory is a server in memory. It keeps what it was asked.
+// memory is a server in memory. It keeps the requests.
 type memory struct {
 	answer   func(*http.Request) *http.Response
 	requests []*http.Request
@@ -50,7 +50,7 @@ func (m *memory) queries() []string {
 	return all
 }
 
-// reply is an answer with a body; header holds names and values in turn.
+// reply is an answer with a body. header has names and values in turn.
 func reply(status int, body string, header ...string) *http.Response {
 	h := http.Header{}
 	for i := 0; i < len(header); i += 2 {
@@ -137,8 +137,7 @@ func TestEveryOperationIsReadFromGoldenFiles(t *testing.T) {
 	}
 }
 
-// is expects exactly this answer: nil and empty lists are told apart, and so are the texts of one
-// instant.
+// is expects exactly this answer: nil and empty lists differ, and so do two texts of one instant.
 func is[T any](want T) check[T] {
 	return func(t *testing.T, got T, err error) {
 		t.Helper()
@@ -147,7 +146,7 @@ func is[T any](want T) check[T] {
 	}
 }
 
-// malformed expects an answer that is refused, with what can be said of it.
+// malformed expects an answer to be refused, with this request id.
 func malformed[T any](requestID string) check[T] {
 	return func(t *testing.T, got T, err error) {
 		t.Helper()
@@ -160,8 +159,7 @@ func malformed[T any](requestID string) check[T] {
 	}
 }
 
-// stamp is the timestamp that a text stands for; the instant, in RFC 3339, is left out where the
-// text says the same.
+// stamp is the timestamp of a text. Leave the instant, in RFC 3339, out if the text is the same.
 func stamp(text string, instant ...string) Timestamp {
 	at, err := time.Parse(time.RFC3339Nano, append(instant, text)[0])
 	if err != nil {
@@ -170,7 +168,7 @@ func stamp(text string, instant ...string) Timestamp {
 	return Timestamp{Time: at.UTC(), text: text}
 }
 
-// unreadable is a timestamp of which there is the text alone.
+// unreadable is a timestamp that has only its text.
 func unreadable(text string) Timestamp { return Timestamp{text: text} }
 
 // notations are the timestamps of the lists in logins.list, logins.query_accounts and links.list,
@@ -208,7 +206,7 @@ var bankNotations = map[string]Timestamp{
 	"unreadable_number":       unreadable("1676538851"),
 }
 
-// sameStamps compares instants as users should, and the text that they came as.
+// sameStamps compares instants as users should, and the original texts.
 func sameStamps(t *testing.T, want Timestamp, got ...Timestamp) {
 	t.Helper()
 	for _, g := range got {

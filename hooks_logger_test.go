@@ -42,7 +42,7 @@ func TestSilentByDefault(t *testing.T) {
 	require.Empty(t, logged.String())
 }
 
-// everything is calls of all services with everything that can happen to them.
+// everything calls all services, with everything that can happen to a call.
 func everything(t *testing.T, c *Client, s *sandbox.Sandbox) {
 	t.Helper()
 	s.Script(sandbox.Fault{Operation: "auth.token", Status: 500})
@@ -53,7 +53,7 @@ func everything(t *testing.T, c *Client, s *sandbox.Sandbox) {
 		s.Script(sandbox.Fault{Operation: operation, Truncate: 10}, sandbox.Fault{Operation: operation, Status: 429})
 		_ = row.Call(t.Context(), c)
 		s.ClearScript()
-		// The server quotes what it was sent, wherever it can.
+		// The server quotes the request wherever it can.
 		for _, secret := range confidentialIn(s, operation) {
 			s.Script(sandbox.Fault{
 				Operation: operation, Status: 400, Header: http.Header{"X-Request-Id": {secret}},
@@ -78,7 +78,7 @@ func everything(t *testing.T, c *Client, s *sandbox.Sandbox) {
 	require.ErrorIs(t, late(t.Context(), c), context.Canceled)
 }
 
-// confidentialTexts are what the calls of everything hand in.
+// confidentialTexts are the confidential arguments of everything.
 func confidentialTexts() []string {
 	all := []string{sandbox.APIKey}
 	for _, row := range rows {
@@ -88,8 +88,8 @@ func confidentialTexts() []string {
 	return slices.Compact(all)
 }
 
-// confidentialIn are those of them that the latest request of an operation had in it, and its
-// bearer token.
+// confidentialIn are the confidential texts in the latest request of an operation, with its bearer
+// token.
 func confidentialIn(s *sandbox.Sandbox, operation string) (found []string) {
 	for _, r := range slices.Backward(s.Requests()) {
 		if r.Operation != operation {
@@ -132,7 +132,7 @@ func keepRecords() (*slog.Logger, *[]slog.Record) {
 	return slog.New(recordKeeper{&sync.Mutex{}, records}), records
 }
 
-// What is logged is on a list, by level and key, and nothing that was handed in is in it.
+// Every level and key in the log is on a list, and the log has no confidential argument in it.
 func TestLoggerKeepsToTheList(t *testing.T) {
 	logger, records := keepRecords()
 	inBubble(t, nil, []Option{
@@ -204,8 +204,7 @@ func TestLoggerTellsWhatHooksTell(t *testing.T) {
 	require.Equal(t, want, lines)
 }
 
-// A server may hand back in a header what it was sent; that is printed no more than any other
-// secret.
+// A server may quote the request in a header. The quotation is not printed either.
 func TestEchoedRequestIDs(t *testing.T) {
 	for _, secret := range []string{sandbox.APIKey, sandbox.OpenLoginLinkID} {
 		logger, records := keepRecords()

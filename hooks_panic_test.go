@@ -14,8 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A panic in a hook is the caller's. It leaves nothing locked and nothing open: the next call of
-// the same limit group goes.
+// A panic in a hook reaches the caller. It leaves nothing locked and nothing open: the next call of
+// the same limit group goes out.
 func TestPanicInAHook(t *testing.T) {
 	armed := true
 	disarm := func() {
@@ -129,8 +129,8 @@ func TestPanicInAHook(t *testing.T) {
 	}
 }
 
-// Two hundred callers wait for a token when a hook panics: one of them has the panic, all of them
-// return.
+// Two hundred callers wait for a token when a hook panics. One of them gets the panic, and all of
+// them return.
 func TestPanicWhileOthersWaitForAToken(t *testing.T) {
 	for name, tc := range map[string]struct {
 		hooks  Hooks

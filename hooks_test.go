@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// diary writes down what the hooks are told, in order.
+// diary records the calls of hooks, in order.
 type diary struct {
 	mu       sync.Mutex
 	lines    []string
@@ -51,7 +51,7 @@ func (d *diary) hooks() Hooks {
 	}
 }
 
-// abandoned is what was told so far of runs that nobody waited for.
+// abandoned returns the calls of Hooks.Abandoned so far.
 func (d *diary) abandoned() []Abandoned {
 	synctest.Wait()
 	d.mu.Lock()
@@ -74,8 +74,8 @@ func unavailable(after time.Duration, header http.Header) sandbox.Fault {
 	}
 }
 
-// One call that meets everything: what the hooks are told of it, in which order, and that the
-// Response tells the same.
+// One call to which everything happens: which hooks are called, in which order, and that the
+// Response has the same.
 func TestHooksTellTheStory(t *testing.T) {
 	d := &diary{}
 	inBubble(t, nil, []Option{
@@ -169,8 +169,7 @@ func TestHooksHaveTheContext(t *testing.T) {
 	})
 }
 
-// A wait for the pace of a reopened group is told as any other, whoever waits: nobody stands still
-// unseen.
+// A wait for the rate of a reopened group is reported like any other wait.
 func TestPaceIsTold(t *testing.T) {
 	for name, callers := range map[string]int{"one caller": 1, "three callers": 3} {
 		t.Run(name, func(t *testing.T) {
@@ -242,7 +241,7 @@ func TestTokenRenewalIsTold(t *testing.T) {
 	})
 }
 
-// A renewal is told once, also when the call that began it has been given up.
+// A renewal is reported once, even if the call that began it has given up.
 func TestTokenRenewalOfOthersIsTold(t *testing.T) {
 	d := &diary{}
 	inBubble(t, nil, []Option{WithHooks(d.hooks())}, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
@@ -259,7 +258,7 @@ func TestTokenRenewalOfOthersIsTold(t *testing.T) {
 	})
 }
 
-// someHooks are clients' hooks, each with one of them alone.
+// someHooks are Hooks with only one hook each.
 func someHooks(all Hooks) map[string]Hooks {
 	return map[string]Hooks{
 		"none":         {},
@@ -298,7 +297,7 @@ func TestAnyHookMayBeNil(t *testing.T) {
 	}
 }
 
-// A hook may use the client, also the one that is told of a failed exchange.
+// A hook may use the client, even the hook that is told of a failed exchange.
 func TestTokenRenewalHookThatCalls(t *testing.T) {
 	var c *Client
 	calls := 0

@@ -39,7 +39,7 @@ func importsOf(t *testing.T, dir string) map[string][]string {
 	return all
 }
 
-// The service files say what, never how: they know neither HTTP nor the ways of a call.
+// The service files say what to do, never how: they import neither HTTP nor what makes a call.
 func TestServicesSayWhatNotHow(t *testing.T) {
 	allowed := []string{
 		"cmp", "context", "errors", "fmt", "iter", "slices", "strings", "time",
@@ -54,8 +54,8 @@ func TestServicesSayWhatNotHow(t *testing.T) {
 	}
 }
 
-// A room knows neither the package that uses it, nor another room. What it may import beside the
-// standard library stands here, and whether it may know the network.
+// A room imports neither the package that uses it nor another room. The table says what else it may
+// import outside the standard library, and whether it may import the network.
 func TestRoomsHaveWalls(t *testing.T) {
 	rooms := map[string]struct {
 		modules []string
@@ -88,7 +88,7 @@ func TestRoomsHaveWalls(t *testing.T) {
 	}
 }
 
-// Only one file knows what scans the bytes of an answer.
+// Only one file imports the JSON scanner.
 func TestOneFileKnowsTheScanner(t *testing.T) {
 	for _, dir := range []string{".", "internal/wire", "internal/sandbox"} {
 		for file, imports := range importsOf(t, dir) {

@@ -80,13 +80,13 @@ func sampleLink() BankLink {
 	return link
 }
 
-// bankLinkChecks are those of the two operations that answer a link.
+// bankLinkChecks are the checks of the two operations that return a link.
 func bankLinkChecks(more map[string]check[*BankLink]) map[string]check[*BankLink] {
 	sample := sampleLink()
 	absent, nulls := plainLink(), plainLink(func(l *BankLink) { l.Products = nil })
 	null := plainLink(func(l *BankLink) {
 		l.InstitutionName = ""
-		// The others were null: not granted.
+		// The other products were null: not granted.
 		l.Products = map[Product]ProductStatus{ProductIdentity: {}, ProductTransactions: {}}
 	})
 	timestamps := plainLink(func(l *BankLink) {

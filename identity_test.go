@@ -179,7 +179,7 @@ func TestGoldenIdentityGet(t *testing.T) {
 	})
 }
 
-// An owner who stands at several accounts is one, with all of them.
+// An owner of several accounts is one owner with all of them.
 func TestOwners(t *testing.T) {
 	avery := `{"names":["Avery Sample"],"emails":[{"address":"avery@example.com","primary":true}]}`
 	jordan := `{"names":["Jordan Example"],"phone_numbers":[{"number":"+15555550100","type":"home"}]}`
@@ -205,7 +205,7 @@ func TestOwners(t *testing.T) {
 	require.Empty(t, (&Identity{}).Owners())
 }
 
-// What has no name is not taken for the same person, and what has no id for an account.
+// Two owners without a name are not the same person, and an account without an id is not listed.
 func TestJoinsOfTheNameless(t *testing.T) {
 	c := replying(t, 200, `{"accounts":[{"account_id":"acc_1","owners":[{}]},`+
 		`{"account_id":"acc_2","owners":[{"names":[]}]},{"owners":[{"names":["Avery"]}]}],

@@ -13,8 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// strikes are the links that are refused in a row until the application pauses, as the
-// documentation states.
+// strikes is how many links are refused in a row before the application pauses.
 const strikes = 5
 
 // perLink are the operations that MoneyKit counts by link and by application. At the Plaid-
@@ -25,11 +24,11 @@ func perLink() map[string]Row {
 	return some
 }
 
-// linkCall calls one of them.
+// linkCall calls one of these operations for a link.
 type linkCall func(link string, opts ...CallOption) error
 
-// eachPerLink runs a test in virtual time for each of them, with a client whose server is a
-// function.
+// eachPerLink runs a test in virtual time for each of these operations, with a function as the
+// server.
 func eachPerLink(t *testing.T, test func(t *testing.T, s *answerer, call linkCall), opts ...Option) {
 	t.Helper()
 	for operation, row := range perLink() {
@@ -43,8 +42,7 @@ func eachPerLink(t *testing.T, test func(t *testing.T, s *answerer, call linkCal
 	}
 }
 
-// fleet calls once for each of many links, a new one every so often, and returns how the calls
-// ended.
+// fleet calls once for each of many links, at regular times, and returns the results of the calls.
 func fleet(links int, every time.Duration, call linkCall) (ended []error) {
 	ended = make([]error, links)
 	var wg sync.WaitGroup
@@ -59,8 +57,8 @@ func fleet(links int, every time.Duration, call linkCall) (ended []error) {
 }
 
 // 2,000 links with a caller each, a new one every 10 ms, and an application that may make 600
-// requests a minute: few are refused, because five refused links tell that it is the application,
-// and then all of them wait, and go at its rate.
+// requests a minute: few are refused, because five refused links show that it is the application.
+// Then all calls wait and go at its rate.
 func TestApplicationLimit(t *testing.T) {
 	t.Parallel()
 	servers := map[string]func(rest time.Duration) time.Duration{
@@ -112,8 +110,8 @@ func TestApplicationLimit(t *testing.T) {
 	}
 }
 
-// An application is held back for a minute at most, whatever its links were told: its limits are
-// per minute.
+// An application is held back for a minute at most, even if its links wait longer, because its
+// limits are per minute.
 func TestApplicationIsHeldForAMinute(t *testing.T) {
 	for told, application := range map[string]time.Duration{
 		"3600": time.Minute, "61": time.Minute, "60": time.Minute, "59": 59 * time.Second, "1": time.Second,
@@ -133,7 +131,7 @@ func TestApplicationIsHeldForAMinute(t *testing.T) {
 	}
 }
 
-// A link that is refused again and again holds no other link up: that is its own limit.
+// If one link is refused again and again, it holds up no other link, because that is its own limit.
 func TestOneLinkHoldsNoOther(t *testing.T) {
 	eachPerLink(t, func(t *testing.T, s *answerer, call linkCall) {
 		for range 20 {
@@ -156,8 +154,8 @@ func TestOneLinkHoldsNoOther(t *testing.T) {
 	})
 }
 
-// Links that are refused, each for its own sake, while others are accepted, do not hold the
-// application up.
+// If some links are refused by their own limits while others are accepted, the application is not
+// held up.
 func TestLinksThatAreRefusedForThemselves(t *testing.T) {
 	eachPerLink(t, func(t *testing.T, s *answerer, call linkCall) {
 		for i := range 20 {
@@ -196,7 +194,7 @@ func TestAnswersFromBeforeTheFirstStrike(t *testing.T) {
 	})
 }
 
-// Refreshes have no limit of the application's: each link waits for itself.
+// Refreshes are not counted for the application: each link waits only for itself.
 func TestRefreshesAreNotHeldTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &answerer{good: answers["identity.refresh"], began: time.Now()}

@@ -17,7 +17,7 @@ import (
 const probeLimit = 10 * time.Second
 
 // A hundred callers, and one 429 that asks for ten seconds: until then nothing is sent, and then
-// one request alone.
+// only one request.
 func TestOneRefusalForAll(t *testing.T) {
 	inBubble(t, nil, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
 		s.Script(refusal("10", 1))
@@ -40,8 +40,7 @@ func TestOneRefusalForAll(t *testing.T) {
 	})
 }
 
-// The same, with all hundred under way before the refusal arrives: what was in flight is in flight,
-// nothing follows it.
+// The same, with all hundred requests under way before the refusal arrives: nothing follows them.
 func TestOneRefusalInFlight(t *testing.T) {
 	inBubble(t, nil, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
 		slow := refusal("10", 1)
@@ -65,7 +64,7 @@ func TestOneRefusalInFlight(t *testing.T) {
 	})
 }
 
-// A probe that is refused closes the group again; one that is lost lets the next probe go.
+// A refused probe closes the group again. After a lost probe the next probe goes.
 func TestProbeThatFails(t *testing.T) {
 	inBubble(t, nil, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
 		s.Script(refusal("10", 1), refusal("20", 1), sandbox.Fault{Drop: sandbox.DropBefore})
@@ -85,7 +84,7 @@ func TestProbeThatFails(t *testing.T) {
 	})
 }
 
-// A probe that gets no answer holds the others up for a while, not for its whole time.
+// A probe without an answer holds the others up for a while, not for its whole time.
 func TestProbeThatStalls(t *testing.T) {
 	inBubble(t, nil, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
 		s.Script(refusal("10", 1), sandbox.Fault{Delay: 50 * time.Minute})
@@ -100,8 +99,8 @@ func TestProbeThatStalls(t *testing.T) {
 	})
 }
 
-// The probe goes alone also if others had the group's leave before the refusal, and were held up
-// on their way: by a credential that takes its time, or at their connection. They ask again.
+// The probe goes alone even if others got a permit before the refusal and were held up by a slow
+// credential or at their connection. They ask again.
 func TestNobodyPassesTheProbe(t *testing.T) {
 	for name, slow := range map[string]func(s *answerer, d time.Duration) []Option{
 		"a slow credential": func(s *answerer, d time.Duration) []Option {
@@ -136,8 +135,8 @@ func TestNobodyPassesTheProbe(t *testing.T) {
 	}
 }
 
-// A probe that has to ask again, because its group was closed while it waited for a credential, is
-// not in its own way.
+// A probe may have to ask again, because its group closed while it waited for a credential. It does
+// not wait for itself.
 func TestProbeThatAsksAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &answerer{good: answers["links.list"], began: time.Now()}
@@ -152,8 +151,8 @@ func TestProbeThatAsksAgain(t *testing.T) {
 	})
 }
 
-// A closed group lets nothing out by a second connection either, as net/http looks for one if
-// the first has no room for the request.
+// A closed group also lets nothing out on a second connection, which net/http looks for if the
+// first connection is full.
 func TestSecondConnectionOfAClosedGroup(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &answerer{good: answers["links.list"], began: time.Now(), dial: time.Second}
@@ -173,8 +172,8 @@ func TestSecondConnectionOfAClosedGroup(t *testing.T) {
 	})
 }
 
-// The wait that a refusal without Retry-After costs doubles with each that follows another, whoever
-// is refused, and with each attempt of a call. An answer that is none ends that.
+// After a refusal without Retry-After the wait doubles with each refusal in a row, of any caller,
+// and with each attempt of a call. Any other answer ends that.
 func TestWaitWithoutRetryAfterGrows(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -220,10 +219,10 @@ func TestWaitWithoutRetryAfterGrows(t *testing.T) {
 	})
 }
 
-// A server that refuses without saying for how long is asked less and less, by whoever calls: the
-// wait of the group doubles with each refusal that follows another, up to MaxBackoff, and what one
-// caller would wait at most does not shorten it for the others. On average that is half of
-// MaxBackoff, so in ten minutes a probe goes out some eighty times.
+// A server that refuses without a time is asked less and less often, by all callers together. The
+// wait of the group doubles with each refusal in a row, up to MaxBackoff. The MaxWait of one caller
+// does not shorten it for the others. On average the wait is half of MaxBackoff, so some eighty
+// probes go out in ten minutes.
 func TestRefusalsWithoutRetryAfter(t *testing.T) {
 	t.Parallel()
 	rows := map[string][]CallOption{"for a second": {WithMaxWait(time.Second)}, "impatient": {WithMaxWait(0)}}

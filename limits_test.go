@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// askedGroups are the limit groups that a call belongs to, as a caller's Limiter is asked for them.
+// askedGroups are the limit groups of a call, as a caller's Limiter gets them.
 func askedGroups(t *testing.T, call func(context.Context, *Client) error, opts ...Option) []string {
 	t.Helper()
 	l, s := &recordingLimiter{}, &answerer{}
@@ -25,9 +25,9 @@ func askedGroups(t *testing.T, call func(context.Context, *Client) error, opts .
 	return l.groups
 }
 
-// What is counted together: at Supermetrics a credential, and its queries to a data source; at
-// MoneyKit an operation on a link, or a refresh of a product of it, and all of an application's
-// requests of an operation.
+// What is counted together. At Supermetrics: a credential, and its queries to a data source. At
+// MoneyKit: an operation on a link, or a refresh of a product of a link, and all requests of an
+// application for an operation.
 func TestGroupsOfCalls(t *testing.T) {
 	for operation, call := range calls {
 		var names []string
@@ -63,8 +63,8 @@ func TestGroupsOfCalls(t *testing.T) {
 	}
 }
 
-// Groups are apart: another tenant, another operation on a MoneyKit link and another link are not
-// held up.
+// Groups are separate: another tenant, another operation on a MoneyKit link and another link are
+// not held up.
 func TestGroupsAreApart(t *testing.T) {
 	server := []sandbox.Option{sandbox.WithAPIKey("api_tenant_2")}
 	inBubble(t, server, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
@@ -93,7 +93,7 @@ func TestGroupsAreApart(t *testing.T) {
 	})
 }
 
-// held reports that a call would have to wait for its limit group.
+// held reports whether a call would have to wait for its limit group.
 func held(t *testing.T, err error) bool {
 	t.Helper()
 	if err == nil {
@@ -104,8 +104,8 @@ func held(t *testing.T, err error) bool {
 	return e.Outcome == OutcomeNotSent
 }
 
-// The daily quota is a data source's: its queries alone are held until it is due again. Any other
-// limit is the credential's.
+// The daily quota is for one data source: only its queries are held. Any other limit is for the
+// credential.
 func TestDailyQuota(t *testing.T) {
 	for name, tc := range map[string]struct {
 		code    Code
@@ -165,8 +165,8 @@ func TestDailyQuota(t *testing.T) {
 	})
 }
 
-// A refresh is counted for each product that it asks for, on its link: a refusal holds those
-// products of that link.
+// A refresh is counted for each of its products, per link: a refusal holds these products of that
+// link.
 func TestRefreshesPerProduct(t *testing.T) {
 	const identity, numbers, transactions = ProductIdentity, ProductAccountNumbers, ProductTransactions
 	for name, tc := range map[string]struct {
@@ -213,8 +213,8 @@ func closedFor(t *testing.T, c *Client, key string) time.Duration {
 	return long.Wait
 }
 
-// A group is closed by a refusal because of its rate, and by a server that is down and says until
-// when. Anything else is an answer.
+// A 429 closes a group, and so does a server that is down and says until when. No other answer
+// does.
 func TestWhatClosesAGroup(t *testing.T) {
 	plaid, other := plaidBody("RATE_LIMIT_EXCEEDED", "AUTH_LIMIT"), plaidBody("INVALID_INPUT", "INVALID_ACCESS_TOKEN")
 	for name, tc := range map[string]struct {

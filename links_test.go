@@ -29,7 +29,8 @@ func sampleLoginLink() LoginLink {
 	}
 }
 
-// linkChecks are those of the four operations that answer one login link; more adds and replaces.
+// linkChecks are the checks of the four operations that return one login link. more adds and
+// replaces checks.
 func linkChecks(
 	status LoginLinkStatus, description string, more map[string]check[*LoginLink],
 ) map[string]check[*LoginLink] {

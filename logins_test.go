@@ -244,8 +244,7 @@ func TestGoldenLoginsRevoke(t *testing.T) {
 	})
 }
 
-// The query of logins.query_accounts decodes to the JSON that was meant, whatever stands in a
-// username.
+// The query of logins.query_accounts decodes to the right JSON, whatever characters a username has.
 func TestAccountsQueryRoundTrip(t *testing.T) {
 	users := []string{"a+b c", "%2B", `"quoted" \ back`, "ключ & 字", "tab\tnew\nline", "</script>", "\u2028"}
 	c, m := inMemory(t, func(*http.Request) *http.Response { return reply(200, `{"data":[]}`) })

@@ -30,9 +30,9 @@ func declarations(t *testing.T) []ast.Decl {
 	return all
 }
 
-// An exported constant carries its type's name, so that a reader knows which it is, and completion
-// finds all of them. Of a longer name that ends in State, Status or Code, that word is left out.
-// The APIs are called by their own names.
+// An exported constant has its type's name in it, so that a reader knows the type, and completion
+// finds all constants. If the type's name ends in State, Status or Code, that word is left out. The
+// APIs have their own names.
 func TestConstantsCarryTheirTypesName(t *testing.T) {
 	short := regexp.MustCompile(`(\w)(?:State|Status|Code)$`)
 	found := map[string]int{}
@@ -58,7 +58,7 @@ func TestConstantsCarryTheirTypesName(t *testing.T) {
 	require.GreaterOrEqual(t, len(found), 14, "%v", found)
 }
 
-// An id has one name: in a method's arguments, in the route, and so in the errors and the hooks.
+// An id has the same name in a method's arguments and in the route, and so in errors and hooks.
 func TestAnIDHasOneName(t *testing.T) {
 	ids := map[string]string{
 		"LoginsService": "loginID", "LinksService": "loginLinkID",

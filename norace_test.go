@@ -4,5 +4,5 @@ package duolink
 
 import "testing"
 
-// inShort reports that a test should be a good deal smaller.
+// inShort reports whether a test should be much smaller.
 func inShort() bool { return testing.Short() }

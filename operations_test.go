@@ -21,7 +21,7 @@ func asBit(yes bool) int {
 	return 0
 }
 
-// dropped makes a call of one that has a result.
+// dropped makes a call that drops its result.
 func dropped[T any](call func(context.Context, *Client) (T, error)) func(context.Context, *Client) error {
 	return func(ctx context.Context, c *Client) error {
 		_, err := call(ctx, c)
@@ -70,7 +70,7 @@ func refused(t *testing.T, err error, kind error, operation, value string) {
 	}
 }
 
-// printed are the forms in which an error may get into a log.
+// printed returns the forms in which an error may be logged.
 func printed(err error) []string {
 	all := []string{}
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%d", "%x"} {
@@ -83,7 +83,7 @@ func printed(err error) []string {
 	return append(all, string(j))
 }
 
-// unasked is a client whose server must not be asked.
+// unasked is a client whose server must not get a request.
 func unasked(t *testing.T, opts ...Option) *Client {
 	t.Helper()
 	c, _ := inMemory(t, func(r *http.Request) *http.Response {
@@ -136,7 +136,7 @@ func TestIDs(t *testing.T) {
 	}
 }
 
-// MoneyKit's ids are opaque: they are escaped as one segment, and not judged.
+// MoneyKit's ids are opaque: they are escaped as one segment, and not checked further.
 func TestOpaqueIDs(t *testing.T) {
 	c, m := inMemory(t, func(*http.Request) *http.Response { return reply(404, "") })
 	_, err := c.Identity.Link(t.Context(), "mk_a;b:c=d,e~f")
@@ -144,7 +144,7 @@ func TestOpaqueIDs(t *testing.T) {
 	require.Equal(t, "/links/mk_a%3Bb:c=d%2Ce~f", m.requests[0].URL.EscapedPath())
 }
 
-// An API that has no credential is not asked, and neither is one whose kind of credential does not
+// An API without a credential gets no request, and neither does an API whose credential does not
 // fit.
 func TestNotConfigured(t *testing.T) {
 	supermetrics := []Option{WithSupermetrics(BearerToken(testKey))}

@@ -36,7 +36,7 @@ func TestWithResponse(t *testing.T) {
 		require.Equal(t, asError(t, err).RequestID, r.RequestID)
 		require.Contains(t, string(r.Body()), "LINK_NOT_FOUND")
 
-		// An answer that is none.
+		// An answer that cannot be used.
 		w.Script(sandbox.Fault{Body: `{"data":`, Header: http.Header{"X-Request-Id": {"req-0001"}}})
 		_, err = c.Links.Get(t.Context(), sandbox.OpenLoginLinkID, WithResponse(&r))
 		require.ErrorIs(t, err, ErrMalformedResponse)
@@ -58,7 +58,7 @@ func TestWithResponse(t *testing.T) {
 		require.Len(t, r.Attempts, 4)
 		w.transport.RefuseDials(0)
 
-		// Nothing sent: what was there of an earlier call is gone.
+		// Nothing is sent: the Response of an earlier call is gone.
 		r = Response{Status: 1, RequestID: "old"}
 		_, err = c.Links.Get(t.Context(), "..", WithResponse(&r))
 		require.ErrorIs(t, err, ErrArgument)
@@ -66,8 +66,7 @@ func TestWithResponse(t *testing.T) {
 		require.Empty(t, r.RequestID)
 		require.Empty(t, r.Attempts)
 
-		// MoneyKit says nothing of its limits. The exchange before the call is not the call's
-		// answer.
+		// MoneyKit sends no limits. The exchange before the call is not the call's answer.
 		_, err = c.Identity.Link(t.Context(), sandbox.LinkID, WithResponse(&r))
 		require.NoError(t, err)
 		require.Equal(t, 1, w.Count("auth.token"))
@@ -84,7 +83,7 @@ func TestWithResponse(t *testing.T) {
 		require.NotContains(t, string(r.Body()), sandbox.ClientSecret)
 		require.Zero(t, r.Status)
 
-		// Of an iterator, the latest request's.
+		// For an iterator it is the latest request.
 		n := 0
 		for _, err := range c.Logins.Accounts(t.Context(), sandbox.ManyAccountsLoginID, PageOptions{}, WithResponse(&r)) {
 			require.NoError(t, err)
@@ -96,7 +95,7 @@ func TestWithResponse(t *testing.T) {
 		require.Contains(t, string(r.Body()), "100-000-0260")
 		require.NotContains(t, string(r.Body()), "100-000-0001")
 
-		// Of a stream there is all but the body.
+		// For a stream there is everything except the body.
 		for _, err := range c.Logins.StreamAccounts(t.Context(), AccountsQuery{DataSourceID: "GAWA"}, WithResponse(&r)) {
 			require.NoError(t, err)
 			require.Equal(t, 200, r.Status)
@@ -105,7 +104,7 @@ func TestWithResponse(t *testing.T) {
 			require.Nil(t, r.Body())
 		}
 
-		// It is the caller's own.
+		// The copy belongs to the caller.
 		_, err = c.Links.List(t.Context(), WithResponse(&r))
 		require.NoError(t, err)
 		first := string(r.Body())
@@ -118,7 +117,7 @@ func TestWithResponse(t *testing.T) {
 	})
 }
 
-// A call that fails, also before anything is sent, has its history in the Response too.
+// The Response also has the history of a call that fails, even before anything is sent.
 func TestResponseTellsTheSame(t *testing.T) {
 	d := &diary{}
 	inBubble(t, nil, []Option{

@@ -2,6 +2,6 @@
 
 package duolink
 
-// inShort reports that a test should be a good deal smaller. Under the race detector, where
-// everything takes ten times as long, it should be: what it finds in ten worlds it finds in one.
+// inShort reports whether a test should be much smaller. It should be with the race detector,
+// because everything takes ten times as long, and a small test finds the same races.
 func inShort() bool { return true }

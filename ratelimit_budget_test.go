@@ -12,10 +12,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// budgetFull is how many repetitions there are, as the documentation states.
+// budgetFull is the number of repetitions in a full budget, as the documentation says.
 const budgetFull = 100
 
-// outage has so many calls fail at the same time, and returns how many requests they were.
+// outage makes a number of calls fail at the same time, and returns how many requests they made.
 func outage(t *testing.T, s *answerer, n int, c *Client, operation string, opts ...CallOption) int {
 	t.Helper()
 	s.mu.Lock()
@@ -39,7 +39,7 @@ func down(retryAfter string) func(*http.Request) *http.Response {
 	}
 }
 
-// When everything fails, repetitions stop: every call is sent once.
+// If everything fails, repetitions stop: every call is sent once.
 func TestRetryBudget(t *testing.T) {
 	const calls = 1000
 	inBubble(t, nil, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
@@ -53,7 +53,7 @@ func TestRetryBudget(t *testing.T) {
 		wg.Wait()
 		require.Equal(t, calls+budgetFull, s.Count(""))
 
-		// Successes bring it back.
+		// Successes give repetitions back.
 		s.ClearScript()
 		for range 5 {
 			_, err := c.Links.Get(t.Context(), "dsll_1")
@@ -65,8 +65,8 @@ func TestRetryBudget(t *testing.T) {
 	})
 }
 
-// Each credential has a budget of its own, so the outage of one vendor, or what one tenant does,
-// spends nobody else's. MoneyKit's two APIs are one vendor.
+// Each credential has its own budget, so neither the outage of one vendor nor one tenant uses up
+// the budget of another. MoneyKit's two APIs are one vendor.
 func TestBudgetsAreApart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const n = 200
@@ -83,7 +83,7 @@ func TestBudgetsAreApart(t *testing.T) {
 		require.Equal(t, n+budgetFull, outage(t, s, n, c, "identity.link", WithToken("tenant_1")), "another vendor's")
 		require.Equal(t, n, outage(t, s, n, c, "links.list"))
 
-		// The success of one brings nothing back to another.
+		// The success of one credential gives nothing back to another.
 		s.answering(func(*http.Request) *http.Response { return reply(200, answers["links.list"]) })
 		for range 5 * budgetFull {
 			require.NoError(t, calls["links.list"](t.Context(), c, WithToken("tenant_1")))
@@ -92,14 +92,14 @@ func TestBudgetsAreApart(t *testing.T) {
 		require.Equal(t, n, outage(t, s, n, c, "logins.list"))
 		require.Equal(t, n+budgetFull, outage(t, s, n, c, "logins.list", WithToken("tenant_1")))
 
-		// And time brings back to each what is its own.
+		// Time fills each budget.
 		time.Sleep(1000*time.Second + time.Millisecond)
 		require.Equal(t, n+budgetFull, outage(t, s, n, c, "links.list"))
 		require.Equal(t, n+budgetFull, outage(t, s, n, c, "auth.get"))
 	})
 }
 
-// budgetKeyOf is whose budget an operation of a client draws on.
+// budgetKeyOf is the key of the budget that an operation of a client uses.
 func budgetKeyOf(t *testing.T, c *Client, op operation) string {
 	t.Helper()
 	p, err := c.prepare(t.Context(), op, nil)
@@ -107,8 +107,8 @@ func budgetKeyOf(t *testing.T, c *Client, op operation) string {
 	return p.budgetKey()
 }
 
-// What costs nothing: a repetition after 429, which is paced anyway, one that does not take place,
-// and a call that is not repeated.
+// These cost nothing: a repetition after 429, which the limit group paces, a repetition that does
+// not take place, and a call that is not repeated.
 func TestWhatABudgetIsSpentOn(t *testing.T) {
 	for name, tc := range map[string]struct {
 		operation string
@@ -140,7 +140,7 @@ func TestWhatABudgetIsSpentOn(t *testing.T) {
 	}
 }
 
-// A call whose repetition the budget does not allow ends at once, with the error of its attempt.
+// If the budget allows no repetition, a call ends at once with the error of its attempt.
 func TestBudgetEndsACallAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &answerer{began: time.Now()}

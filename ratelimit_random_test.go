@@ -19,8 +19,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// moody is a server in memory that takes its time, refuses with and without a time, breaks and
-// stalls, all at random, and that watches whether its word is kept.
+// moody is a server in memory. At random it is slow, refuses with and without a time, breaks and
+// stalls. It checks that the client keeps to its times.
 type moody struct {
 	mu     sync.Mutex
 	random *rand.Rand
@@ -30,8 +30,8 @@ type moody struct {
 	passed int      // requests
 }
 
-// word is what the server has last said to a limit group, and what came of the requests that left
-// since.
+// word is what the server has last said to a limit group, and the results of the requests since
+// then.
 type word struct {
 	said, until time.Time
 	refusals    int
@@ -88,7 +88,7 @@ func (m *moody) word(group string) *word {
 	return w
 }
 
-// leaves notes that a request leaves, and looks whether it may.
+// leaves records that a request leaves, and checks whether it may.
 func (m *moody) leaves(groups []string, now time.Time) (refusals []int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -110,7 +110,7 @@ func (m *moody) leaves(groups []string, now time.Time) (refusals []int) {
 	return refusals
 }
 
-// ends notes that a request has come to an end, somehow.
+// ends records that a request has ended in any way.
 func (m *moody) ends(groups []string, refusals []int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -120,7 +120,7 @@ func (m *moody) ends(groups []string, refusals []int) {
 	}
 }
 
-// refuses notes what is said to a request's groups, now that it is delivered.
+// refuses records what a refusal said to the groups of a request, when it is delivered.
 func (m *moody) refuses(groups []string, wait time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -135,7 +135,7 @@ func (m *moody) refuses(groups []string, wait time.Duration) {
 	}
 }
 
-// mood is what becomes of a request: a status, or 0 if its connection breaks. Only queries for
+// mood is the result of a request: a status, or 0 if its connection breaks. Only queries for
 // accounts have a daily quota.
 func (m *moody) mood(query bool) (status int, code string, wait time.Duration) {
 	wait = time.Duration(m.roll(20)) * time.Second
@@ -210,7 +210,7 @@ func (m *moody) answer(r *http.Request) string {
 	}
 }
 
-// errHook is what hooks of the property's test panic with.
+// errHook is the panic value of hooks in the property test.
 var errHook = errors.New("a hook has panicked")
 
 func (m *moody) client(t *testing.T, seed uint64) *Client {
@@ -248,7 +248,7 @@ func (m *moody) client(t *testing.T, seed uint64) *Client {
 	return c
 }
 
-// call makes one of many calls, under a context that may end at some time.
+// call makes one of many calls. Its context may end at any time.
 func (m *moody) call(ctx context.Context, c *Client) (err error) {
 	defer func() {
 		if p := recover(); p != nil && p != errHook {
@@ -291,10 +291,10 @@ func (m *moody) call(ctx context.Context, c *Client) (err error) {
 	return err
 }
 
-// Random callers, who give up, have deadlines, little patience and hooks that panic, and slow
-// credentials, of a moody server: no request leaves before the time that the server named, as soon
-// as its answer was delivered; when a group has opened, one goes ahead alone; and in the end
-// nobody hangs, no turn and no place in a queue is left behind, and every group is as it should be.
+// Random callers of a moody server give up, have deadlines, a short MaxWait, slow credentials and
+// hooks that panic. After an answer is delivered, no request leaves before the time that it names.
+// When a group opens, one request goes ahead alone. In the end nobody hangs, no turn and no place
+// in a queue is left behind, and every group is in the right state.
 func TestPaceUnderRandomCallers(t *testing.T) {
 	t.Parallel()
 	seeds, requests := 300, 0

@@ -36,7 +36,7 @@ func sandboxClient(t *testing.T, transport http.RoundTripper, opts ...Option) *C
 	return sandboxClientWith(t, transport, append([]Option{moneyKit}, opts...)...)
 }
 
-// sandboxClientWith is a client that has MoneyKit's credential among its options.
+// sandboxClientWith is a client whose options include MoneyKit's credential.
 func sandboxClientWith(t *testing.T, transport http.RoundTripper, opts ...Option) *Client {
 	t.Helper()
 	c, err := New(append([]Option{
@@ -49,7 +49,7 @@ func sandboxClientWith(t *testing.T, transport http.RoundTripper, opts ...Option
 	return c
 }
 
-// answerer is a server in memory, which answers at once, or after a while. It notes when requests
+// answerer is a server in memory, which answers at once or after a while. It records when requests
 // come.
 type answerer struct {
 	good  string // the body of an answer that is good
@@ -84,8 +84,8 @@ func (s *answerer) RoundTrip(r *http.Request) (*http.Response, error) {
 	return reply(http.StatusOK, s.good), nil
 }
 
-// connected is what net/http tells of a connection: that it looks for one, and then that it has
-// one, which may be too late.
+// connected calls the trace functions of net/http: for the search of a connection, and for the
+// connection, which may be too late.
 func connected(r *http.Request, after time.Duration) error {
 	trace := httptrace.ContextClientTrace(r.Context())
 	trace.GetConn("")
@@ -97,14 +97,14 @@ func connected(r *http.Request, after time.Duration) error {
 	return context.Cause(r.Context())
 }
 
-// answering has the server answer otherwise from now on.
+// answering changes the server's answer.
 func (s *answerer) answering(answer func(r *http.Request) *http.Response) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.next = answer
 }
 
-// slowly has it take its time from now on.
+// slowly makes the server slow.
 func (s *answerer) slowly(d time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -128,13 +128,14 @@ func (l *recordingLimiter) Wait(_ context.Context, group string) error {
 	return l.err
 }
 
-// The reasons of the pace are those that a user is told.
+// The reasons in package pace are the reasons that a user sees.
 func TestReasonsAreOneSet(t *testing.T) {
 	require.Equal(t, WaitReasonCooldown, WaitReason(pace.ReasonCooldown))
 	require.Equal(t, WaitReasonPace, WaitReason(pace.ReasonRate))
 }
 
-// The client asks a caller's Limiter before each attempt, by a name that tells nothing.
+// The client asks a caller's Limiter before each attempt, with a name that shows no id or
+// credential.
 func TestLimiter(t *testing.T) {
 	l := &recordingLimiter{}
 	inBubble(t, nil, []Option{WithLimiter(l)}, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
@@ -154,8 +155,8 @@ func TestLimiter(t *testing.T) {
 	})
 }
 
-// What the answers say of the limit is kept: a missing header changes nothing, garbage neither, and
-// 0 is a value.
+// RateLimit keeps what the answers say. A missing or invalid header changes nothing, and 0 is a
+// value.
 func TestRateLimitState(t *testing.T) {
 	inBubble(t, nil, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
 		require.Equal(t, RateLimit{}, c.RateLimit(Supermetrics))
@@ -185,7 +186,7 @@ func TestRateLimitState(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, step.want, c.RateLimit(Supermetrics))
 		}
-		// Another tenant's answers are another tenant's state.
+		// The answers to another tenant change nothing.
 		s.Script(header("9", "9"))
 		_, err := c.Links.List(t.Context(), WithToken("api_other"))
 		require.NoError(t, err)
@@ -198,7 +199,8 @@ func TestRateLimitState(t *testing.T) {
 	})
 }
 
-// RateLimit tells when the groups of the client's own credential open, and nothing of another's.
+// RateLimit tells when the groups of the client's own credential open, and ignores other
+// credentials.
 func TestCooldownOfAnotherTenant(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &answerer{began: time.Now()}

@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// handler is a connection to a sandbox without one: for ten thousand requests it matters.
+// handler calls a sandbox without a connection, because that saves time with ten thousand requests.
 type handler struct{ http.Handler }
 
 func (h handler) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -28,9 +28,9 @@ func (h handler) RoundTrip(r *http.Request) (*http.Response, error) {
 	return w.Result(), nil
 }
 
-// The job that the README's table on retries measures: a thousand callers make ten calls each
-// against a server that takes twenty requests a second, and says Retry-After: 1 to the others. At
-// best it takes 500 seconds.
+// The job of the README's table on retries: a thousand callers make ten calls each against a server
+// that takes twenty requests a second, and answers the others with Retry-After: 1. The best
+// possible time is 500 seconds.
 const callers, each, perSecond = 1000, 10, 20
 
 type measured struct {
@@ -72,8 +72,8 @@ func (m measured) String() string {
 		m.refused, m.later, 100*float64(m.refused)/float64(m.later))
 }
 
-// firstInstant decides in which order the answers to what is sent at one instant arrive: so many of
-// the good ones, then the refusals, then the rest.
+// firstInstant decides the order of the answers to the requests of one instant: some good answers,
+// then the refusals, then the rest.
 type firstInstant struct {
 	next           http.RoundTripper
 	began          time.Time
@@ -105,16 +105,16 @@ func (f *firstInstant) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// How many answers have arrived before the first refusal is what the client knows of the rate by
-// then. That is a matter of chance, so what comes of it must not be.
+// The number of good answers before the first refusal is all that the client knows of the rate
+// then. It depends on chance, so the result must not depend on it.
 func TestPaceOfAThousand(t *testing.T) {
 	t.Parallel()
 	rows := map[string]func(http.RoundTripper) http.RoundTripper{
 		"as it comes": func(next http.RoundTripper) http.RoundTripper { return next },
 	}
 	known, callers := []int64{0, 1, 2, 5, 10, perSecond}, callers
-	// The race detector has 256 slots, and may crash if the goroutines of bubbles take them from one
-	// another.
+	// The race detector has 256 slots, and may crash if the goroutines of bubbles take them from
+	// one another.
 	if inShort() {
 		known, callers = []int64{2}, 100
 	}
@@ -135,8 +135,7 @@ func TestPaceOfAThousand(t *testing.T) {
 				})
 				t.Log("duolink:", m)
 				require.Zero(t, m.failed)
-				// The search for the rate takes some seconds. Then the rate is the server's but for
-				// a little.
+				// The search for the rate takes some seconds. Then the rate is nearly the server's.
 				require.Less(t, m.took, time.Duration(m.calls/perSecond)*time.Second+25*time.Second)
 				// At a refusal the rate falls by a fifth. It grows in each second by a hundredth of
 				// what it was then, so that it takes 25 s to where it was refused. The search
@@ -148,7 +147,8 @@ func TestPaceOfAThousand(t *testing.T) {
 	}
 }
 
-// The same job by go-retryablehttp as it comes, but for its log: what the README compares with.
+// The same job with go-retryablehttp and its defaults, but without its log. The README compares
+// with it.
 func TestPaceOfPlainRetryablehttp(t *testing.T) {
 	t.Parallel()
 	if inShort() {

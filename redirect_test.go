@@ -106,7 +106,7 @@ func TestConfirmRedirect(t *testing.T) {
 	}
 }
 
-// Whatever else is wrong is said, and only a right verifier is followed by a request.
+// Each other fault has its own error, and only a right verifier leads to a request.
 func TestConfirmRedirectThatFails(t *testing.T) {
 	c, m := inMemory(t, func(*http.Request) *http.Response { return reply(404, `{"error":"LINK_NOT_FOUND"}`) })
 	request := httptest.NewRequest("GET", "/done?redirect_verifier=v", nil)

@@ -12,8 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// With the ids of some accounts the answer has these alone. Of the numbers, all of which MoneyKit
-// sends at once, callers share one reading, whichever they want.
+// With the ids of some accounts the answer has only these. MoneyKit sends all numbers at once, so
+// callers share one reading of the numbers, whichever accounts they want.
 func TestRefreshOfSomeAccounts(t *testing.T) {
 	for flow, reading := range readings {
 		t.Run(flow, func(t *testing.T) {
@@ -50,7 +50,7 @@ func TestRefreshOfSomeAccounts(t *testing.T) {
 	}
 }
 
-// Without a MaxAge there is a refresh each time, also of data that seems to come from the future.
+// Without a MaxAge there is always a refresh, also of data that seems to come from the future.
 func TestRefreshEachTime(t *testing.T) {
 	for flow, reading := range readings {
 		t.Run(flow, func(t *testing.T) {
@@ -68,7 +68,7 @@ func TestRefreshEachTime(t *testing.T) {
 	}
 }
 
-// A caller who gives up while the data is read is told whether there was a refresh.
+// If a caller gives up while the data is read, the error says whether there was a refresh.
 func TestRefreshGivenUpWhileItIsRead(t *testing.T) {
 	for name, tc := range map[string]struct {
 		age     time.Duration
@@ -95,9 +95,9 @@ func TestRefreshGivenUpWhileItIsRead(t *testing.T) {
 	}
 }
 
-// Whether there is a refresh is decided once for all callers who are there, whatever the age that
-// would do for each. The data is two days old, a refresh takes 30 s, and an answer to a look is on
-// its way for 5 s.
+// The run decides once for all of its callers whether there is a refresh, whatever the MaxAge of
+// each. The data is two days old, a refresh takes 30 s, and an answer to a look is on its way for 5
+// s.
 func TestRefreshIsDecidedOnce(t *testing.T) {
 	type caller struct {
 		comes, age    time.Duration
@@ -171,7 +171,7 @@ func TestRefreshIsDecidedOnce(t *testing.T) {
 	}
 }
 
-// The looks keep to MoneyKit's 15 requests a minute for a link, also where each of them fails.
+// The looks keep to MoneyKit's 15 requests a minute for a link, even if each of them fails.
 func TestRefreshLooksSeldom(t *testing.T) {
 	inBubble(t, nil, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
 		s.Script(sandbox.Fault{Operation: "identity.link"}, sandbox.Fault{Operation: "identity.link", Status: 502, Times: -1})

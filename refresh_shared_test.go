@@ -22,8 +22,8 @@ func refreshIdentity(ctx context.Context, c *Client, o RefreshOptions, opts ...C
 	return err
 }
 
-// Fifty callers want the same of the same link at the same time: one refresh, one reading, and a
-// copy for each.
+// Fifty callers want the same data of one link at the same time: there is one refresh, one reading,
+// and a copy for each.
 func TestRefreshIsShared(t *testing.T) {
 	server := []sandbox.Option{sandbox.WithRefreshTime(90 * time.Second)}
 	inBubble(t, server, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
@@ -45,7 +45,7 @@ func TestRefreshIsShared(t *testing.T) {
 				require.NoError(t, err)
 				require.Equal(t, 200, response.Status)
 				require.Equal(t, byte('{'), response.Body()[0])
-				// What a caller does to its copies is its own affair.
+				// A caller may change its copies.
 				answers[i].Accounts[0].Owners[0].Names[0] = NewSensitive("changed by its caller")
 				response.Attempts[0].Number = i
 				response.Header().Set("X-Mine", "1")
@@ -63,8 +63,8 @@ func TestRefreshIsShared(t *testing.T) {
 	})
 }
 
-// What is not the same is not shared: another tenant, link or product. The same link is refreshed
-// once, whatever else differs, and if other accounts are wanted, they are read.
+// Callers with another tenant, link or product do not share. The same link is refreshed once,
+// whatever else differs. If callers want other accounts, there is another reading.
 func TestRefreshIsNotShared(t *testing.T) {
 	type tenant struct{}
 	get := func(
@@ -154,9 +154,8 @@ func TestRefreshIsNotShared(t *testing.T) {
 	}
 }
 
-// A caller who is content with older data, and comes while it is refreshed for others, waits like
-// them. If that fails, it has the data that is there, and nothing older than it wants: the time
-// that has passed counts.
+// A caller who accepts older data, and comes during a refresh for others, waits like them. If the
+// refresh fails, this caller gets the older data, if that is not too old now.
 func TestRefreshForTheContent(t *testing.T) {
 	server := []sandbox.Option{sandbox.WithRefreshTime(90 * time.Second)}
 	inBubble(t, server, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
@@ -182,7 +181,7 @@ func TestRefreshForTheContent(t *testing.T) {
 	})
 }
 
-// A refresh that never ends is given up after an hour, also where callers keep coming.
+// A refresh that never ends is given up after an hour, even if callers keep coming.
 func TestRefreshThatNeverEnds(t *testing.T) {
 	server := []sandbox.Option{sandbox.WithRefreshTime(1000 * time.Hour)}
 	inBubble(t, server, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
@@ -196,8 +195,8 @@ func TestRefreshThatNeverEnds(t *testing.T) {
 	})
 }
 
-// A caller who gives up leaves the run to the others. When nobody is left, a refresh that was asked
-// for is watched a while, so that who comes back does not pay for another.
+// A caller who gives up leaves the run to the others. When nobody is left, a requested refresh is
+// watched for a while, so that whoever comes back does not pay for another.
 func TestRefreshIsGivenUp(t *testing.T) {
 	server := []sandbox.Option{sandbox.WithRefreshTime(90 * time.Second)}
 	inBubble(t, server, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
@@ -252,8 +251,8 @@ func TestRefreshIsAskedForAgain(t *testing.T) {
 	}
 }
 
-// A refresh that nobody has come back for is left after a while, and one that was not asked for at
-// once.
+// A requested refresh that nobody comes back for is watched for a while only. If the refresh was
+// not requested, the run ends at once.
 func TestRefreshIsLeftAlone(t *testing.T) {
 	server := []sandbox.Option{sandbox.WithRefreshTime(time.Hour)}
 	inBubble(t, server, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
@@ -284,7 +283,7 @@ func TestRefreshIsLeftAlone(t *testing.T) {
 	})
 }
 
-// Each caller has the time that it gives itself, also one who comes late.
+// Each caller has its own Timeout, even if it comes late.
 func TestRefreshTimeoutOfEach(t *testing.T) {
 	server := []sandbox.Option{sandbox.WithRefreshTime(70 * time.Second)}
 	inBubble(t, server, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
@@ -304,7 +303,7 @@ func TestRefreshTimeoutOfEach(t *testing.T) {
 	})
 }
 
-// A hook that panics in a run that many share does so at one of them; the others have an error.
+// If a hook panics in a shared run, one caller gets the panic, and the others get an error.
 func TestPanicInASharedRun(t *testing.T) {
 	broken := errors.New("a hook of the caller's")
 	var armed atomic.Bool
@@ -341,7 +340,7 @@ func TestPanicInASharedRun(t *testing.T) {
 	})
 }
 
-// A callback that panics is its caller's affair.
+// The panic of a callback reaches only its own caller.
 func TestPanicInProgress(t *testing.T) {
 	inBubble(t, nil, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
 		s.Script(sandbox.Fault{Operation: "identity.link", Delay: time.Second}) // until both are there
@@ -361,8 +360,7 @@ func TestPanicInProgress(t *testing.T) {
 	})
 }
 
-// A run under way is known by what proves whose it is; no verb brings that out of the client,
-// however it is held.
+// The client holds the keys of runs, which are made from credentials. No verb prints them.
 func TestRunningFlightNeverPrints(t *testing.T) {
 	const token, link = "tok_canary_KJHGFDSA_zyxwvu_6789", "mk_canary_KJHGFDSA_zyxwvu_6789"
 	synctest.Test(t, func(t *testing.T) {

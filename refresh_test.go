@@ -16,7 +16,7 @@ type refreshCall func(
 	ctx context.Context, c *Client, bankLinkID string, o RefreshOptions, opts ...CallOption,
 ) (accounts int, err error)
 
-// readings are the two flows, which behave alike.
+// readings are the two flows, which behave in the same way.
 var readings = map[string]struct {
 	read    string  // the operation that shows what is confidential
 	product Product // that is refreshed
@@ -42,7 +42,7 @@ var readings = map[string]struct {
 	}},
 }
 
-// The endings of a refresh: how it is found out, when, and with which requests.
+// The ends of a refresh: how the client learns of them, when, and with which requests.
 func TestRefreshEndings(t *testing.T) {
 	t.Parallel()
 	const id = sandbox.LinkID

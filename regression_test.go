@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Mistakes that were found by review, each with the answer that showed it.
+// Mistakes that reviews have found, each with the answer that showed it.
 
 // overAll is a client whose answers come from a function.
 func overAll(t *testing.T, answer func(*http.Request) (*http.Response, error), opts ...Option) *Client {
@@ -28,7 +28,7 @@ type limiterFunc func(context.Context, string) error
 
 func (f limiterFunc) Wait(ctx context.Context, group string) error { return f(ctx, group) }
 
-// A transport that tells nothing of its connections may have sent a create: it is not sent again,
+// A transport that does not report its connections may have sent a create: it is not sent again,
 // and the outcome is unknown.
 func TestCreateOverASilentTransport(t *testing.T) {
 	created := 0
@@ -41,8 +41,7 @@ func TestCreateOverASilentTransport(t *testing.T) {
 	require.Equal(t, OutcomeUnknown, asError(t, err).Outcome)
 }
 
-// A group that closes while a limiter or a provider of tokens takes its time lets nothing out
-// early.
+// If a group closes while a limiter or a provider of tokens is slow, nothing goes out early.
 func TestGroupClosesMeanwhile(t *testing.T) {
 	type slow struct{}
 	dawdle := func(ctx context.Context) {
@@ -89,7 +88,7 @@ func TestGroupClosesMeanwhile(t *testing.T) {
 	}
 }
 
-// An outage full of refusals leaves no debt behind: soon after it, callers are served.
+// An outage with many refusals has no late effects: soon after it, callers are served.
 func TestRecoveryAfterAnOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
@@ -116,7 +115,7 @@ func TestRecoveryAfterAnOutage(t *testing.T) {
 	})
 }
 
-// One refusal by chance, when hardly anything was accepted yet, says nothing of the rate.
+// One early refusal by chance says nothing of the rate.
 func TestRefusalByChance(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
@@ -140,7 +139,7 @@ func TestRefusalByChance(t *testing.T) {
 	})
 }
 
-// The jitter after a promised time ends before the deadline and the caller's patience do.
+// The jitter after a promised time ends before the deadline and within MaxWait.
 func TestJitterKeepsToTheBounds(t *testing.T) {
 	unavailable := func(*http.Request) (*http.Response, error) { return reply(503, "", "Retry-After", "10"), nil }
 	for range 20 {
@@ -173,7 +172,7 @@ func TestHeaderOptionIsShared(t *testing.T) {
 	wg.Wait()
 }
 
-// Servers fold the case of what they echo.
+// Servers change the case of what they quote.
 func TestScrubFoldsCase(t *testing.T) {
 	c := overAll(t, func(*http.Request) (*http.Response, error) {
 		return reply(422, `{"error":{"code":"VALIDATION_FAILED","message":"unknown ds_user jordan.smith@example.com, `+
@@ -184,8 +183,8 @@ func TestScrubFoldsCase(t *testing.T) {
 	require.NotContains(t, strings.ToLower(err.Error()), "jordan")
 }
 
-// An error of a provider is kept whole, also where it wraps one of ours; a limiter's does not hide
-// what the server said.
+// An error of a provider is kept whole, even if it wraps one of ours. An error of a limiter does
+// not hide what the server said.
 func TestErrorsOfTheCallers(t *testing.T) {
 	mine := errors.New("vault sealed")
 	c, err := New(WithSupermetrics(BearerTokenFunc(func(context.Context) (string, error) {
@@ -211,8 +210,7 @@ func TestErrorsOfTheCallers(t *testing.T) {
 	})
 }
 
-// An error in a 200 is no good attempt: it is in the history, and a refusal in it cools the group
-// down.
+// An error in a 200 is a failed attempt in the history, and a refusal in it closes the group.
 func TestErrorOnSuccessIsAFailedAttempt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var n int
@@ -242,8 +240,8 @@ func TestNilBodyAndNilContext(t *testing.T) {
 	require.ErrorIs(t, err, ErrArgument)
 }
 
-// What a body says of a limit or a token does not make an unclear outcome clear: only a 429, or a
-// 401, was refused for sure.
+// If a body speaks of a limit or a token, the outcome may still be unknown: only a 429 or a 401 was
+// certainly refused.
 func TestWritesAreNotRepeatedOnTheWordOfABody(t *testing.T) {
 	for name, body := range map[string]string{
 		"Plaid's limit":       `{"error_type":"RATE_LIMIT_EXCEEDED","error_code":"AUTH_LIMIT","error_message":"slow down"}`,
@@ -273,8 +271,8 @@ func TestWritesAreNotRepeatedOnTheWordOfABody(t *testing.T) {
 	}
 }
 
-// A context that has ended before anything was sent: nothing was, and a creation may be made anew
-// without looking.
+// If the context has ended before anything was sent, the outcome says so, and a creation may be
+// made again without looking.
 func TestEndedContextSendsNothing(t *testing.T) {
 	inBubble(t, nil, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
 		require.NoError(t, getBankLink(t.Context(), c)) // a token, and idle connections

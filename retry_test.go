@@ -53,7 +53,7 @@ func TestBackoff(t *testing.T) {
 	})
 }
 
-// A backoff keeps to the bounds of its Retry: those of its own, and the caller's patience.
+// A backoff keeps to MinBackoff, MaxBackoff and MaxWait.
 func TestBackoffBounds(t *testing.T) {
 	usual := Retry{MinBackoff: 500 * time.Millisecond, MaxBackoff: 15 * time.Second, MaxWait: time.Minute}
 	hurried := Retry{MinBackoff: time.Second, MaxBackoff: time.Minute, MaxWait: 3 * time.Second}
@@ -75,7 +75,7 @@ func TestBackoffBounds(t *testing.T) {
 	}
 }
 
-// A Retry-After that the caller is willing to wait for is waited for to the nanosecond.
+// A Retry-After within MaxWait is waited for exactly, to the nanosecond.
 func TestRetryAfterIsWaitedFor(t *testing.T) {
 	inAnHour := func(layout string) func(time.Time) string {
 		return func(now time.Time) string { return now.Add(time.Hour).UTC().Format(layout) }
@@ -119,8 +119,8 @@ func TestRetryAfterOf503(t *testing.T) {
 	})
 }
 
-// A wait that is too long is not started: the typed error is there at virtual time 0, and says how
-// long it would have been.
+// A wait that is too long is not started: the error comes at virtual time 0, and says how long the
+// wait would be.
 func TestRetryAfterTooLong(t *testing.T) {
 	const day = 24 * time.Hour
 	for name, tc := range map[string]struct {
@@ -168,7 +168,7 @@ func TestRetryAfterTooLong(t *testing.T) {
 	}
 }
 
-// What asks for more than a day is believed for a day, and then asked again.
+// A Retry-After of more than a day is believed for a day. Then the server is asked again.
 func TestRetryAfterForEver(t *testing.T) {
 	for _, value := range []string{"99999999999999999999", "Thu, 01 Jan 2099 00:00:00 GMT"} {
 		for _, status := range []int{429, 503} {
@@ -206,7 +206,7 @@ func TestCancelInMidWait(t *testing.T) {
 				require.Equal(t, 50*time.Second, e.RetryAfter)
 				require.Equal(t, 1, s.Count("links.get"))
 
-				// And so does one that waits behind another's refusal.
+				// So does a call that waits because another call was refused.
 				if fault.Status == 429 {
 					ctx, cancel := context.WithCancel(t.Context())
 					time.AfterFunc(5*time.Second, cancel)
@@ -220,9 +220,9 @@ func TestCancelInMidWait(t *testing.T) {
 	}
 }
 
-// After the time that a 5xx names, callers do not come back all at once: each within MinBackoff,
-// and within its patience and its context's deadline. Where there is no room for that, it comes at
-// the very time.
+// After the time that a 5xx names, callers do not all come back at once. Each comes within
+// MinBackoff, MaxWait and its context's deadline. If these leave no room, it comes at the exact
+// time.
 func TestJitterAfterRetryAfter(t *testing.T) {
 	const named = 30 * time.Second
 	for name, tc := range map[string]struct {
@@ -264,8 +264,8 @@ func TestJitterAfterRetryAfter(t *testing.T) {
 	}
 }
 
-// A wait may be as long as MaxWait. One that ends when the context does is of no use, and is not
-// started.
+// A wait may be as long as MaxWait. A wait that ends with the context's deadline is not started,
+// because it is of no use.
 func TestWaitsAtTheBound(t *testing.T) {
 	const named = 30 * time.Second
 	for name, tc := range map[string]struct {
@@ -309,7 +309,7 @@ func TestWaitsAtTheBound(t *testing.T) {
 	}
 }
 
-// A good status whose answer is of no use keeps its Retry-After as well.
+// If the answer of a good status cannot be used, its Retry-After is kept as well.
 func TestRetryAfterOfAnAnswerOfNoUse(t *testing.T) {
 	for name, tc := range map[string]struct {
 		body io.Reader

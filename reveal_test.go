@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// answerOf is what an operation makes of a body.
+// answerOf is the answer that an operation reads from a body.
 func answerOf(operation string, body []byte) (any, error) {
 	asked := 0
 	transport := roundTrip(func(*http.Request) (*http.Response, error) {
@@ -34,8 +34,8 @@ func answerOf(operation string, body []byte) (any, error) {
 	return rows[operation].Answer(context.Background(), c)
 }
 
-// What RevealJSON writes of any answer, json.Unmarshal reads back equal. json.Marshal writes no
-// answer that holds something.
+// RevealJSON writes any answer, and json.Unmarshal reads back an equal one. json.Marshal refuses
+// any answer with a Sensitive in it.
 func TestRevealJSONRoundTrip(t *testing.T) {
 	written := 0
 	for operation := range calls {
@@ -77,7 +77,8 @@ func plainText(s string) *string {
 	return &s
 }
 
-// What a caller may keep an answer in. The unexported types are embedded by value and by pointer.
+// Types in which a caller may keep an answer. The unexported types are embedded by value and by
+// pointer.
 type (
 	person[T any] struct {
 		ID   string `json:"id"`
@@ -203,7 +204,7 @@ func layouts[T any](as makesText[T]) map[string]any {
 	}
 }
 
-// Whatever holds a Sensitive is written as json.Marshal would write it, if it held a text instead.
+// A value with a Sensitive is written as json.Marshal would write it with a text in that place.
 func TestRevealJSONAgreesWithMarshal(t *testing.T) {
 	plain := layouts(plainText)
 	for name, v := range layouts(NewSensitive) {
@@ -217,7 +218,7 @@ func TestRevealJSONAgreesWithMarshal(t *testing.T) {
 	}
 }
 
-// An answer of this package may be embedded by pointer, and comes back.
+// An answer of this package may be embedded by pointer, and is read back.
 func TestRevealJSONOfEmbeddedAnswer(t *testing.T) {
 	type row struct {
 		*LoginLink
@@ -232,7 +233,7 @@ func TestRevealJSONOfEmbeddedAnswer(t *testing.T) {
 	require.Equal(t, stored, again)
 }
 
-// Types that write themselves.
+// Types with a marshal method of their own.
 type (
 	revealsName        struct{ Name Sensitive }
 	pointerRevealsName struct{ Name Sensitive }
@@ -245,8 +246,8 @@ func (q *pointerRevealsName) MarshalJSON() ([]byte, error) { return RevealJSON([
 func (q marshalsName) MarshalJSON() ([]byte, error)        { return json.Marshal([]any{q.Name}) }
 func (q masksName) MarshalText() ([]byte, error)           { return []byte(q.Name.String()), nil }
 
-// A type that writes itself has the last word: its text is right or an error, or a mask if it asks
-// for one.
+// A type with a marshal method decides itself: it writes the right text, an error, or a mask if it
+// asks for one.
 func TestRevealJSONOfTypesThatWriteThemselves(t *testing.T) {
 	name := NewSensitive("Avery")
 	for _, tc := range []struct {
@@ -298,7 +299,7 @@ func TestRevealJSONRefuses(t *testing.T) {
 	}
 }
 
-// RevealJSON reveals in copies: what it was given is as closed as before, also while it runs.
+// RevealJSON reveals only in copies: its argument prints masks as before, even while it runs.
 func TestRevealJSONLeavesValuesClosed(t *testing.T) {
 	for name, v := range layouts(NewSensitive) {
 		if _, err := json.Marshal(v); err == nil { // there is no Sensitive in it

@@ -11,8 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Row is what the tests of this file's package know of an operation. Its home is the registry in
-// internal/proof/operations, and what each member means is said there.
+// Row is what the tests of this package know of an operation. It comes from the registry in
+// internal/proof/operations, which explains each member.
 type Row struct {
 	Call     func(context.Context, *Client, ...CallOption) error
 	On       func(ctx context.Context, c *Client, id string, opts ...CallOption) error
@@ -32,7 +32,7 @@ var (
 	rows = map[string]Row{}
 	// calls are their calls, without the exchange.
 	calls = map[string]func(context.Context, *Client, ...CallOption) error{}
-	// answers are the least that each operation can use.
+	// answers are the smallest answers that each operation can use.
 	answers = map[string]string{}
 )
 
@@ -51,19 +51,19 @@ func callsAndExchange() map[string]func(context.Context, *Client, ...CallOption)
 	return all
 }
 
-// operationOf is the operation that the name of a row stands for.
+// operationOf is the operation of a row's name.
 func operationOf(name string) string {
 	operation, _, _ := strings.Cut(name, ",")
 	return operation
 }
 
-// ofSupermetrics reports whose operation it is.
+// ofSupermetrics reports whether an operation belongs to Supermetrics.
 func ofSupermetrics(name string) bool {
 	return strings.HasPrefix(name, "logins.") || strings.HasPrefix(name, "links.")
 }
 
-// clientOf calls a server on loopback for both APIs. For the token exchange its credential is one
-// that is traded.
+// clientOf calls a server on loopback for both APIs. For the token exchange its credential is
+// ClientCredentials.
 func clientOf(t *testing.T, base, operation string, client *http.Client, opts ...Option) *Client {
 	t.Helper()
 	moneyKit := ClientHeaders(testID, testSecret)

@@ -27,7 +27,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// canary is what must not come out; only its end may, of a Sensitive.
+// canary is a text that must not be printed. Only a Sensitive may show its end.
 const canary = "canary-KJHGFDSA-zyxwvu-6789"
 
 // needles are the forms in which fmt and the encoders would write a text, without the end that may
@@ -58,7 +58,7 @@ func formats() (all []string) {
 	return all
 }
 
-// discreet expects that nothing of the texts comes out of a value under any format.
+// discreet expects that no format of a value prints anything of the texts.
 func discreet(t *testing.T, name string, value any, texts ...string) {
 	t.Helper()
 	var all []string
@@ -81,12 +81,12 @@ func discreet(t *testing.T, name string, value any, texts ...string) {
 	}
 }
 
-// carrier is an error with something in it.
+// carrier is an error that holds a value.
 type carrier[T any] struct{ Value T }
 
 func (c carrier[T]) Error() string { return fmt.Sprintf("carrier of %v", c.Value) }
 
-// shapes are the places where a value may stand.
+// shapes are the places where a value may be.
 func shapes[T any](v T) map[string]any {
 	channel := make(chan T, 1)
 	channel <- v
@@ -184,7 +184,7 @@ func TestSensitiveMask(t *testing.T) {
 	}
 }
 
-// A Secret shows that it is there, whatever its length.
+// A Secret has the same mask for every length.
 func TestSecretMask(t *testing.T) {
 	for _, value := range []string{
 		"a", "abcdefgh", "abcdefghi", strings.Repeat("x", 1<<20), "жжжжжабвг", "\xff\xff", "a\nb",
@@ -225,7 +225,7 @@ func TestEqual(t *testing.T) {
 	}
 }
 
-// No expression compares where a text is kept.
+// No expression compares the addresses of texts.
 func TestComparingDoesNotCompile(t *testing.T) {
 	for expression, compiles := range map[string]bool{
 		"Sensitive{} == Sensitive{}":                          false,
@@ -415,7 +415,7 @@ func TestSensitiveFromJSON(t *testing.T) {
 	}
 }
 
-// What Go itself writes when a program dies.
+// The text of a panic when a program dies.
 func TestPanicText(t *testing.T) {
 	values := map[string]any{}
 	for name, shape := range shapes(NewSecret(canary)) {

@@ -12,8 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// collect ranges over an iterator to its end. The error has to be the last step, and without a
-// value.
+// collect ranges over an iterator to its end. The error must be the last step, and without a value.
 func collect[T any](t *testing.T, seq iter.Seq2[T, error]) (all []T, failure error) {
 	t.Helper()
 	for v, err := range seq {
@@ -49,8 +48,8 @@ func TestGoldenStreamAccounts(t *testing.T) {
 	}
 }
 
-// The API writes accounts last in a login. Where it does not, an account still comes with the whole
-// of its login.
+// The API writes the accounts of a login last. If it does not, an account still comes with its
+// whole login.
 func TestStreamAccountsMemberOrder(t *testing.T) {
 	const accounts, cached = `"accounts":[{"account_id":"1"},7,{"account_id":"2"}]`, `"cache_time":"2026-01-01T00:00:00Z"`
 	const person = `"display_name":"Avery Sample","ds_user":"avery.sample@example.com"`
@@ -69,7 +68,7 @@ func TestStreamAccountsMemberOrder(t *testing.T) {
 	}
 }
 
-// A step is an account that knows its login: it is used, and stored, like one.
+// A LoginAccount is an Account with its login, and can be used and stored like an Account.
 func TestAStepIsAnAccount(t *testing.T) {
 	step := LoginAccount{Account: Account{ID: "1", Name: "One"}, User: avery, CacheTime: stamp("2026-01-01T00:00:00Z")}
 	require.Equal(t, "1", step.ID)
@@ -98,7 +97,7 @@ func TestStreamAccountsLazyAndEarly(t *testing.T) {
 	require.Len(t, m.requests, 2, "each loop asks anew")
 }
 
-// What breaks off in the middle yields what was there before, and one error.
+// A stream that breaks off yields the items before, and one error.
 func TestStreamAccountsTruncated(t *testing.T) {
 	whole := golden(t, "logins.query_accounts/sample.json")
 	cut := strings.Index(whole, `"https://www.example.com/"`)
@@ -221,7 +220,7 @@ func TestGoldenLoginsAccounts(t *testing.T) {
 	}
 }
 
-// No list at all is an empty one, as in the other lists.
+// A missing list is empty, as in other answers.
 func TestAccountsWithoutData(t *testing.T) {
 	for _, body := range []string{`{}`, `{"data":null}`, `{"data":[]}`, `{"meta":{"paginate":{"total":8}},"data":null}`} {
 		got, err := collect(t, replying(t, 200, body).Logins.Accounts(t.Context(), "dsl_1", PageOptions{}))
@@ -269,7 +268,7 @@ func TestAccountsLazy(t *testing.T) {
 	require.Len(t, m.requests, 3)
 }
 
-// last is the error that an iterator ends with.
+// last is the error at the end of an iterator.
 func last[T any](seq iter.Seq2[T, error]) (err error) {
 	for _, err = range seq {
 		continue

@@ -35,8 +35,8 @@ type field struct {
 	typ   reflect.Type
 }
 
-// fieldsOf are the tagged fields of a struct, those of embedded ones included, and own alone: those
-// that it does not embed.
+// fieldsOf returns the tagged fields of a struct, with those of embedded structs, and the struct's
+// own ones alone.
 func fieldsOf(t *testing.T, typ reflect.Type) (all, own []field) {
 	t.Helper()
 	for f := range typ.Fields() {
@@ -113,7 +113,7 @@ func decodeInto(t *testing.T, typ reflect.Type, value any) reflect.Value {
 	return v.Elem()
 }
 
-// A value that has everything leaves no field zero, however deep.
+// A complete value leaves no field zero at any depth.
 func TestEveryMemberIsDecoded(t *testing.T) {
 	for name, v := range answerTypes {
 		t.Run(name, func(t *testing.T) {
@@ -123,7 +123,7 @@ func TestEveryMemberIsDecoded(t *testing.T) {
 	}
 }
 
-// leaf is a type that is looked at as a whole.
+// leaf is a type that is compared as a whole.
 func leaf(typ reflect.Type) bool {
 	switch typ {
 	case reflect.TypeFor[Timestamp](), reflect.TypeFor[Sensitive](), reflect.TypeFor[Secret]():
@@ -132,7 +132,7 @@ func leaf(typ reflect.Type) bool {
 	return false
 }
 
-// noZero fails for a zero value in v. A text has to be the one that was made for its field.
+// noZero fails for a zero value in v. A text must be the one that was made for its field.
 func noZero(t *testing.T, v reflect.Value, path string) {
 	t.Helper()
 	require.Falsef(t, v.IsZero(), "%s is zero", path)
@@ -207,7 +207,7 @@ func TestOddMembersAreAbsent(t *testing.T) {
 	}
 }
 
-// Money is never a float64, and nobody has to look for nil: of all that methods return, no exported
+// Money is never a float64, and nobody has to check for nil: in the results of methods no exported
 // field is a float or a pointer.
 func TestAnswersHaveNeitherFloatsNorPointers(t *testing.T) {
 	seen := map[reflect.Type]bool{}
@@ -248,8 +248,8 @@ func TestAnswersHaveNeitherFloatsNorPointers(t *testing.T) {
 	}
 }
 
-// results are the types that the methods of the services return; a pointer to one, and one that is
-// iterated over, is the type itself.
+// results are the types that the methods of the services return. A pointer or an iterator counts as
+// its type.
 func results() (all []reflect.Type) {
 	failure := reflect.TypeFor[error]()
 	add := func(typ reflect.Type) {

@@ -71,7 +71,7 @@ func TestTimestampNotations(t *testing.T) {
 	require.False(t, absent.DateOnly())
 }
 
-// The text outlives a round trip, and so does that there was none.
+// A round trip keeps the text, and keeps an absent text absent.
 func TestTimestampJSON(t *testing.T) {
 	for text, want := range map[string]string{
 		`"2021-10-22T11:47:16+00:00"`:        `"2021-10-22T11:47:16+00:00"`,
@@ -100,7 +100,7 @@ func TestTimestampJSON(t *testing.T) {
 			require.Equal(t, first, second)
 		})
 	}
-	// As the key of a map, by way of text.
+	// As the key of a map, through MarshalText.
 	got, err := json.Marshal(map[Timestamp]int{stamp("2026-01-01"+"T00:00:00Z", "2026-01-01T00:00:00Z"): 1})
 	require.NoError(t, err)
 	require.JSONEq(t, `{"2026-01-01T00:00:00Z":1}`, string(got))
@@ -110,7 +110,7 @@ func TestTimestampJSON(t *testing.T) {
 	}
 }
 
-// One that a caller makes has no text; it is written as RFC 3339, in UTC as String says.
+// A Timestamp that a caller makes has no text. It is written as RFC 3339 in UTC, like String.
 func TestTimestampWithoutText(t *testing.T) {
 	made := Timestamp{Time: time.Date(2026, 1, 1, 5, 30, 0, 500, time.FixedZone("IST", 5*3600+1800))}
 	require.Empty(t, made.Text())
@@ -188,7 +188,7 @@ func TestDecimal(t *testing.T) {
 	}
 }
 
-// What is no number is absent, and is not written.
+// A text that is not a number is absent, and is not written.
 func TestDecimalOfNoNumber(t *testing.T) {
 	for _, text := range []string{
 		"", " ", "01", "-01", "00", "+1", "1.", ".5", "-.5", "-", "--1", "1e", "1e+", "1.e5", "1e5.5", "1e5e5", "1.2.3",
