@@ -247,13 +247,17 @@ func eachOfLogin(s *wire.Scanner, yield func(LoginAccount) error) error {
 	each := func(a Account) error {
 		return yield(LoginAccount{a, login.User, login.DisplayName, login.CacheTime})
 	}
-	known := map[string]bool{}
+	var user, name, cached bool // were read
 	err := byTags.ReadObject(s, &login, func(key []byte) (bool, error) {
-		if string(key) != "accounts" {
-			known[string(key)] = true
-			return false, nil
+		switch string(key) {
+		case "ds_user":
+			user = true
+		case "display_name":
+			name = true
+		case "cache_time":
+			cached = true
 		}
-		if !known["ds_user"] || !known["display_name"] || !known["cache_time"] {
+		if string(key) != "accounts" || !user || !name || !cached {
 			return false, nil
 		}
 		return true, s.Array(func() error {

@@ -2,6 +2,7 @@ package proof
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"runtime"
 	"strings"
@@ -200,6 +201,33 @@ func TestHugeValues(t *testing.T) {
 					_, err = in(0)
 					kindIs(t, err, duolink.ErrResponseTooLarge)
 				}
+			})
+		}
+	}
+}
+
+// Members that nobody knows, each with another name, take nothing but their bytes.
+func TestUnknownMembers(t *testing.T) {
+	if inShort() {
+		t.Skip("a matter of memory, of which the race detector takes its own")
+	}
+	const limit = int64(1 << 20)
+	var members strings.Builder
+	for i := 0; members.Len() < int(limit)-200; i++ {
+		fmt.Fprintf(&members, `"%x":0,`, i)
+	}
+	for place, body := range map[string]string{
+		"the answer": `{` + members.String() + `"data":[],"accounts":[]}`,
+		"an item":    `{"data":[{` + members.String() + `"a":0}],"accounts":[{` + `"account_id":"a"}]}`,
+		"an account": `{"accounts":[{` + members.String() + `"account_id":"a"}],"data":[]}`,
+		"a product":  `{"link_id":"a","products":{"identity":{` + members.String() + `"error_code":"a"}}}`,
+	} {
+		for _, op := range operations.All {
+			t.Run(place+"/"+op.Name, func(t *testing.T) {
+				c := fromMemory(
+					t, op, func(*http.Request) *http.Response { return reply(200, body) }, duolink.WithMaxResponseBytes(2*limit),
+				)
+				require.Less(t, allocated(func() { _ = op.Call(t.Context(), c) }), 8*limit)
 			})
 		}
 	}
