@@ -69,9 +69,9 @@
 // [LinksService.Await] waits until somebody has logged in through a login link.
 // [LinksService.ConfirmRedirect] decides whether a browser comes back from one.
 // [LinksService.CreateOnce] makes a link at most once. [IdentityService.RefreshAndGet] and
-// [AuthService.RefreshAndNumbers] have a bank asked anew and read the answer once. They are made of
-// the calls above and keep to the same rules. The error of a request names the request's operation.
-// The error of a flow itself names the flow.
+// [AuthService.RefreshAndNumbers] refresh the data of a bank link and read it once. They are made
+// of the calls above and keep to the same rules. The error of a request names the request's
+// operation. The error of a flow itself names the flow.
 //
 // Callers of CreateOnce and of the two refreshes share a run, with the call options and headers of
 // the first caller. [WithTenantHeader] separates tenants. A caller whose context ends leaves the

@@ -80,7 +80,7 @@ type TokenRenewal struct {
 
 // Abandoned is a flow that was ended unfinished. It has sent a write with an unknown outcome, and
 // its callers had given up. Then nobody came back for ten minutes, or callers gave up too many
-// other flows, or the flow needed another write. The next call looks anew.
+// other flows, or the flow needed another write. The next call starts a new run.
 type Abandoned struct {
 	API       API
 	Operation string        // such as "links.create_once"

@@ -37,7 +37,7 @@ func (s *IdentityService) Link(ctx context.Context, bankLinkID string, opts ...C
 	return call(ctx, s.client, identityLink.on(bankLinkID), readLink, opts)
 }
 
-// Refresh asks MoneyKit to fetch products anew. It returns before the data is there:
+// Refresh asks MoneyKit to fetch products from the bank again. It returns before the data is there:
 // BankLink.Products tells when it is.
 //
 // A refresh may be billed. So the request is sent again only after 429, or if provably nothing was

@@ -78,7 +78,7 @@ func (a *attempts) release() {
 // notAdmitted is the error of a call that would have to wait too long, or whose context ended.
 // After an attempt it is the attempt's error, which says more.
 func (a *attempts) notAdmitted(ctx context.Context, err error) error {
-	e := &Error{Kind: ErrRateLimited, Outcome: OutcomeNotSent, Message: "not sent, for an earlier call was refused"}
+	e := &Error{Kind: ErrRateLimited, Outcome: OutcomeNotSent, Message: "not sent, because an earlier call was refused"}
 	if a.lastError != nil {
 		e = a.lastError
 	}
