@@ -275,11 +275,10 @@ func (a *attempts) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req.Body != nil {
 		_ = req.Body.Close() // transport.Send makes a body for each request
 	}
-	rules := send.Rules{
-		Body: a.payload, UserAgent: a.client.config.userAgent, Limit: a.timeout(), Commit: a.commitWrite,
-		MayGo: func() bool { return a.allOpen(at) },
-	}
+	rules := send.Rules{Body: a.payload, UserAgent: a.client.config.userAgent, Limit: a.timeout(), Commit: a.commitWrite}
 	for {
+		sending := attempt{groups: at.groups} // a transport may ask later, on another goroutine
+		rules.MayGo = func() bool { return a.allOpen(&sending) }
 		if err := ctx.Err(); err != nil { // net/http would not ask for a connection
 			return nil, err
 		}

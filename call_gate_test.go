@@ -380,3 +380,36 @@ func TestGateLeavesOthersAlone(t *testing.T) {
 		})
 	}
 }
+
+// A transport that has two requests under way asks about one of them after the other was held back.
+func TestGateOfATransportThatHedges(t *testing.T) {
+	var calls atomic.Int32
+	var late sync.WaitGroup
+	var c *Client
+	c = clientOf(t, "https://api.example.test", "links.get", &http.Client{Transport: roundTrip(
+		func(r *http.Request) (*http.Response, error) {
+			trace := httptrace.ContextClientTrace(r.Context())
+			switch calls.Add(1) {
+			case 1:
+				trace.GetConn("api.example.test:443")
+				_, err := c.Links.Get(t.Context(), "dsll_2", WithoutRetry())
+				require.ErrorIs(t, err, ErrRateLimited)
+				late.Go(func() {
+					for range 300 {
+						trace.GotConn(httptrace.GotConnInfo{})
+					}
+				})
+				trace.GotConn(httptrace.GotConnInfo{})
+				return nil, &net.OpError{Op: "dial", Err: io.EOF}
+			case 2:
+				return &http.Response{
+					StatusCode: 429, Header: http.Header{"Retry-After-Ms": {"1"}}, Body: http.NoBody,
+				}, nil
+			}
+			return reply(200, `{"data":{"link_id":"dsll_1"}}`), nil
+		})})
+	link, err := c.Links.Get(t.Context(), "dsll_1")
+	late.Wait()
+	require.NoError(t, err)
+	require.Equal(t, "dsll_1", link.ID)
+}

@@ -164,11 +164,20 @@ type tokenCache struct {
 // exchangeLimit bounds an exchange with its repetitions, even if nobody waits for it any more.
 const exchangeLimit = 2 * time.Minute
 
-const exchangeLost = "the token exchange did not end well"
+// exchangeError is an exchange's error. If a hook has ended the exchange, another call has its panic.
+func exchangeError(err error) error {
+	if err != flight.ErrUnfinished {
+		return err
+	}
+	e := &Error{API: MoneyKit, Operation: tokenExchange.name, Outcome: OutcomeUnknown}
+	e.Message = "the token exchange did not end well"
+	return e
+}
 
 func newTokenCache(p *pair, client *Client) *tokenCache {
 	c := &tokenCache{pair: p, client: client}
-	c.tokens.Renew, c.tokens.Tell, c.tokens.Limit = c.exchange, client.renewed, exchangeLimit
+	c.tokens.Renew, c.tokens.Limit = c.exchange, exchangeLimit
+	c.tokens.Tell = func(ctx context.Context, d time.Duration, err error) { client.renewed(ctx, d, exchangeError(err)) }
 	return c
 }
 
@@ -177,10 +186,7 @@ func (c *tokenCache) authorize(ctx context.Context, api API, h http.Header) erro
 		return c.pair.authorize(ctx, api, h)
 	}
 	token, until, err := c.tokens.Get(ctx)
-	if err == flight.ErrUnfinished { // a hook's panic went to another call
-		err = &Error{API: MoneyKit, Operation: tokenExchange.name, Outcome: OutcomeUnknown, Message: exchangeLost}
-	}
-	if e, ok := errors.AsType[*Error](err); ok { // a copy for each caller, because do fills it in
+	if e, ok := errors.AsType[*Error](exchangeError(err)); ok { // a copy for each caller, because do fills it in
 		own := *e
 		own.RetryAfter = max(own.RetryAfter, time.Until(until))
 		return &own

@@ -3,6 +3,7 @@ package duolink
 import (
 	"context"
 	"net/http"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -187,4 +188,33 @@ func TestPanicWhileOthersWaitForAToken(t *testing.T) {
 			})
 		})
 	}
+}
+
+// An exchange that a hook has ended without a panic, as t.FailNow does, is not told as a success.
+func TestExchangeThatAHookEnds(t *testing.T) {
+	var told []TokenRenewal
+	ended := false
+	c, err := New(
+		WithMoneyKit(ClientCredentials(testID, testSecret)),
+		WithHTTPClient(&http.Client{Transport: &memory{answer: func(r *http.Request) *http.Response {
+			if r.URL.Path == "/auth/token" {
+				return reply(200, golden(t, "auth.token/sample.json"))
+			}
+			return reply(200, golden(t, "identity.link/sample.json"))
+		}}}),
+		WithHooks(Hooks{
+			AttemptEnd: func(_ context.Context, a Attempt) {
+				if a.Operation == tokenExchange.name && !ended {
+					ended = true
+					runtime.Goexit()
+				}
+			},
+			TokenRenewal: func(_ context.Context, r TokenRenewal) { told = append(told, r) },
+		}),
+	)
+	require.NoError(t, err)
+	_, err = c.Identity.Link(t.Context(), bankLink)
+	require.Equal(t, tokenExchange.name, asError(t, err).Operation)
+	require.Len(t, told, 1)
+	require.Contains(t, told[0].Failure, "did not end well")
 }

@@ -281,15 +281,22 @@ func eachOfLogin(s *wire.Scanner, yield func(LoginAccount) error) error {
 
 // readRevoked reads {"data": {"result": bool}}. An answer without content means done.
 func readRevoked(s *wire.Scanner) (bool, error) {
-	var answer struct {
-		Data struct {
-			Result bool `json:"result"`
-		} `json:"data"`
-	}
-	answer.Data.Result = true
 	if s.Next() == wire.Invalid && s.End() == nil {
 		return true, nil
 	}
-	err := wire.Enveloped(byTags, s, &answer)
-	return answer.Data.Result, err
+	data := struct {
+		Result bool `json:"result"`
+	}{true}
+	err := wire.Envelope(s, func(key []byte) error {
+		if string(key) != "data" {
+			return s.Skip()
+		}
+		return byTags.ReadObject(s, &data, func(key []byte) (bool, error) {
+			if string(key) == "result" && s.Next() != wire.Null {
+				data.Result = false // a result that says nothing is no yes
+			}
+			return false, nil
+		})
+	})
+	return data.Result, err
 }

@@ -261,3 +261,16 @@ func TestAccountsQueryRoundTrip(t *testing.T) {
 	require.NoError(t, json.Unmarshal([]byte(values.Get("json")), &got))
 	require.Equal(t, users, got.Users)
 }
+
+// Revoke claims a success only if the server has said so, or has said nothing at all.
+func TestRevokeOfOddResults(t *testing.T) {
+	for result, want := range map[string]bool{
+		"true": true, `"true"`: true, "1": true, "null": true,
+		"false": false, `"false"`: false, "0": false,
+		`"no"`: false, `""`: false, `"failed"`: false, "2": false, "[]": false, "{}": false,
+	} {
+		revoked, err := replying(t, 200, `{"data":{"result":`+result+`}}`).Logins.Revoke(t.Context(), "dsl_1")
+		require.NoError(t, err, result)
+		require.Equal(t, want, revoked, result)
+	}
+}

@@ -319,3 +319,38 @@ func TestRevealJSONLeavesValuesClosed(t *testing.T) {
 		require.Equal(t, before, fmt.Sprintf("%+v", v))
 	}
 }
+
+// guarded is a user's type, with parts that its mutex guards.
+type guarded struct {
+	mu   sync.Mutex
+	hits int
+	Name string
+	Of   []guardedPart
+	S    Sensitive
+}
+
+type guardedPart struct {
+	hits int
+	S    Sensitive
+}
+
+// RevealJSON reads what json.Marshal reads. Another goroutine may write the rest meanwhile, which
+// the race detector sees.
+func TestRevealJSONLeavesTheRestAlone(t *testing.T) {
+	g := guarded{Name: "n", Of: []guardedPart{{S: NewSensitive("a")}}, S: NewSensitive("b")}
+	var writing sync.WaitGroup
+	writing.Go(func() {
+		for range 1000 {
+			g.mu.Lock()
+			g.hits++
+			g.Of[0].hits++
+			g.mu.Unlock()
+		}
+	})
+	for range 100 {
+		text, err := RevealJSON(&g)
+		require.NoError(t, err)
+		require.JSONEq(t, `{"Name":"n","Of":[{"S":"a"}],"S":"b"}`, string(text))
+	}
+	writing.Wait()
+}

@@ -39,8 +39,9 @@
 //
 //   - The search for the rate begins with one request a second. The rate grows by as much with each
 //     accepted request. So it doubles within the time that an answer takes, or within a second.
-//   - The first refusal ends the search, unless it refuses a probe. From then on the rate grows, in
-//     each second of acceptance, by a hundredth of the rate at the last refusal.
+//   - A refusal ends the search, unless it refuses a probe, or comes before twenty acceptances: the
+//     server may only not be ready yet. From then on the rate grows, in each second of acceptance,
+//     by a hundredth of the rate at the last refusal.
 //   - A refusal lowers the rate by a fifth (additive increase, multiplicative decrease). The
 //     refusal of a probe does not. The rate is never below one request in 20 seconds.
 //   - The search begins again after the group has been open for a minute.

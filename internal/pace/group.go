@@ -16,6 +16,7 @@ const (
 	searchRate = rate.Limit(1)    // a search begins with it, and each acceptance adds it
 	probeLimit = 10 * time.Second // then a probe without an answer holds nobody up
 
+	enough      = 20          // a refusal before so many acceptances does not end a search
 	searchAfter = time.Minute // a search begins after the group was open for so long
 	forgetAfter = time.Minute // after nobody had to wait for so long
 )
@@ -52,6 +53,7 @@ type group struct {
 	limiter  *rate.Limiter
 	step     rate.Limit // by which the rate grows in a second
 	search   bool       // the rate is not known
+	accepted int        // requests, since the search began
 	waitedAt time.Time  // when somebody last had to wait; never before opensAt
 }
 
@@ -75,7 +77,9 @@ func (gs *Groups) Accept(key string, permit Permit, now time.Time) {
 		return
 	}
 	g.probing, g.refusals = false, 0
-	g.search = g.search || now.Sub(g.opensAt) > searchAfter
+	if g.accepted++; !g.search && now.Sub(g.opensAt) > searchAfter {
+		g.search, g.accepted = true, 0
+	}
 	r, step := g.limiter.Limit(), searchRate
 	if !g.search {
 		step = g.step / r
@@ -102,7 +106,7 @@ func (gs *Groups) Refuse(key string, permit Permit, now time.Time, wait time.Dur
 		return
 	}
 	if !first && !probe { // otherwise nothing was learned about the rate
-		g.search = false
+		g.search = g.search && g.accepted < enough
 		g.limiter.SetLimitAt(now, max(g.limiter.Limit()*decrease, lowestRate))
 	}
 	g.refusals++

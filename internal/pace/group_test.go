@@ -47,9 +47,10 @@ func TestSearch(t *testing.T) {
 	})
 }
 
-// The first refusal that is not a probe's ends the search, and takes a fifth of the rate.
+// A refusal that is not a probe's takes a fifth of the rate. After twenty acceptances it ends the
+// search, too. Before, the server may only not be ready yet.
 func TestSearchEnds(t *testing.T) {
-	for _, accepted := range []int{1, 2, 20, 1000} {
+	for _, accepted := range []int{1, 2, 19, 20, 1000} {
 		synctest.Test(t, func(t *testing.T) {
 			gs := NewGroups()
 			g := closedGroup(gs, 0)
@@ -64,11 +65,32 @@ func TestSearchEnds(t *testing.T) {
 			require.True(t, g.search, "nor does a request from before")
 			g.probing = false
 			gs.Refuse("g", permitOf(g), time.Now(), 5*time.Second)
-			require.False(t, g.search)
+			require.Equal(t, accepted < 20, g.search)
 			require.Equal(t, want, g.limiter.Limit())
 			require.Equal(t, want*increase, g.step)
 		})
 	}
+}
+
+// A server that refuses once more just after it has opened is not taken for a slow one.
+func TestRefusalEarlyInTheSearch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		gs := NewGroups()
+		gs.Refuse("g", Permit{}, time.Now(), time.Second)
+		end, sent := time.Now().Add(30*time.Second), 0
+		for time.Now().Before(end) {
+			permit, err := gs.Admit(t.Context(), "g", time.Minute, func(Reason, time.Duration) {})
+			require.NoError(t, err)
+			time.Sleep(10 * time.Millisecond)
+			if sent++; sent == 2 {
+				gs.Refuse("g", permit, time.Now(), time.Second)
+			} else {
+				gs.Accept("g", permit, time.Now())
+			}
+			permit.Release()
+		}
+		require.Greater(t, sent, 1000, "in half a minute")
+	})
 }
 
 // A rate that is known grows by a hundredth of what it was at the last refusal in each second of

@@ -85,13 +85,13 @@ func (c copies[T]) copyOf(v reflect.Value) (copied reflect.Value) {
 	case reflect.Pointer:
 		copied = reflect.New(v.Type().Elem())
 		c.made[from] = copied
-		copied.Elem().Set(v.Elem())
+		assign(copied.Elem(), v.Elem())
 		c.replace(copied.Elem())
 	case reflect.Slice:
 		copied = reflect.MakeSlice(v.Type(), v.Len(), v.Len())
 		c.made[from] = copied
-		reflect.Copy(copied, v)
 		for i := range v.Len() {
+			assign(copied.Index(i), v.Index(i))
 			c.replace(copied.Index(i))
 		}
 	case reflect.Map:
@@ -123,6 +123,30 @@ func (c copies[T]) replaceFields(v reflect.Value) {
 		}
 		c.replace(field)
 	}
+}
+
+// assign copies what json.Marshal looks at. Another goroutine may write the rest meanwhile, under a
+// mutex that stands beside it.
+func assign(to, from reflect.Value) {
+	t := from.Type()
+	if t.Kind() != reflect.Struct || writesItself(t) {
+		to.Set(from)
+		return
+	}
+	for i := range t.NumField() {
+		switch f := t.Field(i); {
+		case f.IsExported():
+			assign(to.Field(i), from.Field(i))
+		case f.Anonymous:
+			assign(settable(to.Field(i)), settable(from.Field(i)))
+		}
+	}
+}
+
+// settable is a field of an unexported embedded type. The variable that it is a part of is a copy of
+// ours, or is only read.
+func settable(field reflect.Value) reflect.Value {
+	return reflect.NewAt(field.Type(), field.Addr().UnsafePointer()).Elem()
 }
 
 // Holds reports whether json.Marshal may find a T in a value of this type. An interface may hold
