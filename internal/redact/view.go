@@ -3,6 +3,7 @@ package redact
 import (
 	"bytes"
 	"html"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf16"
@@ -132,7 +133,7 @@ func entity(text []byte) (string, int) {
 	}
 	if end < len(text) && text[end] == ';' {
 		name := "&" + strings.ToLower(string(text[n:end])) + ";"
-		if means := html.UnescapeString(name); means != name && len(means) < end {
+		if means := unescapeEntity(name); means != name && len(means) < end {
 			return means, end + 1
 		}
 	}
@@ -140,6 +141,24 @@ func entity(text []byte) (string, int) {
 		return "&", n
 	}
 	return "", 0
+}
+
+// unescapeEntity reads one entity. Of a number it takes the character itself: browsers take some
+// numbers for others. What is no character stays as it is.
+func unescapeEntity(name string) string {
+	digits, numeric := strings.CutPrefix(name, "&#")
+	if !numeric {
+		return html.UnescapeString(name)
+	}
+	base := 10
+	if rest, ok := strings.CutPrefix(digits, "x"); ok {
+		digits, base = rest, 16
+	}
+	n, err := strconv.ParseUint(strings.TrimSuffix(digits, ";"), base, 31)
+	if err != nil || n == 0 || !utf8.ValidRune(rune(n)) {
+		return name
+	}
+	return string(rune(n))
 }
 
 // point reads \u003d, also with more backslashes or none, and a pair if JSON needs a pair. Without
