@@ -197,8 +197,8 @@ func (r *Reader) ReadItem(s *Scanner, to any) error {
 	return r.itemPlan(v.Type().Elem())(s, v)
 }
 
-// itemPlan appends an item to a list. An item without a value is left out, but an empty object is
-// kept.
+// itemPlan appends an item to a list. An item without a value is left out. An empty object is kept,
+// unless its type has a function of its own.
 func (r *Reader) itemPlan(t reflect.Type) plan {
 	_, given := r.given[t]
 	read, objects, size := r.planOf(t), t.Kind() == reflect.Struct && !given, t.Size()
