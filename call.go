@@ -277,8 +277,8 @@ func (a *attempts) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	rules := send.Rules{Body: a.payload, UserAgent: a.client.config.userAgent, Limit: a.timeout(), Commit: a.commitWrite}
 	for {
-		sending := attempt{groups: at.groups} // a transport may ask later, on another goroutine
-		rules.MayGo = func() bool { return a.allOpen(&sending) }
+		admitted := attempt{groups: at.groups} // a transport may ask later, on another goroutine
+		rules.MayGo = func() bool { return a.allOpen(&admitted) }
 		if err := ctx.Err(); err != nil { // net/http would not ask for a connection
 			return nil, err
 		}
