@@ -139,6 +139,7 @@ func FuzzClean(f *testing.F) {
 	f.Add("İ\u0307ıßẞſ", "\u0130\u0307", "\u0307", uint8(4), false)
 	f.Add("\u009fẞ", "0", "0", uint8('7'), false)
 	f.Add("&#0;", "0", "0", uint8('4'), false)
+	f.Add("&ll;", "0", "0", uint8('R'), false)
 	f.Fuzz(func(t *testing.T, text, before, after string, which uint8, credential bool) {
 		as := quotations
 		if credential {

@@ -133,7 +133,7 @@ func entity(text []byte) (string, int) {
 	}
 	if end < len(text) && text[end] == ';' {
 		name := "&" + strings.ToLower(string(text[n:end])) + ";"
-		if means := unescapeEntity(name); means != name && len(means) < end {
+		if means := unescapeEntity(name); means != name && len(means) < len(name)-1 {
 			return means, end + 1
 		}
 	}
