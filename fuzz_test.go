@@ -139,26 +139,6 @@ func (r *trickle) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// A text is read as encoding/json reads it.
-func FuzzText(f *testing.F) {
-	for _, s := range []string{
-		`"a"`, `"\u00e9\ud83d\ude00"`, `"\ud800"`, `"\ud800\ud83d\ude00"`, "\"\xff\"", `"\n\t\\\/"`, `1e5`, `null`, `{}`,
-		`"\q"`,
-	} {
-		f.Add([]byte(s))
-	}
-	f.Fuzz(func(t *testing.T, body []byte) {
-		var want string
-		if json.Unmarshal(body, &want) != nil {
-			return
-		}
-		got, err := wire.Document(body, 0).Text()
-		require.NoError(t, err)
-		require.Equal(t, want, got)
-		require.True(t, utf8.ValidString(got))
-	})
-}
-
 // A timestamp keeps its text, and writes what it reads.
 func FuzzTimestamp(f *testing.F) {
 	for _, s := range []string{
