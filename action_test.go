@@ -14,7 +14,8 @@ import (
 func TestActionOfEveryCode(t *testing.T) {
 	want := map[Action][]Code{
 		ActionFixRequest: {
-			CodeBadRequest, CodeInvalidParameter, CodeValidationError, CodeNotFound, CodeConflictError, CodeUnprocessableEntity,
+			CodeBadRequest, CodeInvalidParameter, CodeValidationError, CodeNotFound, CodeConflictError,
+			CodeUnprocessableEntity,
 			CodeUnprocessableContent, CodeValidationFailed, CodeRequestValidationFailed, CodeLinkLimitExceeded,
 			CodeUnauthorizedAccess,
 			CodeInvalidAccountID, CodeInvalidBody, CodeMissingFields, CodeInvalidField, CodeIncompatibleAPIVersion,
@@ -46,7 +47,8 @@ func TestActionOfEveryCode(t *testing.T) {
 			CodeAuthLimit, CodeAccountsLimit,
 		},
 		ActionRetry: {
-			CodeInternalServerError, CodeLoginSearchFailed, CodeLinkUpdateFailed, CodeServiceUnavailable, CodeDuplicationFailed,
+			CodeInternalServerError, CodeLoginSearchFailed, CodeLinkUpdateFailed, CodeServiceUnavailable,
+			CodeDuplicationFailed,
 			CodePlannedMaintenance, CodeProductNotReady,
 		},
 	}
@@ -105,7 +107,8 @@ func TestActionOfTheRest(t *testing.T) {
 			{Kind: ErrRefreshFailed, ProductErrorCode: ProductErrorNoAccounts},
 		},
 		ActionFixRequest: {
-			{Kind: ErrArgument}, {Kind: ErrNotConfigured}, {Kind: ErrBadRequest}, {Kind: ErrValidation}, {Kind: ErrNotFound},
+			{Kind: ErrArgument}, {Kind: ErrNotConfigured}, {Kind: ErrBadRequest}, {Kind: ErrValidation},
+			{Kind: ErrNotFound},
 			{Kind: ErrConflict},
 			{Kind: ErrResponseTooLarge}, {Kind: ErrRedirectMismatch},
 		},
@@ -123,7 +126,8 @@ func TestActionOfTheRest(t *testing.T) {
 	}
 	// Through a client, so that Action sees what the client decodes.
 	c, _ := inMemory(t, func(*http.Request) *http.Response {
-		return reply(422, `{"error_code":"link_error.bad_state","error_message":"No","link_error_code":"provider_error"}`)
+		return reply(422, `{"error_code":"link_error.bad_state","error_message":"No",`+
+			`"link_error_code":"provider_error"}`)
 	})
 	_, err := c.Identity.Get(t.Context(), "mk_1", IdentityQuery{})
 	require.Equal(t, ActionRetry, asError(t, fmt.Errorf("wrapped: %w", err)).Action())

@@ -22,8 +22,8 @@ func endpoint(api API, name, pattern string, repeated idempotency) operation {
 	return operation{api: api, name: name, method: method, route: route, idempotency: repeated}
 }
 
-// countedPerApp marks an operation that the vendor counts for the whole application, too.
-func countedPerApp(op operation) operation {
+// countedByApp marks an operation that the vendor counts for the whole application, too.
+func countedByApp(op operation) operation {
 	op.perApp = true
 	return op
 }

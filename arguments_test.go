@@ -62,7 +62,10 @@ func numbersOf(token string, ids ...string) func(context.Context, *Client) error
 }
 
 func with(opts ...CallOption) func(context.Context, *Client) error {
-	return dropped(func(ctx context.Context, c *Client) (*LoginLink, error) { return c.Links.Get(ctx, "dsll_1", opts...) })
+	return dropped(func(ctx context.Context, c *Client) (*LoginLink,
+		error) {
+		return c.Links.Get(ctx, "dsll_1", opts...)
+	})
 }
 
 func TestArguments(t *testing.T) {
@@ -89,7 +92,8 @@ func TestArguments(t *testing.T) {
 			"logins.query_accounts", queryAccounts(AccountsQuery{DataSourceID: "GAWA", Users: users(101)}), "user-100@",
 		},
 		"user of 256": {
-			"logins.query_accounts", queryAccounts(AccountsQuery{DataSourceID: "GAWA", Users: []string{"a", long(256)}}),
+			"logins.query_accounts",
+			queryAccounts(AccountsQuery{DataSourceID: "GAWA", Users: []string{"a", long(256)}}),
 			"ééé",
 		},
 		"empty user": {
@@ -106,13 +110,14 @@ func TestArguments(t *testing.T) {
 		"stream, empty user": {
 			"logins.query_accounts", streamAccounts(AccountsQuery{DataSourceID: "GAWA", Users: []string{""}}), "",
 		},
-		"limit above":          {"logins.accounts", accounts(PageOptions{PageSize: 1001}), "1001"},
-		"limit below":          {"logins.accounts", accounts(PageOptions{PageSize: -1}), ""},
-		"offset below":         {"logins.accounts", accounts(PageOptions{Offset: -1}), ""},
-		"offset above":         {"logins.accounts", accounts(PageOptions{Offset: 1_000_001}), "1000001"},
-		"description of 1001":  {"links.create", create(LoginLinkCreate{Description: long(1001)}), "ééé"},
-		"description no UTF-8": {"links.create", create(LoginLinkCreate{Description: "secret plan \xff"}), "secret plan"},
-		"username of 256":      {"links.create", create(LoginLinkCreate{RequireUsername: long(256)}), "ééé"},
+		"limit above":         {"logins.accounts", accounts(PageOptions{PageSize: 1001}), "1001"},
+		"limit below":         {"logins.accounts", accounts(PageOptions{PageSize: -1}), ""},
+		"offset below":        {"logins.accounts", accounts(PageOptions{Offset: -1}), ""},
+		"offset above":        {"logins.accounts", accounts(PageOptions{Offset: 1_000_001}), "1000001"},
+		"description of 1001": {"links.create", create(LoginLinkCreate{Description: long(1001)}), "ééé"},
+		"description no UTF-8": {"links.create", create(LoginLinkCreate{Description: "secret plan \xff"}),
+			"secret plan"},
+		"username of 256": {"links.create", create(LoginLinkCreate{RequireUsername: long(256)}), "ééé"},
 		"redirect of 501": {
 			"links.create",
 			create(LoginLinkCreate{RedirectURL: "https://app.example.com/" + strings.Repeat("x", 477)}),
@@ -123,9 +128,11 @@ func TestArguments(t *testing.T) {
 		"expires in and words": {
 			"links.create", create(LoginLinkCreate{ExpiresIn: time.Hour, Expires: "10 hours"}), "10 hours",
 		},
-		"expires at and words": {"links.create", create(LoginLinkCreate{ExpiresAt: at, Expires: "10 hours"}), "10 hours"},
+		"expires at and words": {"links.create", create(LoginLinkCreate{ExpiresAt: at, Expires: "10 hours"}),
+			"10 hours"},
 		"three expiries": {
-			"links.create", create(LoginLinkCreate{ExpiresAt: at, ExpiresIn: time.Hour, Expires: "10 hours"}), "10 hours",
+			"links.create", create(LoginLinkCreate{ExpiresAt: at, ExpiresIn: time.Hour, Expires: "10 hours"}),
+			"10 hours",
 		},
 		"expires in the past":  {"links.create", create(LoginLinkCreate{ExpiresIn: -time.Hour}), "-1h"},
 		"year 10000":           {"links.create", create(LoginLinkCreate{ExpiresAt: at.AddDate(8000, 0, 0)}), "10026"},
@@ -235,15 +242,16 @@ func TestOptions(t *testing.T) {
 		},
 		"base URL, control character": {WithBaseURL(PlaidCompatible, "https://api.example.com/\n"), "api.example.com"},
 		"base URL, no TLS":            {WithBaseURL(Supermetrics, "http://api.example.com"), "api.example.com"},
-		"base URL, no TLS, alike":     {WithBaseURL(Supermetrics, "http://localhost.example.com"), "localhost.example.com"},
-		"base URL, no such API":       {WithBaseURL("plaid", "https://api.example.com"), "api.example.com"},
-		"response bytes":              {WithMaxResponseBytes(0), ""},
-		"negative response bytes":     {WithMaxResponseBytes(-1), ""},
-		"user agent":                  {WithUserAgent("billing\r\nX-Evil: 1"), "billing"},
-		"empty user agent":            {WithUserAgent(" "), ""},
-		"negative attempts":           {WithRetry(Retry{MaxAttempts: -1}), ""},
-		"negative wait":               {WithRetry(Retry{MaxWait: -time.Second}), ""},
-		"backoff upside down":         {WithRetry(Retry{MinBackoff: time.Minute, MaxBackoff: time.Second}), ""},
+		"base URL, no TLS, alike": {WithBaseURL(Supermetrics, "http://localhost.example.com"),
+			"localhost.example.com"},
+		"base URL, no such API":   {WithBaseURL("plaid", "https://api.example.com"), "api.example.com"},
+		"response bytes":          {WithMaxResponseBytes(0), ""},
+		"negative response bytes": {WithMaxResponseBytes(-1), ""},
+		"user agent":              {WithUserAgent("billing\r\nX-Evil: 1"), "billing"},
+		"empty user agent":        {WithUserAgent(" "), ""},
+		"negative attempts":       {WithRetry(Retry{MaxAttempts: -1}), ""},
+		"negative wait":           {WithRetry(Retry{MaxWait: -time.Second}), ""},
+		"backoff upside down":     {WithRetry(Retry{MinBackoff: time.Minute, MaxBackoff: time.Second}), ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c, err := New(tc.option)
@@ -281,14 +289,16 @@ func TestExpiry(t *testing.T) {
 		want string
 	}{
 		"at, in another zone": {
-			LoginLinkCreate{ExpiresAt: time.Date(2026, 4, 7, 3, 4, 5, 0, zone)}, `,"expiry_time":"2026-04-06T21:34:05Z"`,
+			LoginLinkCreate{ExpiresAt: time.Date(2026, 4, 7, 3, 4, 5, 0, zone)},
+			`,"expiry_time":"2026-04-06T21:34:05Z"`,
 		},
 		"at, with a fraction": {
 			LoginLinkCreate{ExpiresAt: time.Date(2026, 4, 7, 3, 4, 5, 999_999_999, time.UTC)},
 			`,"expiry_time":"2026-04-07T03:04:05Z"`,
 		},
-		"in, from now":          {LoginLinkCreate{ExpiresIn: 10 * time.Hour}, `,"expiry_time":"2000-01-01T10:00:00Z"`},
-		"in, across a leap day": {LoginLinkCreate{ExpiresIn: 60 * 24 * time.Hour}, `,"expiry_time":"2000-03-01T00:00:00Z"`},
+		"in, from now": {LoginLinkCreate{ExpiresIn: 10 * time.Hour}, `,"expiry_time":"2000-01-01T10:00:00Z"`},
+		"in, across a leap day": {LoginLinkCreate{ExpiresIn: 60 * 24 * time.Hour},
+			`,"expiry_time":"2000-03-01T00:00:00Z"`},
 		"in the vendor's words": {LoginLinkCreate{Expires: "10 hours"}, `,"expiry_time":"10 hours"`},
 		"in the vendor's format": {
 			LoginLinkCreate{Expires: "2026-04-07T03:04:05+05:30"}, `,"expiry_time":"2026-04-07T03:04:05+05:30"`,

@@ -18,8 +18,8 @@ import (
 type AuthService struct{ client *Client }
 
 var (
-	authGet     = countedPerApp(endpoint(PlaidCompatible, "auth.get", "POST /auth/get", readOnly))
-	authNumbers = countedPerApp(endpoint(MoneyKit, "auth.numbers", "GET /links/{bankLinkID}/accounts/numbers", readOnly))
+	authGet     = countedByApp(endpoint(PlaidCompatible, "auth.get", "POST /auth/get", readOnly))
+	authNumbers = countedByApp(endpoint(MoneyKit, "auth.numbers", "GET /links/{bankLinkID}/accounts/numbers", readOnly))
 )
 
 // Get returns account numbers through MoneyKit's Plaid-compatible layer. It needs a client id and

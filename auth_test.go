@@ -35,10 +35,11 @@ func of[N ACHNumber | EFTNumber | BACSNumber | InternationalNumber](id string, n
 
 func TestGoldenAuthGet(t *testing.T) {
 	const (
-		one, two  = "acc_example_0001", "acc_example_0002"
-		plaid     = "exampleAccountId0000000000000000000001"
-		item      = "mk_example_item_0001"
-		relogin   = "the login details of this item have changed and a user login is required to update this information"
+		one, two = "acc_example_0001", "acc_example_0002"
+		plaid    = "exampleAccountId0000000000000000000001"
+		item     = "mk_example_item_0001"
+		relogin  = "the login details of this item have changed and a user login is required " +
+			"to update this information"
 		something = "<string>"
 	)
 	premier := PlaidAccount{
@@ -53,7 +54,8 @@ func TestGoldenAuthGet(t *testing.T) {
 		"sample.json": func(t *testing.T, got *PlaidNumbers, err error) {
 			is(&PlaidNumbers{
 				Accounts: []PlaidAccount{premier, {
-					ID: two, Balances: Balances{Currency: "GBP", Available: "1000", Current: "1200.50", Limit: "2000.00"},
+					ID: two, Balances: Balances{Currency: "GBP", Available: "1000", Current: "1200.50",
+						Limit: "2000.00"},
 					Mask: "X9B2", Name: "Sample Savings", Type: AccountTypeDepository, Subtype: "savings",
 				}},
 				Numbers: NumbersByScheme{
@@ -64,7 +66,8 @@ func TestGoldenAuthGet(t *testing.T) {
 					ID: item, InstitutionID: "chase", Webhook: "https://app.example.com/hooks/plaid",
 					Error: ItemError{
 						Type: PlaidErrorTypeItemError, Code: CodeItemLoginRequired, Message: relogin,
-						DisplayMessage: "Please sign in to your bank again.", RequestID: "example-req-plaid-0001", Status: 400,
+						DisplayMessage: "Please sign in to your bank again.", RequestID: "example-req-plaid-0001",
+						Status:           400,
 						DocumentationURL: "https://docs.example.com/errors/item/#item_login_required",
 						SuggestedAction:  "Send the user through the update flow.",
 					},
@@ -85,7 +88,8 @@ func TestGoldenAuthGet(t *testing.T) {
 		"absent.json": is(&PlaidNumbers{
 			Accounts: []PlaidAccount{{ID: one, Name: "Premier Checking", Type: AccountTypeDepository}, {ID: two}},
 			Numbers: NumbersByScheme{
-				ACH: []ACHNumber{{AccountID: one, AccountNumber: NewSensitive("000011112222"), RoutingNumber: "111222333"}},
+				ACH: []ACHNumber{{AccountID: one, AccountNumber: NewSensitive("000011112222"),
+					RoutingNumber: "111222333"}},
 			},
 			Item: Item{ID: item},
 		}),
@@ -96,7 +100,8 @@ func TestGoldenAuthGet(t *testing.T) {
 			e := asError(t, err)
 			require.Equal(t, PlaidErrorTypeItemError, e.PlaidType)
 			require.Equal(t, CodeProductNotReady, e.Code)
-			require.Equal(t, "the requested product is not yet ready. please provide a webhook or try the request again later",
+			require.Equal(t, "the requested product is not yet ready. "+
+				"please provide a webhook or try the request again later",
 				e.Message)
 			require.Equal(t, "example-req-auth-get-0003", e.RequestID)
 			require.Equal(t, "https://docs.example.com/errors/item/#product_not_ready", e.DocumentationURL)
@@ -105,7 +110,8 @@ func TestGoldenAuthGet(t *testing.T) {
 		"item_error.json": is(&PlaidNumbers{ // data, not an error
 			Accounts: []PlaidAccount{inError},
 			Numbers: NumbersByScheme{
-				ACH: []ACHNumber{{AccountID: one, AccountNumber: NewSensitive("000011112222"), RoutingNumber: "111222333"}},
+				ACH: []ACHNumber{{AccountID: one, AccountNumber: NewSensitive("000011112222"),
+					RoutingNumber: "111222333"}},
 				EFT: []EFTNumber{}, BACS: []BACSNumber{}, International: []InternationalNumber{},
 			},
 			Item: Item{
@@ -113,14 +119,16 @@ func TestGoldenAuthGet(t *testing.T) {
 				Error: ItemError{
 					Type: PlaidErrorTypeItemError, Code: CodeItemLoginRequired, Message: relogin, Status: 400,
 				},
-				AvailableProducts: []PlaidProduct{PlaidProductBalance}, BilledProducts: []PlaidProduct{PlaidProductAuth},
+				AvailableProducts: []PlaidProduct{PlaidProductBalance},
+				BilledProducts:    []PlaidProduct{PlaidProductAuth},
 			},
 			RequestID: "example-req-auth-get-0004",
 		}),
 		"null.json": is(&PlaidNumbers{
 			Accounts: []PlaidAccount{{ID: one, Type: AccountTypeDepository}, {ID: two}},
 			Numbers: NumbersByScheme{
-				ACH: []ACHNumber{{AccountID: one}}, EFT: []EFTNumber{{AccountID: one}}, BACS: []BACSNumber{{AccountID: one}},
+				ACH: []ACHNumber{{AccountID: one}}, EFT: []EFTNumber{{AccountID: one}},
+				BACS:          []BACSNumber{{AccountID: one}},
 				International: []InternationalNumber{{AccountID: one}},
 			},
 			Item: Item{ID: item},
@@ -146,13 +154,16 @@ func TestGoldenAuthGet(t *testing.T) {
 					AccountID: something, AccountNumber: NewSensitive(something), InstitutionNumber: something,
 					BranchNumber: something,
 				}},
-				BACS:          []BACSNumber{{AccountID: something, AccountNumber: NewSensitive(something), SortCode: something}},
-				International: []InternationalNumber{{AccountID: something, IBAN: NewSensitive(something), BIC: something}},
+				BACS: []BACSNumber{{AccountID: something, AccountNumber: NewSensitive(something),
+					SortCode: something}},
+				International: []InternationalNumber{{AccountID: something, IBAN: NewSensitive(something),
+					BIC: something}},
 			},
 			Item: Item{
 				ID: something, InstitutionID: something, Webhook: something,
 				Error: ItemError{
-					Type: something, Code: something, Message: something, DisplayMessage: something, RequestID: something, Status: 123,
+					Type: something, Code: something, Message: something, DisplayMessage: something,
+					RequestID: something, Status: 123,
 					DocumentationURL: something, SuggestedAction: something,
 				},
 				AvailableProducts: []PlaidProduct{something}, BilledProducts: []PlaidProduct{something},
@@ -166,11 +177,13 @@ func TestGoldenAuthGet(t *testing.T) {
 					ID: plaid, Balances: Balances{Currency: "USD", Available: "100", Current: "110"}, Mask: "9606",
 					Name: "Sample Checking", OfficialName: "Sample Gold Standard 0% Interest Checking",
 					Type: AccountTypeDepository, Subtype: "checking",
-					PersistentAccountID: "example-persistent-account-id-0001", VerificationStatus: "automatically_verified",
+					PersistentAccountID: "example-persistent-account-id-0001",
+					VerificationStatus:  "automatically_verified",
 				},
 				{
 					ID:       "exampleAccountId0000000000000000000002",
-					Balances: Balances{Current: "23631.9805"}, Name: "Sample 401k", Type: AccountTypeInvestment, Subtype: "401k",
+					Balances: Balances{Current: "23631.9805"}, Name: "Sample 401k", Type: AccountTypeInvestment,
+					Subtype: "401k",
 				},
 			},
 			Numbers: NumbersByScheme{
@@ -190,12 +203,14 @@ func TestGoldenAuthGet(t *testing.T) {
 		"unknown.json": is(&PlaidNumbers{
 			Accounts: []PlaidAccount{
 				{
-					ID: one, Balances: Balances{Currency: "840", Available: "340.12"}, Mask: "47", Name: "Premier Checking",
+					ID: one, Balances: Balances{Currency: "840", Available: "340.12"}, Mask: "47",
+					Name: "Premier Checking",
 					Type: "depository.spaceship",
 				},
 				{ID: "1002"},
 				{
-					ID: "acc_example_0003", Balances: Balances{Currency: "USD", Available: "500", Current: "500"}, Mask: "0099",
+					ID: "acc_example_0003", Balances: Balances{Currency: "USD", Available: "500", Current: "500"},
+					Mask: "0099",
 					Name: "Sample Savings", Type: AccountTypeDepository, Subtype: "moon savings",
 				},
 			},
@@ -230,7 +245,8 @@ func TestGoldenAuthNumbers(t *testing.T) {
 		"sample.json": is(&BankNumbers{Link: chase(), Accounts: []BankAccountWithNumbers{
 			{
 				BankAccount: BankAccount{
-					ID: "acc_example_0002", Type: "depository.savings", Name: "Sample Savings", Nickname: "Rainy days", Mask: "X9B2",
+					ID: "acc_example_0002", Type: "depository.savings", Name: "Sample Savings", Nickname: "Rainy days",
+					Mask: "X9B2",
 					Balances: Balances{
 						Currency: "GBP", Available: "500", Current: "500", Limit: "1000.00",
 						BalanceDate: stamp("2023-02-16", "2023-02-16T00:00:00Z"),
@@ -241,8 +257,10 @@ func TestGoldenAuthNumbers(t *testing.T) {
 			},
 			{
 				BankAccount: BankAccount{
-					ID: "acc_example_0001", Type: "depository.checking", Name: "Premier Checking", Nickname: "Household", Mask: "0047",
-					Balances:   Balances{Currency: "USD", Available: "340.12", Current: "445.89", Limit: "500", BalanceDate: synced},
+					ID: "acc_example_0001", Type: "depository.checking", Name: "Premier Checking",
+					Nickname: "Household", Mask: "0047",
+					Balances: Balances{Currency: "USD", Available: "340.12", Current: "445.89", Limit: "500",
+						BalanceDate: synced},
 					OriginalID: "original-0001",
 				},
 				Numbers: checking,
@@ -265,7 +283,8 @@ func TestGoldenAuthNumbers(t *testing.T) {
 				{
 					BankAccount: BankAccount{ID: "acc_example_0001", Type: "depository.checking"},
 					Numbers: NumbersByScheme{
-						ACH: []ACHNumber{{}}, EFT: []EFTNumber{{}}, BACS: []BACSNumber{{}}, International: []InternationalNumber{{}},
+						ACH: []ACHNumber{{}}, EFT: []EFTNumber{{}}, BACS: []BACSNumber{{}},
+						International: []InternationalNumber{{}},
 					},
 				},
 				{BankAccount: BankAccount{ID: "acc_example_0002"}},
@@ -298,7 +317,8 @@ func TestGoldenAuthNumbers(t *testing.T) {
 			Accounts: []BankAccountWithNumbers{
 				{
 					BankAccount: BankAccount{
-						ID: "acc_example_0001", Type: "depository.spaceship", Name: "Premier Checking", Nickname: "7", Mask: "47",
+						ID: "acc_example_0001", Type: "depository.spaceship", Name: "Premier Checking", Nickname: "7",
+						Mask:     "47",
 						Balances: Balances{Currency: "USD", Available: "340.12"}, OriginalID: "1001",
 					},
 					Numbers: NumbersByScheme{
@@ -343,7 +363,8 @@ func TestForAccount(t *testing.T) {
 	require.Equal(t, "0001", first.Numbers.ACH[0].AccountNumber.Reveal())
 	require.Equal(t, "GB29NWBK60161331926819", first.Numbers.International[0].IBAN.Reveal())
 	require.Equal(t, []int{1, 0, 0, 1},
-		[]int{len(first.Numbers.ACH), len(first.Numbers.EFT), len(first.Numbers.BACS), len(first.Numbers.International)})
+		[]int{len(first.Numbers.ACH), len(first.Numbers.EFT), len(first.Numbers.BACS),
+			len(first.Numbers.International)})
 
 	second, ok := numbers.ForAccount("acc_2")
 	require.True(t, ok)

@@ -52,7 +52,8 @@ func TestAwaitEndings(t *testing.T) {
 			}, after: 25 * time.Second, within: 30 * time.Second, least: 7, most: 9,
 		},
 		"closed, and the grace is short": {
-			id: open, options: AwaitOptions{Grace: time.Second}, script: func(t *testing.T, c *Client, _ *sandbox.Sandbox) {
+			id: open, options: AwaitOptions{Grace: time.Second},
+			script: func(t *testing.T, c *Client, _ *sandbox.Sandbox) {
 				_, err := c.Links.Close(t.Context(), open)
 				require.NoError(t, err)
 			}, kind: ErrLoginLinkClosed, after: time.Second, within: time.Second, least: 2, most: 2,
@@ -74,18 +75,21 @@ func TestAwaitEndings(t *testing.T) {
 		},
 		"a 429 of ten minutes": {
 			id: open, script: func(t *testing.T, _ *Client, s *sandbox.Sandbox) {
-				s.Script(sandbox.Fault{Operation: "links.get", Status: 429, Header: http.Header{"Retry-After": {"600"}}})
+				s.Script(sandbox.Fault{Operation: "links.get", Status: 429,
+					Header: http.Header{"Retry-After": {"600"}}})
 				comes(t, s)
 			}, after: 600 * time.Second, within: 601 * time.Second, least: 2, most: 2,
 		},
 		"a 429 that outlasts the context": {
 			id: open, deadline: time.Minute, script: func(_ *testing.T, _ *Client, s *sandbox.Sandbox) {
-				s.Script(sandbox.Fault{Operation: "links.get", Status: 429, Header: http.Header{"Retry-After": {"600"}}})
+				s.Script(sandbox.Fault{Operation: "links.get", Status: 429,
+					Header: http.Header{"Retry-After": {"600"}}})
 			}, kind: ErrLoginPending, also: context.DeadlineExceeded, within: 0, least: 1, most: 1,
 		},
 		"a 429 of a day": {
 			id: open, script: func(_ *testing.T, _ *Client, s *sandbox.Sandbox) {
-				s.Script(sandbox.Fault{Operation: "links.get", Status: 429, Header: http.Header{"Retry-After": {"99999999999999"}}})
+				s.Script(sandbox.Fault{Operation: "links.get", Status: 429,
+					Header: http.Header{"Retry-After": {"99999999999999"}}})
 			}, kind: ErrLoginPending, least: 1, most: 1,
 		},
 		"the credential is refused": {
@@ -95,7 +99,8 @@ func TestAwaitEndings(t *testing.T) {
 		},
 		"a licence has ended": {
 			id: open, script: func(_ *testing.T, _ *Client, s *sandbox.Sandbox) {
-				s.Script(sandbox.Fault{Status: 500, Body: `{"error":{"code":"LICENSE_NOT_FOUND","message":"No licence"}}`})
+				s.Script(sandbox.Fault{Status: 500,
+					Body: `{"error":{"code":"LICENSE_NOT_FOUND","message":"No licence"}}`})
 			}, kind: ErrServer, least: 1, most: 1,
 		},
 		"the deadline": {
@@ -114,37 +119,38 @@ func TestAwaitEndings(t *testing.T) {
 		"negative grace": {id: open, options: AwaitOptions{Grace: -1}, kind: ErrArgument},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, []sandbox.Option{sandbox.WithHourlyLimit(0)}, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
-				if tc.script != nil {
-					tc.script(t, c, s)
-				}
-				ctx := t.Context()
-				if tc.deadline > 0 {
-					var cancel context.CancelFunc
-					ctx, cancel = context.WithTimeout(ctx, tc.deadline)
-					defer cancel()
-				}
-				began := time.Now()
-				link, err := c.Links.Await(ctx, tc.id, tc.options)
-				took := time.Since(began)
-				require.GreaterOrEqual(t, took, tc.after)
-				require.LessOrEqual(t, took, tc.within)
-				require.GreaterOrEqual(t, s.Count("links.get"), tc.least)
-				require.LessOrEqual(t, s.Count("links.get"), tc.most)
-				if tc.kind == nil {
-					require.NoError(t, err)
-					require.NotEmpty(t, link.LoginID)
-					return
-				}
-				require.Nil(t, link)
-				kindIs(t, err, tc.kind)
-				if tc.also != nil {
-					require.ErrorIs(t, err, tc.also)
-				}
-				for _, text := range append(printed(err), logged(err)...) {
-					require.NotContains(t, text, open)
-				}
-			})
+			inBubble(t, []sandbox.Option{sandbox.WithHourlyLimit(0)}, nil,
+				func(t *testing.T, c *Client, s *sandbox.Sandbox) {
+					if tc.script != nil {
+						tc.script(t, c, s)
+					}
+					ctx := t.Context()
+					if tc.deadline > 0 {
+						var cancel context.CancelFunc
+						ctx, cancel = context.WithTimeout(ctx, tc.deadline)
+						defer cancel()
+					}
+					began := time.Now()
+					link, err := c.Links.Await(ctx, tc.id, tc.options)
+					took := time.Since(began)
+					require.GreaterOrEqual(t, took, tc.after)
+					require.LessOrEqual(t, took, tc.within)
+					require.GreaterOrEqual(t, s.Count("links.get"), tc.least)
+					require.LessOrEqual(t, s.Count("links.get"), tc.most)
+					if tc.kind == nil {
+						require.NoError(t, err)
+						require.NotEmpty(t, link.LoginID)
+						return
+					}
+					require.Nil(t, link)
+					kindIs(t, err, tc.kind)
+					if tc.also != nil {
+						require.ErrorIs(t, err, tc.also)
+					}
+					for _, text := range append(printed(err), logged(err)...) {
+						require.NotContains(t, text, open)
+					}
+				})
 		})
 	}
 }
@@ -167,7 +173,8 @@ func TestAwaitAsksSeldom(t *testing.T) {
 			most := 0
 			for range repeats {
 				inBubble(t, nil, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
-					link, err := c.Links.Create(t.Context(), LoginLinkCreate{DataSourceID: "GAWA", ExpiresIn: time.Hour})
+					link, err := c.Links.Create(t.Context(),
+						LoginLinkCreate{DataSourceID: "GAWA", ExpiresIn: time.Hour})
 					require.NoError(t, err)
 					s.Script(faults...)
 					ctx, cancel := context.WithTimeout(t.Context(), time.Hour+time.Minute)

@@ -275,7 +275,8 @@ func (a *attempts) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req.Body != nil {
 		_ = req.Body.Close() // transport.Send makes a body for each request
 	}
-	rules := send.Rules{Body: a.payload, UserAgent: a.client.config.userAgent, Limit: a.timeout(), Commit: a.commitWrite}
+	rules := send.Rules{Body: a.payload, UserAgent: a.client.config.userAgent, Limit: a.timeout()}
+	rules.Commit = a.commitWrite
 	for {
 		admitted := attempt{groups: at.groups} // a transport may ask later, on another goroutine
 		rules.MayGo = func() bool { return a.allOpen(&admitted) }

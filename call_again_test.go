@@ -139,7 +139,8 @@ func TestRetryAfterOnEveryStatus(t *testing.T) {
 // After a 401 a call is repeated with another token, and keeps to the Retry-After of the 401.
 func TestRetryAfterOfAnExpiredToken(t *testing.T) {
 	expired := sandbox.Fault{
-		Status: 401, Body: `{"error_code":"api_error.auth.expired_access_token"}`, Header: http.Header{"Retry-After": {"30"}},
+		Status: 401, Body: `{"error_code":"api_error.auth.expired_access_token"}`,
+		Header: http.Header{"Retry-After": {"30"}},
 	}
 	for operation, call := range map[string]func(context.Context, *Client) error{
 		"identity.link": dropped(func(ctx context.Context, c *Client) (*BankLink, error) {

@@ -151,7 +151,8 @@ func TestEmptyObjects(t *testing.T) {
 	// A link has an error_code too, but also an id: MoneyKit's native error is not a link.
 	for _, operation := range []string{"identity.get", "identity.link", "identity.refresh", "auth.numbers"} {
 		t.Run(operation+" native error", func(t *testing.T) {
-			require.ErrorIs(t, calls[operation](t.Context(), replying(t, 200, golden(t, "errors/moneykit_native.json"))),
+			require.ErrorIs(t, calls[operation](t.Context(),
+				replying(t, 200, golden(t, "errors/moneykit_native.json"))),
 				ErrMalformedResponse)
 		})
 	}
@@ -221,7 +222,8 @@ func TestTrailingData(t *testing.T) {
 func TestInvalidUTF8AsInEncodingJSON(t *testing.T) {
 	t.Parallel()
 	invalid := []string{
-		"\xff", "a\xffb", "\xff\xfe\xfd", "\xc3\x28", "\xe2\x82", "\xe2\x28\xa1", "\xf0\x9f\x98", "\xed\xa0\x80", "\xc0\x80",
+		"\xff", "a\xffb", "\xff\xfe\xfd", "\xc3\x28", "\xe2\x82", "\xe2\x28\xa1", "\xf0\x9f\x98", "\xed\xa0\x80",
+		"\xc0\x80",
 		"\xf5\x80\x80\x80", `\ud800`, `\udc00\ud800`, `\ud83d\ude00`, "é\x80", `\u0000`, `\/`,
 	}
 	for _, raw := range invalid {

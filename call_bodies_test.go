@@ -118,19 +118,22 @@ func TestEveryBodyIsClosedOnce(t *testing.T) {
 		"success":         {bodies: 1},
 		"success, gzip":   {server: []sandbox.Option{sandbox.WithGzip()}, bodies: 1},
 		"after a failure": {script: []sandbox.Fault{{Status: 503}}, bodies: 2},
-		"after 429":       {script: []sandbox.Fault{{Status: 429, Header: http.Header{"Retry-After": {"5"}}}}, bodies: 2},
-		"no content":      {script: []sandbox.Fault{{Status: 204}}, fails: ErrMalformedResponse, bodies: 1},
+		"after 429": {script: []sandbox.Fault{{Status: 429, Header: http.Header{"Retry-After": {"5"}}}},
+			bodies: 2},
+		"no content": {script: []sandbox.Fault{{Status: 204}}, fails: ErrMalformedResponse, bodies: 1},
 		"redirect": {
 			script: []sandbox.Fault{{Status: 302, Header: http.Header{"Location": {"https://elsewhere.test/"}}}},
 			fails:  ErrMalformedResponse, bodies: 1,
 		},
 		"malformed": {script: []sandbox.Fault{{Body: `{"data":`}}, fails: ErrMalformedResponse, bodies: 1},
 		"no gzip": {
-			opts: []Option{three}, script: always(sandbox.Fault{Body: `{}`, Header: http.Header{"Content-Encoding": {"gzip"}}}),
-			fails: errAny, bodies: 3,
+			opts:   []Option{three},
+			script: always(sandbox.Fault{Body: `{}`, Header: http.Header{"Content-Encoding": {"gzip"}}}),
+			fails:  errAny, bodies: 3,
 		},
 		"error in 200": {
-			script: []sandbox.Fault{{Body: `{"error":{"code":"NOT_FOUND","message":"No"}}`}}, fails: ErrNotFound, bodies: 1,
+			script: []sandbox.Fault{{Body: `{"error":{"code":"NOT_FOUND","message":"No"}}`}}, fails: ErrNotFound,
+			bodies: 1,
 		},
 		"too large": {opts: []Option{WithMaxResponseBytes(50)}, fails: ErrResponseTooLarge, bodies: 1},
 		"large error": {
@@ -142,21 +145,25 @@ func TestEveryBodyIsClosedOnce(t *testing.T) {
 		},
 		"stalled, once": {script: []sandbox.Fault{{Stall: true}}, bodies: 2},
 		"stalled": {
-			opts: []Option{three}, script: always(sandbox.Fault{Stall: true}), fails: context.DeadlineExceeded, bodies: 3,
+			opts: []Option{three}, script: always(sandbox.Fault{Stall: true}), fails: context.DeadlineExceeded,
+			bodies: 3,
 		},
 		"attempt timeout": {
 			opts: []Option{three}, script: always(sandbox.Fault{Delay: time.Hour}), fails: context.DeadlineExceeded,
 		},
 		"dropped": {opts: []Option{three}, script: always(sandbox.Fault{Drop: sandbox.DropAfter}), fails: io.EOF},
 		"exhausted": {
-			opts: []Option{three}, script: always(sandbox.Fault{Status: 502, Body: "<html>"}), fails: ErrServer, bodies: 3,
+			opts: []Option{three}, script: always(sandbox.Fault{Status: 502, Body: "<html>"}), fails: ErrServer,
+			bodies: 3,
 		},
-		"refused": {opts: []Option{three}, script: always(sandbox.Fault{Status: 429}), fails: ErrRateLimited, bodies: 3},
+		"refused": {opts: []Option{three}, script: always(sandbox.Fault{Status: 429}), fails: ErrRateLimited,
+			bodies: 3},
 		"canceled before the answer": {
 			script: []sandbox.Fault{{Delay: time.Hour}}, call: until(time.Second, getLink), fails: context.Canceled,
 		},
 		"canceled in mid-body": {
-			script: []sandbox.Fault{{Stall: true}}, call: until(time.Second, getLink), fails: context.Canceled, bodies: 1,
+			script: []sandbox.Fault{{Stall: true}}, call: until(time.Second, getLink), fails: context.Canceled,
+			bodies: 1,
 		},
 		"canceled in mid-wait": {
 			script: []sandbox.Fault{{Status: 503, Header: http.Header{"Retry-After": {"30"}}}},
@@ -169,7 +176,8 @@ func TestEveryBodyIsClosedOnce(t *testing.T) {
 			fails:  context.Canceled, bodies: 1,
 		},
 		"no time to wait": {
-			script: []sandbox.Fault{{Status: 429, Header: http.Header{"Retry-After": {"86400"}}}}, fails: ErrRateLimited,
+			script: []sandbox.Fault{{Status: 429, Header: http.Header{"Retry-After": {"86400"}}}},
+			fails:  ErrRateLimited,
 			bodies: 1,
 		},
 		"a token first": {call: getBankLink, bodies: 2},
@@ -180,7 +188,8 @@ func TestEveryBodyIsClosedOnce(t *testing.T) {
 			script: []sandbox.Fault{expired("identity.link")}, call: getBankLink, bodies: 4,
 		},
 		"no token": {
-			opts: []Option{three}, script: always(sandbox.Fault{Operation: "auth.token", Status: 500}), call: getBankLink,
+			opts: []Option{three}, script: always(sandbox.Fault{Operation: "auth.token", Status: 500}),
+			call:  getBankLink,
 			fails: ErrServer, bodies: 3,
 		},
 		"canceled in the exchange": {
@@ -194,13 +203,16 @@ func TestEveryBodyIsClosedOnce(t *testing.T) {
 		},
 
 		"panic in AttemptStart": {opts: []Option{WithHooks(Hooks{AttemptStart: panicAt[Attempt]})}, panics: true},
-		"panic in AttemptEnd":   {opts: []Option{WithHooks(Hooks{AttemptEnd: panicAt[Attempt]})}, panics: true, bodies: 1},
+		"panic in AttemptEnd": {opts: []Option{WithHooks(Hooks{AttemptEnd: panicAt[Attempt]})}, panics: true,
+			bodies: 1},
 		"panic in AttemptEnd of an error": {
-			opts: []Option{WithHooks(Hooks{AttemptEnd: panicAt[Attempt]})}, script: []sandbox.Fault{{Status: 503}}, panics: true,
+			opts: []Option{WithHooks(Hooks{AttemptEnd: panicAt[Attempt]})}, script: []sandbox.Fault{{Status: 503}},
+			panics: true,
 			bodies: 1,
 		},
 		"panic in AttemptEnd of a stalled body": {
-			opts: []Option{WithHooks(Hooks{AttemptEnd: panicAt[Attempt]})}, script: []sandbox.Fault{{Stall: true}}, panics: true,
+			opts: []Option{WithHooks(Hooks{AttemptEnd: panicAt[Attempt]})}, script: []sandbox.Fault{{Stall: true}},
+			panics: true,
 			bodies: 1,
 		},
 		"panic in Wait": {
@@ -208,11 +220,13 @@ func TestEveryBodyIsClosedOnce(t *testing.T) {
 			bodies: 1,
 		},
 		"panic in Cooldown": {
-			opts: []Option{WithHooks(Hooks{Cooldown: panicAt[Cooldown]})}, script: []sandbox.Fault{{Status: 429}}, panics: true,
+			opts: []Option{WithHooks(Hooks{Cooldown: panicAt[Cooldown]})}, script: []sandbox.Fault{{Status: 429}},
+			panics: true,
 			bodies: 1,
 		},
 		"panic in TokenRenewal": {
-			opts: []Option{WithHooks(Hooks{TokenRenewal: panicAt[TokenRenewal]})}, call: getBankLink, panics: true, bodies: 1,
+			opts: []Option{WithHooks(Hooks{TokenRenewal: panicAt[TokenRenewal]})}, call: getBankLink, panics: true,
+			bodies: 1,
 		},
 		"panic in AttemptEnd of the exchange": {
 			opts: []Option{WithHooks(Hooks{AttemptEnd: panicAt[Attempt]})}, call: getBankLink, panics: true, bodies: 1,
@@ -234,7 +248,8 @@ func TestEveryBodyIsClosedOnce(t *testing.T) {
 			script: []sandbox.Fault{{Stall: true}}, call: eachOfMany, fails: context.DeadlineExceeded, bodies: 1,
 		},
 		"stream, canceled": {
-			script: []sandbox.Fault{{Stall: true}}, call: until(time.Second, eachOfMany), fails: context.Canceled, bodies: 1,
+			script: []sandbox.Fault{{Stall: true}}, call: until(time.Second, eachOfMany), fails: context.Canceled,
+			bodies: 1,
 		},
 		"stream, malformed": {
 			script: []sandbox.Fault{{Body: `{"data":[{"accounts":[{"account_id":"a"},]}]}`}}, call: eachOfMany,
@@ -269,13 +284,15 @@ func TestEveryBodyIsClosedOnce(t *testing.T) {
 		}, bodies: 6},
 	}
 	for status, kind := range map[int]error{
-		400: ErrBadRequest, 401: ErrUnauthorized, 403: ErrForbidden, 404: ErrNotFound, 409: ErrConflict, 410: ErrDeleted,
+		400: ErrBadRequest, 401: ErrUnauthorized, 403: ErrForbidden, 404: ErrNotFound, 409: ErrConflict,
+		410: ErrDeleted,
 		418: ErrBadRequest,
 		422: ErrValidation, 429: ErrRateLimited, 500: ErrServer, 501: ErrServer, 502: ErrServer, 503: ErrServer,
 		504: ErrServer,
 	} {
 		tests[fmt.Sprint(status)] = leakTest{
-			opts: []Option{WithRetry(Retry{MaxAttempts: 1})}, script: always(sandbox.Fault{Status: status}), fails: kind,
+			opts: []Option{WithRetry(Retry{MaxAttempts: 1})}, script: always(sandbox.Fault{Status: status}),
+			fails:  kind,
 			bodies: 1,
 		}
 		tests[fmt.Sprintf("%d, stalled", status)] = leakTest{

@@ -42,7 +42,8 @@ func TestIdleConnectionsSurvive(t *testing.T) {
 		"not waited for": {
 			script: []sandbox.Fault{{Status: 503, Header: http.Header{"Retry-After": {"86400"}}}}, call: list,
 		},
-		"canceled in mid-wait": {script: []sandbox.Fault{{Status: 503, Header: retryLater}}, call: until(time.Second, list)},
+		"canceled in mid-wait": {script: []sandbox.Fault{{Status: 503, Header: retryLater}},
+			call: until(time.Second, list)},
 		"canceled in mid-body": {script: []sandbox.Fault{{Stall: true}}, call: until(time.Second, list), lost: 1},
 		"canceled at once": {
 			call: until(0, func(ctx context.Context, c *Client) error { <-ctx.Done(); return list(ctx, c) }),
@@ -63,7 +64,8 @@ func TestIdleConnectionsSurvive(t *testing.T) {
 				transport := s.Transport()
 				defer transport.Close()
 				c := sandboxClient(t, transport, WithRetry(Retry{MaxAttempts: 3}))
-				s.Script(sandbox.Fault{Operation: "links.get", Delay: time.Millisecond, Times: -1}) // so that they overlap
+				s.Script(sandbox.Fault{Operation: "links.get", Delay: time.Millisecond,
+					Times: -1}) // so that they overlap
 				atOnce(t, idle, func() error { return getLink(t.Context(), c) })
 				require.Equal(t, idle, transport.Conns())
 				s.ClearScript()
@@ -111,7 +113,8 @@ func TestManyCallers(t *testing.T) {
 		b := &bodies{next: transport}
 		c := sandboxClient(t, b, WithRetry(Retry{MaxAttempts: 12, MaxWait: 1000 * time.Hour}))
 		faults := []sandbox.Fault{
-			{Delay: 50 * time.Millisecond, Times: 10}, {Status: 503}, {Truncate: 20}, {Delay: 5 * time.Millisecond, Times: 10},
+			{Delay: 50 * time.Millisecond, Times: 10}, {Status: 503}, {Truncate: 20},
+			{Delay: 5 * time.Millisecond, Times: 10},
 			{Status: 500}, {Operation: "auth.token", Status: 500}, {Stall: true}, {Drop: sandbox.DropAfter},
 			{Status: 429, Header: http.Header{"Retry-After": {"1"}}},
 		}
@@ -185,7 +188,8 @@ func (k *caller) round(ctx context.Context) error {
 	case k.link == "" || n == 0:
 		operation, want = "links.create", k.sign()
 		var l *LoginLink
-		if l, err = k.Links.Create(ctx, LoginLinkCreate{DataSourceID: "GAWA", Description: k.text}, mine...); err == nil {
+		if l, err = k.Links.Create(ctx, LoginLinkCreate{DataSourceID: "GAWA", Description: k.text},
+			mine...); err == nil {
 			k.link, got = l.ID, l.Description
 		}
 	case n == 1:

@@ -91,8 +91,10 @@ func TestGateAtTheConnection(t *testing.T) {
 						})
 					}
 					wg.Wait()
-					for _, at := range s.arrivals { // at that very instant, another may have had the connection that got free
-						require.LessOrEqual(t, at.Sub(s.arrivals[0]), answerTime, "nothing goes out after the first refusal")
+					// At that very instant, another may have had the connection that got free.
+					for _, at := range s.arrivals {
+						require.LessOrEqual(t, at.Sub(s.arrivals[0]), answerTime,
+							"nothing goes out after the first refusal")
 					}
 					require.Equal(t, starts.Load(), ends.Load())
 				})
@@ -118,7 +120,8 @@ func TestGateAtTheConnectionOpens(t *testing.T) {
 		_, err := c.Links.List(t.Context(), WithoutRetry(), WithResponse(&r))
 		require.NoError(t, err)
 		require.Len(t, r.Attempts, 1)
-		require.Equal(t, []time.Time{began.Add(12500 * time.Millisecond)}, s.arrivals, "10.5 s, and a second dial of 2 s")
+		require.Equal(t, []time.Time{began.Add(12500 * time.Millisecond)}, s.arrivals,
+			"10.5 s, and a second dial of 2 s")
 		require.Len(t, waits, 1)
 		require.Equal(t, WaitReasonCooldown, waits[0].Reason)
 		require.Equal(t, 1, waits[0].Attempt)

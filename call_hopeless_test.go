@@ -151,7 +151,10 @@ func greeting(t *testing.T, text string) string {
 func tunnel(status int, own bool) hopelessWay {
 	return hopelessWay{
 		setUp: func(t *testing.T) (string, *http.Transport) {
-			proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }))
+			proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter,
+				_ *http.Request) {
+				w.WriteHeader(status)
+			}))
 			t.Cleanup(proxy.Close)
 			u, err := url.Parse(proxy.URL)
 			require.NoError(t, err)

@@ -107,20 +107,24 @@ func TestBodiesAreClosedOnce(t *testing.T) {
 		"success": {nil, get, 1, nil},
 		"no content": {
 			[]sandbox.Fault{{Status: 204}},
-			dropped(func(ctx context.Context, c *Client) (bool, error) { return c.Logins.Revoke(ctx, "dsl_1") }), 1, nil,
+			dropped(func(ctx context.Context, c *Client) (bool, error) { return c.Logins.Revoke(ctx, "dsl_1") }), 1,
+			nil,
 		},
 		"not found": {
 			nil,
-			dropped(func(ctx context.Context, c *Client) (*LoginLink, error) { return c.Links.Get(ctx, "dsll_404") }), 1, nil,
+			dropped(func(ctx context.Context, c *Client) (*LoginLink, error) { return c.Links.Get(ctx, "dsll_404") }),
+			1, nil,
 		},
 		"repeated": {
 			[]sandbox.Fault{{Status: 503}, {Status: 429, Header: http.Header{"Retry-After": {"1"}}}}, get, 3, nil,
 		},
 		"given up":        {[]sandbox.Fault{{Status: 500, Times: 4}}, get, 4, nil},
 		"too long a wait": {[]sandbox.Fault{{Status: 429, Header: http.Header{"Retry-After": {"86400"}}}}, get, 1, nil},
-		"not repeatable":  {[]sandbox.Fault{{Operation: "links.create", Status: 503}}, create(LoginLinkCreate{}), 1, nil},
+		"not repeatable": {[]sandbox.Fault{{Operation: "links.create", Status: 503}}, create(LoginLinkCreate{}), 1,
+			nil},
 		"redirect": {
-			[]sandbox.Fault{{Status: 307, Header: http.Header{"Location": {"https://other.example.com"}}, Body: "moved"}},
+			[]sandbox.Fault{{Status: 307, Header: http.Header{"Location": {"https://other.example.com"}},
+				Body: "moved"}},
 			get, 1, nil,
 		},
 		"malformed":       {[]sandbox.Fault{{Body: `{"data":`}}, get, 1, nil},
@@ -181,7 +185,8 @@ func TestBodiesAreClosedOnce(t *testing.T) {
 			inWorld(t, func(t *testing.T, w world) {
 				l := &ledger{next: w.transport}
 				c := w.client(t, append([]Option{
-					WithSupermetrics(BearerToken(sandbox.APIKey)), exchanging(), WithHTTPClient(&http.Client{Transport: l}),
+					WithSupermetrics(BearerToken(sandbox.APIKey)), exchanging(),
+					WithHTTPClient(&http.Client{Transport: l}),
 				}, tc.opts...)...)
 				w.Script(tc.faults...)
 				err := tc.call(t.Context(), c)

@@ -120,7 +120,8 @@ func TestAttemptTimeBeginsWithTheConnection(t *testing.T) {
 					case nil:
 						require.Equal(t, tc.dial+tc.answer, time.Since(began))
 					default:
-						require.Equal(t, tc.dial > defaultRetry.AttemptTimeout, asError(t, err).Outcome == OutcomeNotSent)
+						require.Equal(t, tc.dial > defaultRetry.AttemptTimeout,
+							asError(t, err).Outcome == OutcomeNotSent)
 					}
 					time.Sleep(time.Minute)
 				})

@@ -22,7 +22,10 @@ import (
 // a failed dial without reporting it, and so may have sent the write.
 func TestNotSentIsProved(t *testing.T) {
 	dead := errors.New("this way is closed")
-	dialing := &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) { return nil, dead }}
+	dialing := &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
+		return nil,
+			dead
+	}}
 	unreachable := &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
 		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: dead}
 	}}
@@ -90,7 +93,8 @@ func TestTransportsThatAnswerOddly(t *testing.T) {
 	for name, answer := range map[string]func(closed *atomic.Int32) (*http.Response, error){
 		"neither an answer nor an error": func(*atomic.Int32) (*http.Response, error) { return nil, nil },
 		"both": func(closed *atomic.Int32) (*http.Response, error) {
-			return &http.Response{StatusCode: 200, Body: closeCounter{strings.NewReader("{}"), closed}}, io.ErrUnexpectedEOF
+			return &http.Response{StatusCode: 200, Body: closeCounter{strings.NewReader("{}"), closed}},
+				io.ErrUnexpectedEOF
 		},
 		"both, without a body": func(*atomic.Int32) (*http.Response, error) {
 			return &http.Response{StatusCode: 200}, io.ErrUnexpectedEOF

@@ -98,9 +98,10 @@ func TestClientWithoutTransport(t *testing.T) {
 // Plain http to loopback does not use the proxy of the environment, in any spelling of the host.
 func TestLoopbackAndProxies(t *testing.T) {
 	spellings := map[string]bool{ // and whether it is one
-		"http://127.0.0.1:9": true, "http://localhost:9": true, "http://LOCALHOST:9": true, "http://LocalHost:9/v2": true,
-		"http://127.9.9.9:9": true,
-		"http://[::1]:9":     true, "http://[::ffff:127.0.0.1]:9": true, "http://[::FFFF:7f00:1]:9": true,
+		"http://127.0.0.1:9": true, "http://localhost:9": true, "http://LOCALHOST:9": true,
+		"http://LocalHost:9/v2": true,
+		"http://127.9.9.9:9":    true,
+		"http://[::1]:9":        true, "http://[::ffff:127.0.0.1]:9": true, "http://[::FFFF:7f00:1]:9": true,
 		"http://[::1%25lo]:9": true, "http://[::1]": true,
 		"http://127.0.0.1": true, "http://localho\u017ft:9": false, "http://127.0.0.1.:9": false,
 		"http://localhost.:9": false, "http://0:9": false,
@@ -127,7 +128,8 @@ func TestLoopbackAndProxies(t *testing.T) {
 	proxy := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { seen.Add(1) }))
 	defer proxy.Close()
 	run := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestLoopbackAndProxies$")
-	run.Env = append(os.Environ(), child+"=1", "HTTP_PROXY="+proxy.URL, "http_proxy="+proxy.URL, "NO_PROXY=", "no_proxy=")
+	run.Env = append(os.Environ(), child+"=1", "HTTP_PROXY="+proxy.URL, "http_proxy="+proxy.URL, "NO_PROXY=",
+		"no_proxy=")
 	out, err := run.CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	require.Zero(t, seen.Load(), "requests that the proxy saw")

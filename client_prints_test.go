@@ -39,7 +39,8 @@ func canaryClient(t *testing.T, credentials Credentials) (*Client, *context.Cont
 		case "/plaid-compatible/auth/get":
 			return reply(200, golden(t, "auth.get/sample.json"))
 		case "/v2/ds/login/links":
-			return reply(200, `{"data":[],"echo":"`+r.Header.Get("Authorization")+`"}`, "X-Echo", r.Header.Get("Authorization"))
+			return reply(200, `{"data":[],"echo":"`+r.Header.Get("Authorization")+`"}`, "X-Echo",
+				r.Header.Get("Authorization"))
 		}
 		return reply(200, golden(t, "identity.link/sample.json"))
 	}, WithSupermetrics(BearerToken(canaryKey)), WithMoneyKit(credentials))
@@ -99,7 +100,8 @@ func TestClientNeverPrints(t *testing.T) {
 			c, _ := canaryClient(t, credentials)
 			synctest.Wait() // fmt looks at everything, also at what an exchange is just leaving behind
 			for what, value := range map[string]any{
-				"client": c, "in a struct": struct{ C *Client }{c}, "hidden": struct{ c *Client }{c}, "config": c.config,
+				"client": c, "in a struct": struct{ C *Client }{c}, "hidden": struct{ c *Client }{c},
+				"config":   c.config,
 				"services": []any{c.Logins, c.Links, c.Identity, c.Auth},
 				"Logins":   c.Logins, "Identity": c.Identity, "Auth by value": *c.Auth,
 				"authorizers": c.auth, "authorizer": c.auth[MoneyKit], "Supermetrics": c.auth[Supermetrics],
@@ -169,7 +171,8 @@ func TestOperationsNeverPrint(t *testing.T) {
 	op.form = url.Values{"client_id": {canaryID}, "client_secret": {canarySecret}}
 	op.body, _ = AuthQuery{AccessToken: NewSecret(canaryAccess)}.wire()
 	op.private, op.secrets = []string{canaryID, canaryAccess}, []string{canarySecret, canaryAccess}
-	for name, value := range map[string]any{"operation": op, "pointer": &op, "in a struct": struct{ Op operation }{op}} {
+	for name, value := range map[string]any{"operation": op, "pointer": &op,
+		"in a struct": struct{ Op operation }{op}} {
 		t.Run(name, func(t *testing.T) {
 			for _, format := range formats() {
 				if strings.HasSuffix(format, "p") || strings.HasSuffix(format, "w") { // of these fmt asks no method

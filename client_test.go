@@ -46,7 +46,8 @@ func TestBaseURLs(t *testing.T) {
 			map[API]string{Supermetrics: "https://a.example.com/v2"},
 		},
 		"a slash alone": {
-			[]Option{WithBaseURL(Supermetrics, "https://a.example.com/")}, map[API]string{Supermetrics: "https://a.example.com"},
+			[]Option{WithBaseURL(Supermetrics, "https://a.example.com/")},
+			map[API]string{Supermetrics: "https://a.example.com"},
 		},
 		"the older prefix": {
 			[]Option{WithBaseURL(Supermetrics, "https://a.example.com/enterprise/v2")},
@@ -61,10 +62,12 @@ func TestBaseURLs(t *testing.T) {
 			map[API]string{Supermetrics: "https://a.example.com:8443"},
 		},
 		"capitals in the scheme": {
-			[]Option{WithBaseURL(Supermetrics, "HTTPS://a.example.com")}, map[API]string{Supermetrics: "https://a.example.com"},
+			[]Option{WithBaseURL(Supermetrics, "HTTPS://a.example.com")},
+			map[API]string{Supermetrics: "https://a.example.com"},
 		},
 		"the last one counts": {
-			[]Option{WithBaseURL(Supermetrics, "https://a.example.com"), WithBaseURL(Supermetrics, "https://b.example.com")},
+			[]Option{WithBaseURL(Supermetrics, "https://a.example.com"),
+				WithBaseURL(Supermetrics, "https://b.example.com")},
 			map[API]string{Supermetrics: "https://b.example.com"},
 		},
 		"MoneyKit and its layer": {[]Option{WithBaseURL(MoneyKit, "https://b.example.com/mk/")}, map[API]string{
@@ -75,14 +78,16 @@ func TestBaseURLs(t *testing.T) {
 			map[API]string{MoneyKit: moneyKit, PlaidCompatible: "https://c.example.com/pc"},
 		},
 		"both, the layer first": {
-			[]Option{WithBaseURL(PlaidCompatible, "https://c.example.com"), WithBaseURL(MoneyKit, "https://b.example.com")},
+			[]Option{WithBaseURL(PlaidCompatible, "https://c.example.com"),
+				WithBaseURL(MoneyKit, "https://b.example.com")},
 			map[API]string{MoneyKit: "https://b.example.com", PlaidCompatible: "https://c.example.com"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c, err := New(tc.opts...)
 			require.NoError(t, err)
-			want := map[API]string{Supermetrics: supermetricsURL, MoneyKit: moneyKit, PlaidCompatible: moneyKit + plaidPath}
+			want := map[API]string{Supermetrics: supermetricsURL, MoneyKit: moneyKit,
+				PlaidCompatible: moneyKit + plaidPath}
 			maps.Copy(want, tc.want)
 			require.Equal(t, want, bases(c))
 		})
@@ -91,13 +96,15 @@ func TestBaseURLs(t *testing.T) {
 
 func TestPlainHTTP(t *testing.T) {
 	for host, loopback := range map[string]bool{
-		"127.0.0.1": true, "127.0.0.1:8080": true, "127.1.2.3": true, "[::1]": true, "[::1]:8080": true, "localhost": true,
+		"127.0.0.1": true, "127.0.0.1:8080": true, "127.1.2.3": true, "[::1]": true, "[::1]:8080": true,
+		"localhost":          true,
 		"localhost:8080":     true,
 		"[::ffff:127.0.0.1]": true,
 		"api.example.com":    false, "localhost.example.com": false, "127.0.0.1.example.com": false, "0.0.0.0": false,
 		"[::]": false, "10.0.0.1": false,
-		"192.168.1.1": false, "[fe80::1]": false, "2130706433": false, "128.0.0.1": false, "xn--localhost-.example": false,
-		"notlocalhost": false,
+		"192.168.1.1": false, "[fe80::1]": false, "2130706433": false, "128.0.0.1": false,
+		"xn--localhost-.example": false,
+		"notlocalhost":           false,
 	} {
 		for _, api := range []API{Supermetrics, MoneyKit, PlaidCompatible} {
 			for _, scheme := range []string{"http", "HTTP"} {
@@ -125,9 +132,11 @@ func TestPlainHTTP(t *testing.T) {
 		"http://CANARY@localhost", "https://@a.example.com",
 		"https://a.example.com?key=CANARY", "https://a.example.com/v2?", "https://a.example.com#CANARY",
 		"https://a.example.com/#", "https://", "https:///CANARY",
-		"https://:443", "https:CANARY", "//a.example.com", "a.example.com", "/v2", "ftp://a.example.com", "file:///CANARY",
+		"https://:443", "https:CANARY", "//a.example.com", "a.example.com", "/v2", "ftp://a.example.com",
+		"file:///CANARY",
 		"ws://a.example.com", "unix://CANARY",
-		"https://a.example.com:CANARY", "https://a b.example.com", "https://a.example.com/%zz", "https://a.example.com/\x7f",
+		"https://a.example.com:CANARY", "https://a b.example.com", "https://a.example.com/%zz",
+		"https://a.example.com/\x7f",
 		" https://a.example.com", "https://[::1", "",
 	} {
 		_, err := New(WithBaseURL(Supermetrics, base), WithInsecureHTTP())

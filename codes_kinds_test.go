@@ -117,7 +117,8 @@ func TestTextOfAFake(t *testing.T) {
 		"duolink: links.get: 404 LINK_NOT_FOUND: no": {
 			Operation: "links.get", StatusCode: 404, Code: CodeLinkNotFound, Message: "no",
 		},
-		"duolink: links.await: login pending: not me": {Operation: "links.await", Kind: ErrLoginPending, Message: "not me"},
+		"duolink: links.await: login pending: not me": {Operation: "links.await", Kind: ErrLoginPending,
+			Message: "not me"},
 	} {
 		require.Equal(t, want, fake.Error())
 	}

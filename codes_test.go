@@ -49,7 +49,8 @@ func TestEveryCodeIsDocumented(t *testing.T) {
 	constants := constantsOf(t, "Code")
 	require.Len(t, documentedCodes, len(constants), "two constants have one value, or a line has no constant")
 	kindsOfCodes := []error{
-		ErrBadRequest, ErrUnauthorized, ErrForbidden, ErrNotFound, ErrConflict, ErrDeleted, ErrValidation, ErrBankLinkState,
+		ErrBadRequest, ErrUnauthorized, ErrForbidden, ErrNotFound, ErrConflict, ErrDeleted, ErrValidation,
+		ErrBankLinkState,
 		ErrRateLimited, ErrServer,
 	}
 	meaning := regexp.MustCompile(`^[a-z].*[^.\s]$`)
@@ -74,7 +75,8 @@ func TestEveryCodeIsDocumented(t *testing.T) {
 				require.Equal(t, want, e.Action())
 			}
 			if known.action != byKind && !strings.HasPrefix(value, "LICENSE_") {
-				require.Equal(t, known.action, (&Error{Code: code, Kind: ErrBadRequest}).Action(), "whatever the status")
+				require.Equal(t, known.action, (&Error{Code: code, Kind: ErrBadRequest}).Action(),
+					"whatever the status")
 			}
 			licence := known.action == ActionContactSupport || known.kind == ErrRateLimited
 			require.True(t, licence || !strings.HasPrefix(value, "LICENSE_"), "a licence code of another action")

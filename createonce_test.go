@@ -278,7 +278,8 @@ func TestCreateOnceLeavesOthersAlone(t *testing.T) {
 // If the list never works, it is asked for half a minute.
 func TestCreateOnceAndNoList(t *testing.T) {
 	inBubble(t, nil, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
-		s.Script(sandbox.Fault{Operation: "links.list"}, sandbox.Fault{Operation: "links.create", Drop: sandbox.DropAfter},
+		s.Script(sandbox.Fault{Operation: "links.list"},
+			sandbox.Fault{Operation: "links.create", Drop: sandbox.DropAfter},
 			sandbox.Fault{Operation: "links.list", Status: 502, Times: -1})
 		began := time.Now()
 		_, err := c.Links.CreateOnce(t.Context(), LoginLinkCreate{DataSourceID: "GAWA"}, "job-7")

@@ -70,7 +70,8 @@ func TestExchangeForm(t *testing.T) {
 	require.Empty(t, m.requests[0].URL.RawQuery)
 	form, err := url.ParseQuery(m.bodies[0])
 	require.NoError(t, err)
-	require.Equal(t, url.Values{"grant_type": {"client_credentials"}, "client_id": {id}, "client_secret": {secret}}, form)
+	require.Equal(t, url.Values{"grant_type": {"client_credentials"}, "client_id": {id}, "client_secret": {secret}},
+		form)
 }
 
 func TestExchangeIsCached(t *testing.T) {
@@ -146,7 +147,8 @@ func TestWaitersGiveUpAlone(t *testing.T) {
 			group.Go(func() {
 				ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 				defer cancel()
-				if err := linkOf(ctx, c); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) > 5*time.Second {
+				if err := linkOf(ctx, c); !errors.Is(err, context.DeadlineExceeded) ||
+					time.Since(start) > 5*time.Second {
 					t.Errorf("after %v: %v", time.Since(start), err)
 				}
 			})
@@ -262,7 +264,8 @@ func TestFailedExchangeIsNotHammered(t *testing.T) {
 			}
 		}
 		require.Equal(t,
-			[]time.Duration{600 * time.Millisecond, 2600 * time.Millisecond, 6600 * time.Millisecond, 14600 * time.Millisecond,
+			[]time.Duration{600 * time.Millisecond, 2600 * time.Millisecond, 6600 * time.Millisecond,
+				14600 * time.Millisecond,
 				30600 * time.Millisecond}, after[:5])
 		require.Len(t, after, 13, "one in half a minute, of %d calls", 3000)
 
@@ -312,7 +315,8 @@ func TestFailedExchangeBeforeARepetition(t *testing.T) {
 			Times: callers,
 		})
 		w.Script(sandbox.Fault{
-			Operation: "auth.token", Status: 401, Body: nativeBody("api_error.auth.unauthorized"), Delay: 5 * time.Second,
+			Operation: "auth.token", Status: 401, Body: nativeBody("api_error.auth.unauthorized"),
+			Delay: 5 * time.Second,
 			Times: -1,
 		})
 		errs := make([]error, callers)

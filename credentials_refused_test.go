@@ -61,7 +61,8 @@ func TestRefusedTokenIsReplaced(t *testing.T) {
 					w.ResetRequests()
 					time.Sleep(time.Hour)
 					asked = 0
-					w.Script(sandbox.Fault{Operation: operation, Status: 401, Body: nativeBody(string(code)), Times: -1})
+					w.Script(sandbox.Fault{Operation: operation, Status: 401, Body: nativeBody(string(code)),
+						Times: -1})
 					err := row.Call(t.Context(), c)
 					kindIs(t, err, ErrUnauthorized)
 					require.Equal(t, operation, asError(t, err).Operation)
@@ -142,10 +143,11 @@ func TestRefusedTokenWithoutRepetition(t *testing.T) {
 			t.Run(name+", "+how, func(t *testing.T) {
 				inWorld(t, func(t *testing.T, w world) {
 					asked := 0
-					c := w.client(t, exchanging(), WithSupermetrics(BearerTokenFunc(func(context.Context) (string, error) {
-						asked++
-						return fmt.Sprint("api_", asked), nil
-					})))
+					c := w.client(t, exchanging(),
+						WithSupermetrics(BearerTokenFunc(func(context.Context) (string, error) {
+							asked++
+							return fmt.Sprint("api_", asked), nil
+						})))
 					w.Script(sandbox.Fault{Operation: operation, Status: 401})
 					require.ErrorIs(t, call(t.Context(), c, opt), ErrUnauthorized)
 					require.Equal(t, 1, w.Count(operation))

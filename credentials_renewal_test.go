@@ -44,7 +44,8 @@ func TestTokenIsRenewedAhead(t *testing.T) {
 				default:
 					w.Script(sandbox.Fault{
 						Operation: "auth.token",
-						Body:      `{"access_token":"` + w.IssueToken() + `","token_type":"bearer","expires_in":` + tc.answer + `}`,
+						Body: `{"access_token":"` + w.IssueToken() + `","token_type":"bearer","expires_in":` +
+							tc.answer + `}`,
 					})
 				}
 				start := time.Now()
@@ -102,7 +103,10 @@ func TestWaitsOutlastAToken(t *testing.T) {
 					refused++
 				}
 			}}))
-			later(time.Minute, func() { require.NoError(t, w.CompleteLogin(sandbox.OpenLoginLinkID, "avery@example.com")) })
+			later(time.Minute, func() {
+				require.NoError(t,
+					w.CompleteLogin(sandbox.OpenLoginLinkID, "avery@example.com"))
+			})
 			_, err := c.Links.Await(t.Context(), sandbox.OpenLoginLinkID, AwaitOptions{})
 			if name == "another" {
 				require.NoError(t, err)
@@ -121,7 +125,8 @@ func TestCreateOnceEndsWithItsToken(t *testing.T) {
 	inWorld(t, func(t *testing.T, w world) {
 		c := w.client(t,
 			WithSupermetrics(BearerTokenFunc(func(context.Context) (string, error) { return sandbox.APIKey, nil })))
-		w.Script(sandbox.Fault{Operation: "links.create", Drop: sandbox.DropAfter}, sandbox.Fault{Operation: "links.list"},
+		w.Script(sandbox.Fault{Operation: "links.create", Drop: sandbox.DropAfter},
+			sandbox.Fault{Operation: "links.list"},
 			sandbox.Fault{Operation: "links.list", Status: 401, Times: -1})
 		_, err := c.Links.CreateOnce(t.Context(), LoginLinkCreate{DataSourceID: "GAWA"}, "job-7")
 		require.ErrorIs(t, err, ErrUnauthorized)
@@ -249,27 +254,28 @@ func TestRenewalThatFailsAheadOfTheEnd(t *testing.T) {
 func TestFailedRenewalOfMany(t *testing.T) {
 	for name, warm := range map[string]bool{"first exchange": false, "renewal after an expiry": true} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, nil, []Option{WithRetry(Retry{MaxAttempts: 2})}, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
-				if warm {
-					require.NoError(t, getBankLink(t.Context(), c))
-					s.ExpireTokens()
-				}
-				s.Script(sandbox.Fault{Operation: "auth.token", Status: 401, Delay: time.Second, Times: -1})
-				errs := make([]*Error, 64)
-				var wg sync.WaitGroup
-				for i := range errs {
-					wg.Go(func() { errs[i], _ = errors.AsType[*Error](getBankLink(context.Background(), c)) })
-				}
-				wg.Wait()
-				own := map[*Error]bool{}
-				for _, e := range errs {
-					require.ErrorIs(t, e, ErrUnauthorized)
-					require.Equal(t, "auth.token", e.Operation)
-					require.Equal(t, 1, e.Attempts)
-					own[e] = true
-				}
-				require.Len(t, own, len(errs))
-			})
+			inBubble(t, nil, []Option{WithRetry(Retry{MaxAttempts: 2})},
+				func(t *testing.T, c *Client, s *sandbox.Sandbox) {
+					if warm {
+						require.NoError(t, getBankLink(t.Context(), c))
+						s.ExpireTokens()
+					}
+					s.Script(sandbox.Fault{Operation: "auth.token", Status: 401, Delay: time.Second, Times: -1})
+					errs := make([]*Error, 64)
+					var wg sync.WaitGroup
+					for i := range errs {
+						wg.Go(func() { errs[i], _ = errors.AsType[*Error](getBankLink(context.Background(), c)) })
+					}
+					wg.Wait()
+					own := map[*Error]bool{}
+					for _, e := range errs {
+						require.ErrorIs(t, e, ErrUnauthorized)
+						require.Equal(t, "auth.token", e.Operation)
+						require.Equal(t, 1, e.Attempts)
+						own[e] = true
+					}
+					require.Len(t, own, len(errs))
+				})
 		})
 	}
 }

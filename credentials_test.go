@@ -80,9 +80,11 @@ func TestCleanToken(t *testing.T) {
 		require.Equal(t, tc.want, got, "%q", tc.token)
 	}
 	for _, token := range []string{
-		"", " ", "\t\r\n", "Bearer", "bearer", "BEARER ", " bearer\t", "Bearer  \n", "Bearer Bearer CANARY", "CANARY CANARY",
+		"", " ", "\t\r\n", "Bearer", "bearer", "BEARER ", " bearer\t", "Bearer  \n", "Bearer Bearer CANARY",
+		"CANARY CANARY",
 		"CANARY\tCANARY", "CANARY\nCANARY",
-		"CANARY\r\nX-Evil: 1", "CANARY\x00", "CANARY\x7f", "\x1bCANARY", "CANARYé", "ключ", "CANARY\u200b", "\ufeffCANARY",
+		"CANARY\r\nX-Evil: 1", "CANARY\x00", "CANARY\x7f", "\x1bCANARY", "CANARYé", "ключ", "CANARY\u200b",
+		"\ufeffCANARY",
 		"CANARY\u00a0CANARY", "CANARY\xff",
 		"Bearer\u00a0CANARY", "Bearer \nCANARY", "Basic CANARY",
 	} {
@@ -142,7 +144,8 @@ func (e *vaultError) Error() string { return "vault: " + e.secret }
 func TestBearerTokenFuncFails(t *testing.T) {
 	cause := &vaultError{"pa55word-of-the-vault"}
 	for name, err := range map[string]error{
-		"plain": cause, "wrapped": fmt.Errorf("provider: %w", cause), "context": errors.Join(context.DeadlineExceeded, cause),
+		"plain": cause, "wrapped": fmt.Errorf("provider: %w", cause),
+		"context": errors.Join(context.DeadlineExceeded, cause),
 	} {
 		t.Run(name, func(t *testing.T) {
 			credentials := BearerTokenFunc(func(context.Context) (string, error) { return "api_1", err })
@@ -282,8 +285,10 @@ func TestCredentialModesAreNotMixed(t *testing.T) {
 		for _, opts := range [][]CallOption{nil, {WithToken("otok_3")}} {
 			t.Run(fmt.Sprintf("%s %d", name, len(opts)), func(t *testing.T) {
 				inWorld(t, func(t *testing.T, w world) {
-					c := w.client(t, WithSupermetrics(BearerToken(sandbox.APIKey)), WithMoneyKit(credentials), withoutRetries())
-					w.Script(sandbox.Fault{Operation: "identity.link", Status: 503, Times: 2}) // repetitions are signed anew
+					c := w.client(t, WithSupermetrics(BearerToken(sandbox.APIKey)), WithMoneyKit(credentials),
+						withoutRetries())
+					w.Script(sandbox.Fault{Operation: "identity.link", Status: 503,
+						Times: 2}) // repetitions are signed anew
 					for _, call := range calls {
 						_ = call(t.Context(), c, opts...)
 					}
@@ -297,7 +302,8 @@ func TestCredentialModesAreNotMixed(t *testing.T) {
 								there = append(there, header)
 							}
 						}
-						one := slices.ContainsFunc(credentialModes, func(mode []string) bool { return slices.Equal(mode, there) })
+						one := slices.ContainsFunc(credentialModes,
+							func(mode []string) bool { return slices.Equal(mode, there) })
 						require.True(t, one, "%s: %v", r.Operation, there)
 						require.Equal(t, r.Operation == "auth.token", len(there) == 0, r.Operation)
 						switch {
@@ -307,7 +313,8 @@ func TestCredentialModesAreNotMixed(t *testing.T) {
 							require.Equal(t, "Bearer otok_3", r.Header.Get("Authorization"), r.Operation)
 						}
 						everything := r.Path + "?" + r.RawQuery
-						for _, secret := range []string{sandbox.APIKey, sandbox.ClientID, sandbox.ClientSecret, "otok_"} {
+						for _, secret := range []string{sandbox.APIKey, sandbox.ClientID, sandbox.ClientSecret,
+							"otok_"} {
 							unescaped, err := url.QueryUnescape(everything)
 							require.NoError(t, err)
 							require.NotContains(t, everything, secret)

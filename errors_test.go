@@ -88,7 +88,8 @@ type plain struct {
 
 func plainOf(e *Error) plain {
 	return plain{
-		e.kind(), e.Code, e.Message, e.Description, e.RequestID, e.Fields, e.PlaidType, e.BankLinkErrorCode, e.DisplayMessage,
+		e.kind(), e.Code, e.Message, e.Description, e.RequestID, e.Fields, e.PlaidType, e.BankLinkErrorCode,
+		e.DisplayMessage,
 		e.SuggestedAction,
 		e.DocumentationURL,
 	}
@@ -108,7 +109,8 @@ func TestErrorShapes(t *testing.T) {
 		"array.json": {"links.get", 503, plain{kind: ErrServer, request: header}},
 		"detail_list.json": {
 			"identity.get", 422,
-			plain{kind: ErrValidation, message: "value is not a valid enumeration member", request: header, fields: refused},
+			plain{kind: ErrValidation, message: "value is not a valid enumeration member", request: header,
+				fields: refused},
 		},
 		"detail_object.json": {
 			"identity.get", 503, plain{kind: ErrServer, message: "The service is being upgraded", request: header},
@@ -124,23 +126,27 @@ func TestErrorShapes(t *testing.T) {
 		"moneykit_link_state.json": {"identity.get", 422, plain{
 			kind: ErrBankLinkState, code: CodeBadLinkState,
 			message: "The link is in an error state and cannot serve this request.",
-			link:    BankLinkErrorAuthExpired, docs: "https://docs.example.com/errors#link_error-bad_state", request: header,
+			link:    BankLinkErrorAuthExpired, docs: "https://docs.example.com/errors#link_error-bad_state",
+			request: header,
 		}},
 		"moneykit_native.json": {"identity.get", 404, plain{
 			kind: ErrNotFound, code: CodeBankLinkNotFound, message: "The link was not found.",
 			docs: "https://docs.example.com/errors#link_error-not_found", request: header,
 		}},
 		"moneykit_validation.json": {"identity.refresh", 422, plain{
-			kind: ErrValidation, code: CodeRequestValidationFailed, message: "The request failed validation.", fields: refused,
+			kind: ErrValidation, code: CodeRequestValidationFailed, message: "The request failed validation.",
+			fields:  refused,
 			request: header,
 		}},
 		"oauth.json": {"links.get", 401, plain{
-			kind: ErrUnauthorized, code: CodeOAuthInvalidToken, description: "The access token is expired, revoked or malformed",
-			request: header,
+			kind: ErrUnauthorized, code: CodeOAuthInvalidToken,
+			description: "The access token is expired, revoked or malformed",
+			request:     header,
 		}},
 		"plaid.json": {"auth.get", 400, plain{
 			kind: ErrBankLinkState, code: CodeItemLoginRequired, plaid: PlaidErrorTypeItemError,
-			message: "the login details of this item have changed and a user login is required to update this information",
+			message: "the login details of this item have changed and a user login is required " +
+				"to update this information",
 			display: "Please sign in to your bank again.", action: "Send the user through the update flow.",
 			docs: "https://docs.example.com/errors/item/#item_login_required", request: "example-req-plaid-0001",
 		}},
@@ -154,7 +160,8 @@ func TestErrorShapes(t *testing.T) {
 			docs:    "https://docs.example.com/errors/rate-limit-exceeded/", request: "example-req-plaid-0002",
 		}},
 		"problem.json": {"identity.get", 429, plain{
-			kind: ErrRateLimited, message: "The limit of 15 requests per minute for this link was reached.", request: header,
+			kind: ErrRateLimited, message: "The limit of 15 requests per minute for this link was reached.",
+			request: header,
 		}},
 		"scalar.json": {"links.get", 503, plain{kind: ErrServer, request: header}},
 		"supermetrics_code_number.json": {
@@ -177,7 +184,8 @@ func TestErrorShapes(t *testing.T) {
 			kind: ErrUnauthorized, code: CodeUnauthorized, message: "Authentication is required", request: header,
 		}},
 		"supermetrics_error_list.json": {"links.create", 400, plain{
-			kind: ErrBadRequest, code: CodeValidationError, message: "ds_id is required", request: "EXAMPLEREQ_error_0005",
+			kind: ErrBadRequest, code: CodeValidationError, message: "ds_id is required",
+			request: "EXAMPLEREQ_error_0005",
 			fields: []FieldError{
 				{Message: "ds_id is required", Type: "VALIDATION_ERROR"},
 				{Message: "expiry_time is not a date-time", Type: "INVALID_PARAMETER"},

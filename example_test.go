@@ -40,7 +40,8 @@ func Example() {
 func ExampleNew() {
 	client, err := duolink.New(
 		duolink.WithSupermetrics(duolink.BearerToken(os.Getenv("SUPERMETRICS_API_KEY"))),
-		duolink.WithMoneyKit(duolink.ClientCredentials(os.Getenv("MONEYKIT_CLIENT_ID"), os.Getenv("MONEYKIT_CLIENT_SECRET"))),
+		duolink.WithMoneyKit(duolink.ClientCredentials(os.Getenv("MONEYKIT_CLIENT_ID"),
+			os.Getenv("MONEYKIT_CLIENT_SECRET"))),
 	)
 	if err != nil {
 		log.Fatal(err)

@@ -30,10 +30,11 @@ func TestQuotedArguments(t *testing.T) {
 		"expiry of a link": {
 			createOf(LoginLinkCreate{DataSourceID: "GAWA", Expires: "ten o'clock"}), "ten o'clock", "[redacted]",
 		},
-		"data source of accounts": {queryAccounts(AccountsQuery{DataSourceID: "ACME_SOURCE"}), "ACME_SOURCE", "[redacted]"},
-		"a product of nobody":     {refresh("acme_product"), "acme_product", "[redacted]"},
-		"a documented product":    {refresh(ProductIdentity), "identity", "identity"},
-		"the base's path":         {getLink, "/gateway-key-0001/v2/ds/login", "/[redacted]/ds/login"},
+		"data source of accounts": {queryAccounts(AccountsQuery{DataSourceID: "ACME_SOURCE"}), "ACME_SOURCE",
+			"[redacted]"},
+		"a product of nobody":  {refresh("acme_product"), "acme_product", "[redacted]"},
+		"a documented product": {refresh(ProductIdentity), "identity", "identity"},
+		"the base's path":      {getLink, "/gateway-key-0001/v2/ds/login", "/[redacted]/ds/login"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			body := mustJSON(map[string]string{"message": "Not " + tc.quoted})
@@ -75,7 +76,8 @@ func TestQuotedInPart(t *testing.T) {
 			body := mustJSON(map[string]any{
 				"message": "Not " + tc.quoted, "description": "No " + tc.quoted, "code": tc.quoted, "request_id": id,
 			})
-			c, _ := inMemory(t, func(*http.Request) *http.Response { return reply(400, body, "X-Request-Id", id) }, tc.option)
+			c, _ := inMemory(t, func(*http.Request) *http.Response { return reply(400, body, "X-Request-Id", id) },
+				tc.option)
 			e := asError(t, tc.call(t.Context(), c))
 			require.Equal(t, []string{"Not " + tc.want, "No " + tc.want}, []string{e.Message, e.Description})
 			if tc.want != tc.quoted {
@@ -168,8 +170,9 @@ func TestQuotedInAFlow(t *testing.T) {
 		call        []CallOption
 	}{
 		"a token of the call": {ClientHeaders(testID, testSecret), []CallOption{WithToken(canaryTenant)}},
-		"a token function":    {BearerTokenFunc(func(context.Context) (string, error) { return canaryTenant, nil }), nil},
-		"a token":             {BearerToken(canaryTenant), nil},
+		"a token function": {BearerTokenFunc(func(context.Context) (string, error) { return canaryTenant, nil }),
+			nil},
+		"a token": {BearerToken(canaryTenant), nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

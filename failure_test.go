@@ -60,12 +60,15 @@ func TestNothingConfidentialIsPrinted(t *testing.T) {
 	} {
 		for _, quoted := range tc.quoted {
 			body := map[string]any{
-				"message": "Invalid: " + quoted + "!", "description": quoted + " is " + quoted, "display_message": quoted,
+				"message": "Invalid: " + quoted + "!", "description": quoted + " is " + quoted,
+				"display_message":   quoted,
 				"suggested_action":  quoted,
-				"documentation_url": "https://docs.example.com/" + quoted, "error_type": quoted, "link_error_code": quoted,
-				"request_id":        quoted,
-				"code":              quoted,
-				"validation_errors": []any{map[string]any{"location": []any{quoted}, "message": quoted, "type": quoted}},
+				"documentation_url": "https://docs.example.com/" + quoted, "error_type": quoted,
+				"link_error_code": quoted,
+				"request_id":      quoted,
+				"code":            quoted,
+				"validation_errors": []any{map[string]any{"location": []any{quoted}, "message": quoted,
+					"type": quoted}},
 			}
 			text, err := json.Marshal(body)
 			require.NoError(t, err)
@@ -104,7 +107,8 @@ func logged(err error) []string {
 // The error of a refused exchange names its own operation, and quotes neither id nor secret.
 func TestExchangeRefused(t *testing.T) {
 	for _, status := range []int{400, 401} {
-		body := `{"error_code":"api_error.auth.unauthorized","error_message":"No client ` + testID + ` with ` + testSecret +
+		body := `{"error_code":"api_error.auth.unauthorized","error_message":"No client ` + testID + ` with ` +
+			testSecret +
 			`"}`
 		c, m := inMemory(t, func(*http.Request) *http.Response { return reply(status, body) },
 			WithMoneyKit(ClientCredentials(testID, testSecret)))
@@ -148,7 +152,8 @@ func TestTransportError(t *testing.T) {
 		e := asError(t, err)
 		require.Equal(t, operationOf(operation), e.Operation)
 		require.Zero(t, e.StatusCode)
-		require.Equal(t, OutcomeUnknown, e.Outcome, "a transport that tells nothing of its connections may have sent it")
+		require.Equal(t, OutcomeUnknown, e.Outcome,
+			"a transport that tells nothing of its connections may have sent it")
 		oneLine(t, err)
 		for _, form := range append(printed(err), logged(err)...) {
 			require.NotContains(t, form, "pa55word")

@@ -113,7 +113,8 @@ func TestAbandonedRunsAreBounded(t *testing.T) {
 		var names []string
 		for i := range given {
 			giveUp(i)
-			names = append(names, []string{"links.create_once", "identity.refresh_and_get", "auth.refresh_and_numbers"}[i%3])
+			names = append(names,
+				[]string{"links.create_once", "identity.refresh_and_get", "auth.refresh_and_numbers"}[i%3])
 			require.Equal(t, min(i+1, flight.MostUnattended), running())
 			require.Len(t, d.abandoned(), max(0, i+1-flight.MostUnattended))
 			if i == flight.MostUnattended-1 { // somebody comes back to the first, which is the last then

@@ -117,7 +117,8 @@ func FuzzStreamAccounts(f *testing.F) {
 		var all []LoginAccount
 		for _, l := range whole.Logins {
 			for _, a := range l.Accounts {
-				all = append(all, LoginAccount{User: l.User, DisplayName: l.DisplayName, CacheTime: l.CacheTime, Account: a})
+				all = append(all, LoginAccount{User: l.User, DisplayName: l.DisplayName, CacheTime: l.CacheTime,
+					Account: a})
 			}
 		}
 		require.Equal(t, len(all), len(streamed))
@@ -165,7 +166,8 @@ func FuzzTimestamp(f *testing.F) {
 // endless.
 func FuzzDecimal(f *testing.F) {
 	for _, s := range []string{
-		"340.12", "500", "1e-05", "12345678901234567.89", `"1200.50"`, "null", "1e999999999", "-0.00", `"n/a"`, `{"a":1}`,
+		"340.12", "500", "1e-05", "12345678901234567.89", `"1200.50"`, "null", "1e999999999", "-0.00", `"n/a"`,
+		`{"a":1}`,
 	} {
 		f.Add([]byte(s))
 	}
@@ -194,7 +196,8 @@ func FuzzDecimal(f *testing.F) {
 // An id is exactly one segment of the path, or it is refused without a quotation.
 func FuzzPath(f *testing.F) {
 	for _, s := range []string{
-		"dsll_1", "mk_8fQ2hV9xKd", "", ".", "..", "a/b", "a?x", "a#x", "%2e%2e", "a\x00", "a\r\nb", strings.Repeat("x", 51),
+		"dsll_1", "mk_8fQ2hV9xKd", "", ".", "..", "a/b", "a?x", "a#x", "%2e%2e", "a\x00", "a\r\nb",
+		strings.Repeat("x", 51),
 		"a;b", "ключ", " has a character that no id has",
 	} {
 		f.Add(s)
@@ -250,7 +253,8 @@ func FuzzSensitive(f *testing.F) {
 		require.Equal(t, value, secret.Reveal())
 		without := printed(format, NewSensitive(other+rest), NewSecret(other+rest))
 		for i, text := range printed(format, s, secret) {
-			for _, needle := range []string{head[:4], fmt.Sprintf("%x", head[:4]), fmt.Sprintf("%X", head[:4]), "81 74 88 90"} {
+			for _, needle := range []string{head[:4], fmt.Sprintf("%x", head[:4]), fmt.Sprintf("%X", head[:4]),
+				"81 74 88 90"} {
 				if !strings.Contains(without[i], needle) { // else the format has it, and the value need not
 					require.NotContains(t, text, needle)
 				}
@@ -278,8 +282,10 @@ func FuzzConfirmRedirect(f *testing.F) {
 	f.Fuzz(func(t *testing.T, query, stored string) {
 		got := hasVerifier(query, defaultRedirectParameter, NewSensitive(stored))
 		values, err := url.ParseQuery(query)
-		require.Equal(t, err == nil && stored != "" && slices.Equal(values[defaultRedirectParameter], []string{stored}), got)
+		require.Equal(t, err == nil && stored != "" && slices.Equal(values[defaultRedirectParameter], []string{stored}),
+			got)
 		require.True(t, stored == "" ||
-			hasVerifier("x=1&redirect_verifier="+url.QueryEscape(stored), defaultRedirectParameter, NewSensitive(stored)))
+			hasVerifier("x=1&redirect_verifier="+url.QueryEscape(stored), defaultRedirectParameter,
+				NewSensitive(stored)))
 	})
 }

@@ -57,7 +57,8 @@ func everything(t *testing.T, c *Client, s *sandbox.Sandbox) {
 		for _, secret := range confidentialIn(s, operation) {
 			s.Script(sandbox.Fault{
 				Operation: operation, Status: 400, Header: http.Header{"X-Request-Id": {secret}},
-				Body: fmt.Sprintf(`{"error":{"code":%q,"message":"%s %s"},"meta":{"request_id":%q}}`, secret, secret, secret,
+				Body: fmt.Sprintf(`{"error":{"code":%q,"message":"%s %s"},"meta":{"request_id":%q}}`, secret, secret,
+					secret,
 					secret),
 			})
 			_ = row.Call(t.Context(), c)

@@ -105,7 +105,8 @@ func TestPanicInAHook(t *testing.T) {
 				b := &bodies{next: transport}
 				c := sandboxClient(t, b, WithHooks(tc.hooks))
 				if !strings.Contains(name, "exchange") && !strings.Contains(name, "TokenRenewal") {
-					for range 20 { // so that the group, once refused, is paced at twenty a second and not at the slowest rate
+					// So that the group, once refused, is paced at twenty a second and not at the slowest rate.
+					for range 20 {
 						require.NoError(t, getBankLink(t.Context(), c))
 					}
 				}

@@ -34,7 +34,8 @@ func (d *diary) hooks() Hooks {
 			d.note(func() { d.starts = append(d.starts, a) }, "start %s %d", a.Operation, a.Number)
 		},
 		AttemptEnd: func(_ context.Context, a Attempt) {
-			d.note(func() { d.ends = append(d.ends, a) }, "end %s %d: %d %s", a.Operation, a.Number, a.Status, a.Failure)
+			d.note(func() { d.ends = append(d.ends, a) }, "end %s %d: %d %s", a.Operation, a.Number, a.Status,
+				a.Failure)
 		},
 		Wait: func(_ context.Context, w Wait) {
 			d.note(func() { d.waits = append(d.waits, w) }, "wait %s before %d: %s", w.Operation, w.Attempt, w.Reason)
@@ -209,7 +210,8 @@ func TestTokenRenewalIsTold(t *testing.T) {
 	inBubble(t, nil, []Option{
 		WithHooks(d.hooks()), WithRetry(Retry{MaxAttempts: 1}),
 	}, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
-		unauthorized := `{"error_code":"api_error.auth.unauthorized","error_message":"The client credentials are not valid"}`
+		unauthorized := `{"error_code":"api_error.auth.unauthorized",` +
+			`"error_message":"The client credentials are not valid"}`
 		s.Script(sandbox.Fault{Operation: "auth.token", Delay: time.Second, Status: 400, Body: unauthorized})
 		require.ErrorIs(t, getBankLink(t.Context(), c), ErrUnauthorized)
 		require.ErrorIs(t, getBankLink(t.Context(), c), ErrUnauthorized, "of the same exchange, which is told once")

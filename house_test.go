@@ -110,7 +110,7 @@ func TestSizes(t *testing.T) {
 		require.NoError(t, err)
 		lines := strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
 		for i, line := range lines {
-			require.LessOrEqual(t, len([]rune(line)), mostColumns, "%s:%d", file, i+1)
+			require.LessOrEqual(t, len([]rune(strings.ReplaceAll(line, "\t", "    "))), mostColumns, "%s:%d", file, i+1)
 		}
 		if !strings.HasSuffix(file, "_test.go") {
 			require.LessOrEqual(t, len(lines), mostLines, file)

@@ -12,8 +12,8 @@ import (
 type IdentityService struct{ client *Client }
 
 var (
-	identityGet     = countedPerApp(endpoint(MoneyKit, "identity.get", "GET /links/{bankLinkID}/identity", readOnly))
-	identityLink    = countedPerApp(endpoint(MoneyKit, "identity.link", "GET /links/{bankLinkID}", readOnly))
+	identityGet     = countedByApp(endpoint(MoneyKit, "identity.get", "GET /links/{bankLinkID}/identity", readOnly))
+	identityLink    = countedByApp(endpoint(MoneyKit, "identity.link", "GET /links/{bankLinkID}", readOnly))
 	identityRefresh = endpoint(MoneyKit, "identity.refresh", "POST /links/{bankLinkID}/products", notIdempotent)
 )
 

@@ -116,7 +116,8 @@ func bankLinkChecks(more map[string]check[*BankLink]) map[string]check[*BankLink
 			ProductAccounts: {
 				RefreshedAt: unreadable("0000-00-00 00:00:00"), LastAttemptedAt: unreadable("0000-00-00T00:00:00"),
 			},
-			ProductIdentity:     {RefreshedAt: unreadable("1676538851"), LastAttemptedAt: unreadable("1676538851.123456")},
+			ProductIdentity: {RefreshedAt: unreadable("1676538851"),
+				LastAttemptedAt: unreadable("1676538851.123456")},
 			ProductTransactions: {RefreshedAt: unreadable("2023-02-30T09:14:11"), LastAttemptedAt: unreadable("n/a")},
 		}
 	})

@@ -24,7 +24,8 @@ func TestGoldenIdentityGet(t *testing.T) {
 		Accounts: []BankAccountWithOwners{
 			{
 				BankAccount: BankAccount{
-					ID: "acc_example_0001", Type: "depository.checking", Name: "Premier Checking", Nickname: "Household", Mask: "0047",
+					ID: "acc_example_0001", Type: "depository.checking", Name: "Premier Checking",
+					Nickname: "Household", Mask: "0047",
 					Balances: Balances{
 						Currency: "USD", Available: "340.12", Current: "445.89", Limit: "500",
 						BalanceDate: stamp("2023-02-16", "2023-02-16T00:00:00Z"),
@@ -42,19 +43,22 @@ func TestGoldenIdentityGet(t *testing.T) {
 							{Number: NewSensitive("+12025550143"), Type: PhoneTypeMobile, Primary: true},
 							{Number: NewSensitive("202-555-0199"), Type: PhoneTypeHome},
 						},
-						Emails: []Email{{Address: avery, Primary: true}, {Address: NewSensitive("avery.work@example.com")}},
+						Emails: []Email{{Address: avery, Primary: true},
+							{Address: NewSensitive("avery.work@example.com")}},
 					},
 					{
-						Names:        names("Blake Example"),
-						Addresses:    []Address{springfield},
-						PhoneNumbers: []PhoneNumber{{Number: NewSensitive("(202) 555-0110"), Type: PhoneTypeWork, Primary: true}},
-						Emails:       []Email{{Address: blake, Primary: true}},
+						Names:     names("Blake Example"),
+						Addresses: []Address{springfield},
+						PhoneNumbers: []PhoneNumber{{Number: NewSensitive("(202) 555-0110"), Type: PhoneTypeWork,
+							Primary: true}},
+						Emails: []Email{{Address: blake, Primary: true}},
 					},
 				},
 			},
 			{
 				BankAccount: BankAccount{
-					ID: "acc_example_0002", Type: "liability.credit_card", Name: "Sample Rewards Card", Nickname: "Card", Mask: "X9B2",
+					ID: "acc_example_0002", Type: "liability.credit_card", Name: "Sample Rewards Card",
+					Nickname: "Card", Mask: "X9B2",
 					Balances: Balances{
 						Currency: "USD", Available: "4500", Current: "1200.50", Limit: "5700.50", BalanceDate: synced,
 					},
@@ -62,8 +66,9 @@ func TestGoldenIdentityGet(t *testing.T) {
 				},
 				Owners: []Owner{{
 					Names: names("Avery Sample"), Addresses: []Address{},
-					PhoneNumbers: []PhoneNumber{{Number: NewSensitive("+12025550111"), Type: PhoneTypeOther, Primary: true}},
-					Emails:       []Email{},
+					PhoneNumbers: []PhoneNumber{{Number: NewSensitive("+12025550111"), Type: PhoneTypeOther,
+						Primary: true}},
+					Emails: []Email{},
 				}},
 			},
 		},
@@ -100,7 +105,8 @@ func TestGoldenIdentityGet(t *testing.T) {
 				{
 					BankAccount: BankAccount{ID: "acc_example_0001", Type: "depository.checking"},
 					Owners: []Owner{{}, {
-						Names: []Sensitive{}, Addresses: []Address{{}}, PhoneNumbers: []PhoneNumber{{}}, Emails: []Email{{}},
+						Names: []Sensitive{}, Addresses: []Address{{}}, PhoneNumbers: []PhoneNumber{{}},
+						Emails: []Email{{}},
 					}},
 				},
 				{BankAccount: BankAccount{ID: "acc_example_0002"}},
@@ -110,8 +116,9 @@ func TestGoldenIdentityGet(t *testing.T) {
 		"money.json": func(t *testing.T, got *Identity, err error) {
 			require.NoError(t, err)
 			want := map[string]Decimal{
-				"decimal": "340.12", "integer": "500", "exponent": "1e-05", "large": "12345678901234567.89", "string": "1200.50",
-				"null": "", "not_a_number": "", "minus_zero": "-0.00",
+				"decimal": "340.12", "integer": "500", "exponent": "1e-05", "large": "12345678901234567.89",
+				"string": "1200.50",
+				"null":   "", "not_a_number": "", "minus_zero": "-0.00",
 			}
 			require.Len(t, got.Accounts, len(want))
 			for _, a := range got.Accounts {
@@ -136,16 +143,18 @@ func TestGoldenIdentityGet(t *testing.T) {
 				l.State, l.ErrorCode, l.Provider = "hibernating", "spaceship_error", "acme"
 				l.LinkTags = []string{"customer:1001", "7"}
 				l.Products = map[Product]ProductStatus{
-					ProductIdentity: {RefreshedAt: stamp("2023-02-16T09:16:03", "2023-02-16T09:16:03Z"), ErrorCode: "solar_flare"},
-					"crypto":        {RefreshedAt: stamp("2023-02-16T09:18:05", "2023-02-16T09:18:05Z")},
-					"x_object":      {},
+					ProductIdentity: {RefreshedAt: stamp("2023-02-16T09:16:03", "2023-02-16T09:16:03Z"),
+						ErrorCode: "solar_flare"},
+					"crypto":   {RefreshedAt: stamp("2023-02-16T09:18:05", "2023-02-16T09:18:05Z")},
+					"x_object": {},
 				}
 				l.AvailableProducts = []Product{ProductIdentity, "crypto", "7"}
 			}),
 			Accounts: []BankAccountWithOwners{
 				{
 					BankAccount: BankAccount{
-						ID: "acc_example_0001", Type: "depository.spaceship", Name: "Premier Checking", Nickname: "7", Mask: "47",
+						ID: "acc_example_0001", Type: "depository.spaceship", Name: "Premier Checking", Nickname: "7",
+						Mask:     "47",
 						Balances: Balances{Currency: "USD", Available: "340.12"}, OriginalID: "1001",
 					},
 					Owners: []Owner{
@@ -169,7 +178,8 @@ func TestGoldenIdentityGet(t *testing.T) {
 					BankAccount: BankAccount{
 						ID: "acc_example_0003", Type: "depository.savings", Name: "Sample Savings",
 						Balances: Balances{
-							Currency: "USD", Available: "500", Current: "500", BalanceDate: stamp("2023-02-16", "2023-02-16T00:00:00Z"),
+							Currency: "USD", Available: "500", Current: "500",
+							BalanceDate: stamp("2023-02-16", "2023-02-16T00:00:00Z"),
 						},
 					},
 					Owners: []Owner{},

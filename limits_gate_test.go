@@ -140,7 +140,10 @@ func TestNobodyPassesTheProbe(t *testing.T) {
 func TestProbeThatAsksAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &answerer{good: answers["links.list"], began: time.Now()}
-		slow := BearerTokenFunc(func(ctx context.Context) (string, error) { return testKey, pace.Sleep(ctx, 3*time.Second) })
+		slow := BearerTokenFunc(func(ctx context.Context) (string, error) {
+			return testKey,
+				pace.Sleep(ctx, 3*time.Second)
+		})
 		c, err := New(WithSupermetrics(slow), WithHTTPClient(&http.Client{Transport: s}))
 		require.NoError(t, err)
 		key := groupsOf(c, linksList)[0].key

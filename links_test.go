@@ -150,12 +150,15 @@ func TestGoldenLinksClose(t *testing.T) {
 func TestGoldenLinksList(t *testing.T) {
 	second := LoginLink{
 		ID: "dsll_2", Status: LoginLinkOpen, DataSourceID: "FA", DataSourceName: "Facebook Ads",
-		RedirectURL: "https://app.example.com/connected?tenant=7", RedirectVerifier: NewSensitive("example-verifier-0002"),
-		UserID: "usr_1", UserEmail: blake, LoginURL: NewSensitive("https://login.example.com/link/example-login-url-0002"),
+		RedirectURL:      "https://app.example.com/connected?tenant=7",
+		RedirectVerifier: NewSensitive("example-verifier-0002"),
+		UserID:           "usr_1", UserEmail: blake,
+		LoginURL:    NewSensitive("https://login.example.com/link/example-login-url-0002"),
 		CreatedTime: stamp("2026-04-06T12:00:00+00:00"), ExpiryTime: stamp("2026-04-06T22:00:00+00:00"),
 	}
 	third := LoginLink{
-		ID: "dsll_3", Status: LoginLinkExpired, Description: "Never used", DataSourceID: "AW", DataSourceName: "Google Ads",
+		ID: "dsll_3", Status: LoginLinkExpired, Description: "Never used", DataSourceID: "AW",
+		DataSourceName:   "Google Ads",
 		RedirectVerifier: NewSensitive("example-verifier-0003"),
 		UserID:           "usr_2", UserEmail: casey,
 		LoginURL:    NewSensitive("https://login.example.com/link/example-login-url-0003"),
@@ -184,9 +187,11 @@ func TestGoldenLinksList(t *testing.T) {
 		},
 		"unknown.json": is([]LoginLink{
 			paused,
-			{ID: "dsll_2", Status: LoginLinkOpen, Description: "7", DataSourceID: "FA", UserID: "1", LoginUsername: blakes},
+			{ID: "dsll_2", Status: LoginLinkOpen, Description: "7", DataSourceID: "FA", UserID: "1",
+				LoginUsername: blakes},
 			{
-				ID: "dsll_3", Status: LoginLinkExpired, Description: "Never used", DataSourceID: "AW", DataSourceName: "Google Ads",
+				ID: "dsll_3", Status: LoginLinkExpired, Description: "Never used", DataSourceID: "AW",
+				DataSourceName: "Google Ads",
 			},
 		}),
 	})

@@ -213,8 +213,9 @@ func TestGoldenLoginsQueryAccounts(t *testing.T) {
 			},
 			{User: blakes},
 			{
-				User: casey, DisplayName: NewSensitive("Casey Placeholder"), CacheTime: stamp("2026-04-06T11:02:31+00:00"),
-				Accounts: []Account{{ID: "casey-1", Name: "Casey One"}},
+				User: casey, DisplayName: NewSensitive("Casey Placeholder"),
+				CacheTime: stamp("2026-04-06T11:02:31+00:00"),
+				Accounts:  []Account{{ID: "casey-1", Name: "Casey One"}},
 			},
 		}}),
 	})

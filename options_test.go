@@ -85,7 +85,8 @@ func TestWithResponse(t *testing.T) {
 
 		// For an iterator it is the latest request.
 		n := 0
-		for _, err := range c.Logins.Accounts(t.Context(), sandbox.ManyAccountsLoginID, PageOptions{}, WithResponse(&r)) {
+		for _, err := range c.Logins.Accounts(t.Context(), sandbox.ManyAccountsLoginID, PageOptions{},
+			WithResponse(&r)) {
 			require.NoError(t, err)
 			if n++; n == 1 {
 				require.Contains(t, string(r.Body()), "100-000-0001")
@@ -96,7 +97,8 @@ func TestWithResponse(t *testing.T) {
 		require.NotContains(t, string(r.Body()), "100-000-0001")
 
 		// For a stream there is everything except the body.
-		for _, err := range c.Logins.StreamAccounts(t.Context(), AccountsQuery{DataSourceID: "GAWA"}, WithResponse(&r)) {
+		for _, err := range c.Logins.StreamAccounts(t.Context(), AccountsQuery{DataSourceID: "GAWA"},
+			WithResponse(&r)) {
 			require.NoError(t, err)
 			require.Equal(t, 200, r.Status)
 			require.Len(t, r.RequestID, 24, "of the header: the body has not been read yet")

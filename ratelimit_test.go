@@ -238,7 +238,8 @@ func TestRateLimitHeaders(t *testing.T) {
 	} {
 		for _, status := range []int{200, 404, 429} {
 			var pairs []string
-			for name, value := range map[string]string{"X-RateLimit-Limit": tc.limit, "x-ratelimit-remaining": tc.remaining} {
+			for name, value := range map[string]string{"X-RateLimit-Limit": tc.limit,
+				"x-ratelimit-remaining": tc.remaining} {
 				if value != "-" {
 					pairs = append(pairs, name, value)
 				}

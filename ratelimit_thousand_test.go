@@ -173,6 +173,7 @@ func TestPaceOfPlainRetryablehttp(t *testing.T) {
 			return err
 		})
 		t.Log("go-retryablehttp:", m)
-		require.Equal(t, m.calls, m.failed+m.requests-m.refused-(m.requests-m.later-perSecond), "every call ended somehow")
+		require.Equal(t, m.calls, m.failed+m.requests-m.refused-(m.requests-m.later-perSecond),
+			"every call ended somehow")
 	})
 }

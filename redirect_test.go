@@ -110,7 +110,8 @@ func TestConfirmRedirect(t *testing.T) {
 func TestConfirmRedirectThatFails(t *testing.T) {
 	c, m := inMemory(t, func(*http.Request) *http.Response { return reply(404, `{"error":"LINK_NOT_FOUND"}`) })
 	request := httptest.NewRequest("GET", "/done?redirect_verifier=v", nil)
-	_, err := c.Links.ConfirmRedirect(t.Context(), LoginLink{ID: "dsll_1", RedirectVerifier: NewSensitive("v")}, request)
+	_, err := c.Links.ConfirmRedirect(t.Context(), LoginLink{ID: "dsll_1", RedirectVerifier: NewSensitive("v")},
+		request)
 	kindIs(t, err, ErrNotFound)
 	_, err = c.Links.ConfirmRedirect(t.Context(), LoginLink{ID: "../x", RedirectVerifier: NewSensitive("v")}, request)
 	kindIs(t, err, ErrArgument)

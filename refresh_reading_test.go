@@ -82,7 +82,8 @@ func TestRefreshGivenUpWhileItIsRead(t *testing.T) {
 					var wg sync.WaitGroup
 					for range 3 {
 						wg.Go(func() {
-							_, err := reading.call(t.Context(), c, sandbox.LinkID, RefreshOptions{MaxAge: tc.age, Timeout: 10 * time.Second})
+							_, err := reading.call(t.Context(), c, sandbox.LinkID,
+								RefreshOptions{MaxAge: tc.age, Timeout: 10 * time.Second})
 							kindIs(t, err, ErrRefreshPending)
 							require.Equal(t, tc.outcome, asError(t, err).Outcome)
 						})
@@ -122,14 +123,16 @@ func TestRefreshIsDecidedOnce(t *testing.T) {
 		}, reads: 1},
 		"a second is not content": {callers: []caller{
 			{0, 3 * day, 5 * time.Second, 5 * time.Second}, {time.Second, day, 44 * time.Second, time.Minute},
-			{2 * time.Second, 0, 43 * time.Second, time.Minute}, {3 * time.Second, 3 * day, 2 * time.Second, 2 * time.Second},
+			{2 * time.Second, 0, 43 * time.Second, time.Minute},
+			{3 * time.Second, 3 * day, 2 * time.Second, 2 * time.Second},
 		}, refreshes: 1, reads: 2},
 		"the first is not content": {callers: []caller{
 			{0, day, 40 * time.Second, 55 * time.Second}, {time.Second, 3 * day, 39 * time.Second, 54 * time.Second},
 			{20 * time.Second, 0, 20 * time.Second, 35 * time.Second},
 		}, refreshes: 1, reads: 1},
 		"one comes just before the end": {callers: []caller{
-			{0, 0, 40 * time.Second, 55 * time.Second}, {34900 * time.Millisecond, 3 * day, 5 * time.Second, 20 * time.Second},
+			{0, 0, 40 * time.Second, 55 * time.Second},
+			{34900 * time.Millisecond, 3 * day, 5 * time.Second, 20 * time.Second},
 		}, refreshes: 1, reads: 1},
 		"some come while it is read": {callers: []caller{
 			{0, 0, time.Minute, 75 * time.Second}, {57 * time.Second, 0, time.Second, 20 * time.Second},
@@ -147,7 +150,8 @@ func TestRefreshIsDecidedOnce(t *testing.T) {
 				inBubble(t, server, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
 					require.NoError(t, linkOf(t.Context(), c)) // for the token
 					s.Script(tc.script...)
-					s.Script(sandbox.Fault{Operation: "identity.link", Perform: true, Delay: 5 * time.Second, Times: -1})
+					s.Script(sandbox.Fault{Operation: "identity.link", Perform: true, Delay: 5 * time.Second,
+						Times: -1})
 					var wg sync.WaitGroup
 					for i, caller := range tc.callers {
 						wg.Go(func() {
@@ -174,7 +178,8 @@ func TestRefreshIsDecidedOnce(t *testing.T) {
 // The looks keep to MoneyKit's 15 requests a minute for a link, even if each of them fails.
 func TestRefreshLooksSeldom(t *testing.T) {
 	inBubble(t, nil, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
-		s.Script(sandbox.Fault{Operation: "identity.link"}, sandbox.Fault{Operation: "identity.link", Status: 502, Times: -1})
+		s.Script(sandbox.Fault{Operation: "identity.link"},
+			sandbox.Fault{Operation: "identity.link", Status: 502, Times: -1})
 		var inAMinute atomic.Int64
 		told := 0
 		later(time.Minute, func() { inAMinute.Store(int64(s.Count("identity.link"))) })

@@ -118,12 +118,13 @@ func TestRefreshIsNotShared(t *testing.T) {
 				transport := s.Transport()
 				defer transport.Close()
 				own, other := s.IssueToken(), s.IssueToken()
-				c := sandboxClientWith(t, transport, WithMoneyKit(BearerTokenFunc(func(ctx context.Context) (string, error) {
-					if token, ok := ctx.Value(tenant{}).(string); ok {
-						return token, nil
-					}
-					return own, nil
-				})))
+				c := sandboxClientWith(t, transport,
+					WithMoneyKit(BearerTokenFunc(func(ctx context.Context) (string, error) {
+						if token, ok := ctx.Value(tenant{}).(string); ok {
+							return token, nil
+						}
+						return own, nil
+					})))
 				tenants := strings.Contains(name, "token") || strings.Contains(name, "tenant of")
 				var wg sync.WaitGroup
 				wg.Go(func() {
@@ -211,7 +212,8 @@ func TestRefreshIsGivenUp(t *testing.T) {
 			kindIs(t, err, ErrRefreshPending)
 			require.ErrorIs(t, err, context.DeadlineExceeded)
 			require.Equal(t, OutcomeUnknown, asError(t, err).Outcome)
-			require.Equal(t, "duolink: identity.refresh_and_get: refresh pending: the refresh was not seen to end", err.Error())
+			require.Equal(t, "duolink: identity.refresh_and_get: refresh pending: the refresh was not seen to end",
+				err.Error())
 			response.Status = 1 // it is the caller's again
 		})
 		wg.Go(func() {

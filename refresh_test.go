@@ -203,8 +203,9 @@ func TestRefreshEndings(t *testing.T) {
 			after:  90 * time.Second, within: 107 * time.Second, refreshes: 1, reads: 1, looks: [2]int{12, 14},
 		},
 		"a refresh that was lost on the way there": {
-			script: fault(sandbox.Fault{Operation: "identity.refresh", Drop: sandbox.DropBefore}), outcome: OutcomeUnknown,
-			after: defaultGrace, within: defaultGrace + time.Second, looks: [2]int{9, 11},
+			script:  fault(sandbox.Fault{Operation: "identity.refresh", Drop: sandbox.DropBefore}),
+			outcome: OutcomeUnknown,
+			after:   defaultGrace, within: defaultGrace + time.Second, looks: [2]int{9, 11},
 		},
 		"a refresh whose answer was lost": {
 			script: fault(sandbox.Fault{Operation: "identity.refresh", Drop: sandbox.DropAfter}),
@@ -215,8 +216,9 @@ func TestRefreshEndings(t *testing.T) {
 			after:  90 * time.Second, within: 107 * time.Second, refreshes: 1, reads: 1, looks: [2]int{12, 14},
 		},
 		"a 500, and it was not": {
-			script: fault(sandbox.Fault{Operation: "identity.refresh", Status: 500}), kind: ErrServer, outcome: OutcomeUnknown,
-			after: defaultGrace, within: defaultGrace + time.Second, looks: [2]int{9, 11},
+			script: fault(sandbox.Fault{Operation: "identity.refresh", Status: 500}), kind: ErrServer,
+			outcome: OutcomeUnknown,
+			after:   defaultGrace, within: defaultGrace + time.Second, looks: [2]int{9, 11},
 		},
 		"the token runs out meanwhile": {
 			script: soon(func(s *sandbox.Sandbox, _ Product) { s.ExpireTokens() }),
@@ -237,13 +239,15 @@ func TestRefreshEndings(t *testing.T) {
 				Operation: "identity.link", Status: 401, Times: -1,
 				Body: nativeBody("api_error.auth.expired_access_token"),
 			})),
-			kind: ErrUnauthorized, after: 20 * time.Second, within: 45 * time.Second, refreshes: 1, looks: [2]int{8, 10},
+			kind: ErrUnauthorized, after: 20 * time.Second, within: 45 * time.Second, refreshes: 1,
+			looks: [2]int{8, 10},
 		},
 		"no token for the refresh": {
 			script: func(s *sandbox.Sandbox, _ Product) {
 				expired := nativeBody("api_error.auth.expired_access_token")
 				s.Script(sandbox.Fault{Operation: "identity.refresh", Status: 401, Body: expired},
-					sandbox.Fault{Operation: "auth.token", Status: 401, Body: nativeBody("api_error.auth.unauthorized")})
+					sandbox.Fault{Operation: "auth.token", Status: 401,
+						Body: nativeBody("api_error.auth.unauthorized")})
 			}, kind: ErrUnauthorized, outcome: OutcomeRejected, looks: [2]int{1, 1},
 		},
 		"an id that is none": {id: "../x", kind: ErrArgument, outcome: OutcomeNotSent},

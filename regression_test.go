@@ -188,7 +188,8 @@ func TestScrubFoldsCase(t *testing.T) {
 func TestErrorsOfTheCallers(t *testing.T) {
 	mine := errors.New("vault sealed")
 	c, err := New(WithSupermetrics(BearerTokenFunc(func(context.Context) (string, error) {
-		return "", fmt.Errorf("%w: %w", mine, &Error{Operation: "links.create", Outcome: OutcomeUnknown, Kind: ErrServer})
+		return "", fmt.Errorf("%w: %w", mine,
+			&Error{Operation: "links.create", Outcome: OutcomeUnknown, Kind: ErrServer})
 	})))
 	require.NoError(t, err)
 	_, err = c.Links.Create(t.Context(), LoginLinkCreate{DataSourceID: "GAWA"})
@@ -244,7 +245,8 @@ func TestNilBodyAndNilContext(t *testing.T) {
 // certainly refused.
 func TestWritesAreNotRepeatedOnTheWordOfABody(t *testing.T) {
 	for name, body := range map[string]string{
-		"Plaid's limit":       `{"error_type":"RATE_LIMIT_EXCEEDED","error_code":"AUTH_LIMIT","error_message":"slow down"}`,
+		"Plaid's limit": `{"error_type":"RATE_LIMIT_EXCEEDED","error_code":"AUTH_LIMIT",` +
+			`"error_message":"slow down"}`,
 		"Supermetrics' limit": `{"error":{"code":"RATE_LIMIT_EXCEEDED","message":"slow down"}}`,
 		"an expired token":    `{"error_code":"api_error.auth.expired_access_token","error_message":"expired"}`,
 	} {
@@ -261,7 +263,8 @@ func TestWritesAreNotRepeatedOnTheWordOfABody(t *testing.T) {
 			} {
 				t.Run(fmt.Sprintf("%s/%s/%d", operation, name, status), func(t *testing.T) {
 					inBubble(t, nil, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
-						s.Script(sandbox.Fault{Operation: operation, Status: status, Body: body, Perform: true, Times: -1})
+						s.Script(sandbox.Fault{Operation: operation, Status: status, Body: body, Perform: true,
+							Times: -1})
 						require.Error(t, write(t.Context(), c))
 						require.Equal(t, 1, s.Count(operation))
 					})

@@ -328,7 +328,8 @@ func TestRetryAfterOfAnAnswerOfNoUse(t *testing.T) {
 							return reply(200, `{"data":[]}`), nil
 						}
 						header := http.Header{"Retry-After": {"30"}}
-						return &http.Response{StatusCode: 200, ContentLength: tc.size, Header: header, Body: io.NopCloser(tc.body)}, nil
+						return &http.Response{StatusCode: 200, ContentLength: tc.size, Header: header,
+							Body: io.NopCloser(tc.body)}, nil
 					})})
 				_, err := c.Links.List(t.Context())
 				require.Len(t, at, tc.sent)

@@ -375,7 +375,8 @@ func TestOtherEncoders(t *testing.T) {
 		x, _ := xml.Marshal(value)
 		out.Write(x)
 		_ = gob.NewEncoder(&out).Encode(value)
-		require.NoError(t, template.Must(template.New("").Parse(`{{.}} {{printf "%+v %#v %x" . . .}}`)).Execute(&out, value))
+		require.NoError(t, template.Must(template.New("").Parse(`{{.}} {{printf "%+v %#v %x" . . .}}`)).Execute(&out,
+			value))
 		for _, needle := range needles(canary) {
 			require.NotContains(t, out.String(), needle)
 		}

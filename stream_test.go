@@ -38,7 +38,8 @@ func TestGoldenStreamAccounts(t *testing.T) {
 			var want []LoginAccount
 			for _, l := range list.Logins {
 				for _, a := range l.Accounts {
-					want = append(want, LoginAccount{User: l.User, DisplayName: l.DisplayName, CacheTime: l.CacheTime, Account: a})
+					want = append(want, LoginAccount{User: l.User, DisplayName: l.DisplayName, CacheTime: l.CacheTime,
+						Account: a})
 				}
 			}
 			got, err := collect(t, c.Logins.StreamAccounts(t.Context(), query))
@@ -51,13 +52,16 @@ func TestGoldenStreamAccounts(t *testing.T) {
 // The API writes the accounts of a login last. If it does not, an account still comes with its
 // whole login.
 func TestStreamAccountsMemberOrder(t *testing.T) {
-	const accounts, cached = `"accounts":[{"account_id":"1"},7,{"account_id":"2"}]`, `"cache_time":"2026-01-01T00:00:00Z"`
+	const accounts, cached = `"accounts":[{"account_id":"1"},7,{"account_id":"2"}]`,
+		`"cache_time":"2026-01-01T00:00:00Z"`
 	const person = `"display_name":"Avery Sample","ds_user":"avery.sample@example.com"`
-	login := LoginAccount{User: avery, DisplayName: NewSensitive("Avery Sample"), CacheTime: stamp("2026-01-01T00:00:00Z")}
+	login := LoginAccount{User: avery, DisplayName: NewSensitive("Avery Sample"),
+		CacheTime: stamp("2026-01-01T00:00:00Z")}
 	one, two := login, login
 	one.ID, two.ID = "1", "2"
 	for name, members := range map[string][]string{
-		"first": {accounts, cached, person}, "in the middle": {person, accounts, cached}, "last": {cached, person, accounts},
+		"first": {accounts, cached, person}, "in the middle": {person, accounts, cached},
+		"last": {cached, person, accounts},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := replying(t, 200, `{"data":[{`+strings.Join(members, ",")+`}]}`)
@@ -74,7 +78,8 @@ func TestAStepIsAnAccount(t *testing.T) {
 	require.Equal(t, "1", step.ID)
 	stored, err := RevealJSON(step)
 	require.NoError(t, err)
-	require.JSONEq(t, `{"account_id":"1","name":"One","group":"","ds_user":"avery.sample@example.com","display_name":null,
+	require.JSONEq(t, `{"account_id":"1","name":"One","group":"","ds_user":"avery.sample@example.com",
+		"display_name":null,
 		"cache_time":"2026-01-01T00:00:00Z"}`, string(stored))
 	var again LoginAccount
 	require.NoError(t, json.Unmarshal(stored, &again))
@@ -139,7 +144,8 @@ func TestGoldenLoginsAccounts(t *testing.T) {
 	page := func(from, to int) (accounts []Account) {
 		for i := from; i <= to; i++ {
 			accounts = append(accounts,
-				Account{ID: fmt.Sprintf("account-%d", i), Name: fmt.Sprintf("Sample Account %d", i), Group: "Sample Group"})
+				Account{ID: fmt.Sprintf("account-%d", i), Name: fmt.Sprintf("Sample Account %d", i),
+					Group: "Sample Group"})
 		}
 		return accounts
 	}
@@ -199,7 +205,8 @@ func TestGoldenLoginsAccounts(t *testing.T) {
 		"an empty page before the total": {
 			files: []string{"page1.json", "page_empty.json"}, asked: []string{"", "offset=3"}, want: page(1, 3),
 		},
-		"an empty page": {page: PageOptions{Offset: 8}, files: []string{"page_empty.json"}, asked: []string{"offset=8"}},
+		"an empty page": {page: PageOptions{Offset: 8}, files: []string{"page_empty.json"},
+			asked: []string{"offset=8"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var n int
@@ -222,7 +229,8 @@ func TestGoldenLoginsAccounts(t *testing.T) {
 
 // A missing list is empty, as in other answers.
 func TestAccountsWithoutData(t *testing.T) {
-	for _, body := range []string{`{}`, `{"data":null}`, `{"data":[]}`, `{"meta":{"paginate":{"total":8}},"data":null}`} {
+	for _, body := range []string{`{}`, `{"data":null}`, `{"data":[]}`,
+		`{"meta":{"paginate":{"total":8}},"data":null}`} {
 		got, err := collect(t, replying(t, 200, body).Logins.Accounts(t.Context(), "dsl_1", PageOptions{}))
 		require.NoError(t, err, body)
 		require.Empty(t, got, body)
@@ -232,7 +240,10 @@ func TestAccountsWithoutData(t *testing.T) {
 func TestAccountsRepeatedPage(t *testing.T) {
 	for _, file := range []string{"no_total.json", "page1.json"} {
 		t.Run(file, func(t *testing.T) {
-			c, m := inMemory(t, func(*http.Request) *http.Response { return reply(200, golden(t, "logins.accounts/"+file)) })
+			c, m := inMemory(t, func(*http.Request) *http.Response {
+				return reply(200,
+					golden(t, "logins.accounts/"+file))
+			})
 			got, err := collect(t, c.Logins.Accounts(t.Context(), "dsl_1", PageOptions{}))
 			require.ErrorIs(t, err, ErrMalformedResponse)
 			require.Equal(t, "logins.accounts", asError(t, err).Operation)

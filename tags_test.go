@@ -101,7 +101,8 @@ func decodeInto(t *testing.T, typ reflect.Type, value any) reflect.Value {
 	case *AccountList: // flat here, in an envelope on the wire
 		flat, _ := value.(map[string]any)
 		text, err = json.Marshal(map[string]any{
-			"data": flat["logins"], "meta": map[string]any{"query": map[string]any{"cache_minutes": flat["cache_minutes"]}},
+			"data": flat["logins"],
+			"meta": map[string]any{"query": map[string]any{"cache_minutes": flat["cache_minutes"]}},
 		})
 		require.NoError(t, err)
 		list, err := readAccountList(wire.Document(text, defaultLimit))

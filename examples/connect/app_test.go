@@ -145,7 +145,8 @@ func TestRefused(t *testing.T) {
 		f.pass(time.Minute)
 
 		again := p.send(path, nil)
-		require.Contains(t, again.text, "Refused, or closed that page? Then nothing has happened, and you can open it again.")
+		require.Contains(t, again.text,
+			"Refused, or closed that page? Then nothing has happened, and you can open it again.")
 		require.Contains(t, p.follow(p.send(p.signIn(again, "avery+ads@example.com"), nil)).text, "Example Store")
 	})
 }

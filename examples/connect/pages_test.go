@@ -32,7 +32,8 @@ func TestProblems(t *testing.T) {
 		}
 		return f
 	}
-	const envelope = `{"meta":{"request_id":"req_0123456789"},"error":{"code":"CODE","message":"the server's own words"}}`
+	const envelope = `{"meta":{"request_id":"req_0123456789"},` +
+		`"error":{"code":"CODE","message":"the server's own words"}}`
 	code := func(c string) string { return strings.Replace(envelope, "CODE", c, 1) }
 	for name, tc := range map[string]struct {
 		fault  sandbox.Fault
@@ -40,7 +41,8 @@ func TestProblems(t *testing.T) {
 		want   []string
 	}{
 		"server": {
-			fault(503, code("SERVICE_UNAVAILABLE")), 502, []string{"We cannot get through at the moment", "req_0123456789"},
+			fault(503, code("SERVICE_UNAVAILABLE")), 502,
+			[]string{"We cannot get through at the moment", "req_0123456789"},
 		},
 		"no JSON": {fault(500, "<html>oops</html>"), 502, []string{"We cannot get through at the moment"}},
 		"drop": {
@@ -52,7 +54,8 @@ func TestProblems(t *testing.T) {
 			[]string{"We have to slow down.", "in 60 minutes"},
 		},
 		"key": {
-			fault(401, code("API_KEY_INVALID")), 502, []string{"This service is not set up correctly", "req_0123456789"},
+			fault(401, code("API_KEY_INVALID")), 502,
+			[]string{"This service is not set up correctly", "req_0123456789"},
 		},
 		"permission": {fault(403, code("FORBIDDEN")), 502, []string{"This service is not set up correctly"}},
 		"quota": {
@@ -96,7 +99,8 @@ func TestGone(t *testing.T) {
 		require.Contains(t, p.follow(p.send(path+"/cancel", url.Values{})).text, "The sign-in was cancelled")
 
 		path, waiting := p.begin("AW", "")
-		f.vendor.Script(sandbox.Fault{Operation: "logins.accounts", Status: 404, Body: `{"error":{"code":"NOT_FOUND"}}`})
+		f.vendor.Script(sandbox.Fault{Operation: "logins.accounts", Status: 404,
+			Body: `{"error":{"code":"NOT_FOUND"}}`})
 		got := p.send(p.send(p.signIn(waiting, "jordan@example.com"), nil).location, nil)
 		require.Equal(t, http.StatusNotFound, got.status)
 		require.Contains(t, got.text, "It is gone")
@@ -159,7 +163,8 @@ func TestChoices(t *testing.T) {
 			"unknown source": {url.Values{"form": {form}, "source": {"../x"}}, "Choose one of the data sources."},
 			"no form":        {url.Values{"source": {"AW"}}, "The form was incomplete."},
 			"long user": {
-				url.Values{"form": {form}, "source": {"AW"}, "user": {strings.Repeat("ü", 256)}}, "The username is too long.",
+				url.Values{"form": {form}, "source": {"AW"}, "user": {strings.Repeat("ü", 256)}},
+				"The username is too long.",
 			},
 			"huge": {
 				url.Values{"form": {form}, "source": {"AW"}, "user": {strings.Repeat("a", 1<<20)}},
@@ -185,13 +190,15 @@ func TestHeaders(t *testing.T) {
 		for target, status := range map[string]int{
 			"/": 200, path: 200, path + "/status": 200, path + "/revoke": 303, "/nowhere": 404, "/connections/x": 404,
 			"/connected/x":      404,
-			"/assets/style.css": 200, "/assets/wait.js": 200, "/assets/icon.svg": 200, "/assets/": 404, "/assets/none.css": 404,
+			"/assets/style.css": 200, "/assets/wait.js": 200, "/assets/icon.svg": 200, "/assets/": 404,
+			"/assets/none.css": 404,
 		} {
 			got := p.send(target, nil)
 			require.Equal(t, status, got.status, target)
 			for name, want := range map[string]string{
-				"X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY", "Cross-Origin-Opener-Policy": "same-origin",
-				"Content-Security-Policy": policy,
+				"X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY",
+				"Cross-Origin-Opener-Policy": "same-origin",
+				"Content-Security-Policy":    policy,
 			} {
 				require.Equal(t, want, got.header.Get(name), target)
 			}

@@ -108,7 +108,8 @@ func (p *person) send(target string, form url.Values, changes ...func(*http.Requ
 	body, err := io.ReadAll(answer.Body)
 	require.NoError(p.f, err)
 	return page{
-		answer.StatusCode, answer.Header, answer.Header.Get("Location"), string(body), html.UnescapeString(string(body)),
+		answer.StatusCode, answer.Header, answer.Header.Get("Location"), string(body),
+		html.UnescapeString(string(body)),
 	}
 }
 

@@ -237,7 +237,8 @@ func (d decision) unclear(reason string) decision {
 	d.Verdict, d.Reason = cannotTell, reason
 	for i := range d.Accounts {
 		if a := &d.Accounts[i]; a.matches() {
-			a.Verdict, a.Reason, a.Numbers = cannotTell, a.Reason+", and its numbers are not known", duolink.NumbersByScheme{}
+			a.Verdict, a.Reason, a.Numbers = cannotTell, a.Reason+", and its numbers are not known",
+				duolink.NumbersByScheme{}
 		}
 	}
 	return d

@@ -145,7 +145,8 @@ func auth(account, ach, itemError string) sandbox.Fault {
 	return sandbox.Fault{
 		Operation: "auth.get", Status: 200,
 		Body: `{"accounts":[{"account_id":"` + account + `"}],"numbers":{"ach":[` + ach +
-			`],"eft":[],"bacs":[],"international":[]},"item":{"item_id":"i","error":` + itemError + `},"request_id":"r"}`,
+			`],"eft":[],"bacs":[],"international":[]},"item":{"item_id":"i","error":` + itemError +
+			`},"request_id":"r"}`,
 	}
 }
 
@@ -172,15 +173,18 @@ func TestDecisions(t *testing.T) {
 		},
 		"the other owner": {[]string{"-name", "Jordan Example"}, nil, 0, "2 of 5 open accounts can be paid", true},
 		"another name of one": {
-			[]string{"-name", "J. Example", "-account", sandbox.JointAccountID}, nil, 0, "1 of 1 open accounts can be paid",
+			[]string{"-name", "J. Example", "-account", sandbox.JointAccountID}, nil, 0,
+			"1 of 1 open accounts can be paid",
 			true,
 		},
 		"a company": {
-			[]string{"-link", sandbox.SecondLinkID, "-name", "example trading llc"}, nil, 0, "1 of 1 open accounts", true,
+			[]string{"-link", sandbox.SecondLinkID, "-name", "example trading llc"}, nil, 0, "1 of 1 open accounts",
+			true,
 		},
 		"one account": {[]string{"-account", "acc_3vKd6yBq"}, nil, 0, "1 of 1 open accounts", true},
 		"a joint account": {
-			[]string{"-account", sandbox.JointAccountID}, nil, 0, "one of 2 owners of a joint account has the name", true,
+			[]string{"-account", sandbox.JointAccountID}, nil, 0, "one of 2 owners of a joint account has the name",
+			true,
 		},
 		"fresh enough": {[]string{oneHour}, nil, 0, "3 of 5 open accounts", true},
 		"more than was asked": {
@@ -208,8 +212,10 @@ func TestDecisions(t *testing.T) {
 		"null owners": {
 			nil, script(identity(`{"account_id":"a","owners":null}`)), 2, "the bank names no owner", false,
 		},
-		"an owner of no name": {nil, script(owned(jordan + `,{"names":[]}`)), 2, "the bank does not name all owners", false},
-		"a blank name":        {nil, script(owned(`{"names":[" ","-"]}`)), 2, "the bank does not name all owners", false},
+		"an owner of no name": {nil, script(owned(jordan + `,{"names":[]}`)), 2, "the bank does not name all owners",
+			false},
+		"a blank name": {nil, script(owned(`{"names":[" ","-"]}`)), 2, "the bank does not name all owners",
+			false},
 		"a hidden character": {
 			nil, script(owned(`{"names":["Av\u200bery Sample"]}`)), 2, "a name has characters that are not seen", false,
 		},
@@ -223,7 +229,8 @@ func TestDecisions(t *testing.T) {
 			2, "no number that money can be sent to", true,
 		},
 		"an item in error": {
-			nil, script(auth(sandbox.JointAccountID, "", `{"error_type":"ITEM_ERROR","error_code":"ITEM_LOGIN_REQUIRED"}`)), 2,
+			nil, script(auth(sandbox.JointAccountID, "",
+				`{"error_type":"ITEM_ERROR","error_code":"ITEM_LOGIN_REQUIRED"}`)), 2,
 			"the item is in error: ITEM_LOGIN_REQUIRED", true,
 		},
 		"another link's token": {
@@ -270,14 +277,17 @@ func TestDecisions(t *testing.T) {
 			[]string{"-timeout", "30s"}, nil, 2, "the refresh was not seen to end\nNext: try again later", false,
 		},
 		"server error": {
-			nil, script(sandbox.Fault{Operation: "identity.get", Status: 500, Times: -1}), 2, "500: Internal Server Error",
+			nil, script(sandbox.Fault{Operation: "identity.get", Status: 500, Times: -1}), 2,
+			"500: Internal Server Error",
 			false,
 		},
 		"no numbers today": {
-			nil, script(sandbox.Fault{Operation: "auth.get", Status: 503, Times: -1}), 2, "503: Service Unavailable", true,
+			nil, script(sandbox.Fault{Operation: "auth.get", Status: 503, Times: -1}), 2, "503: Service Unavailable",
+			true,
 		},
 		"no JSON": {
-			nil, script(sandbox.Fault{Operation: "identity.get", Status: 200, Body: "<html>"}), 2, "malformed response", false,
+			nil, script(sandbox.Fault{Operation: "identity.get", Status: 200, Body: "<html>"}), 2, "malformed response",
+			false,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -319,8 +329,9 @@ func TestDecisionsInJSON(t *testing.T) {
 		"deleted": {
 			[]string{"-link", sandbox.DeletedLinkID}, 2,
 			decision{
-				Verdict: cannotTell, Reason: "duolink: identity.link: 410 link_error.deleted: The link has been deleted",
-				Action: "recreate",
+				Verdict: cannotTell,
+				Reason:  "duolink: identity.link: 410 link_error.deleted: The link has been deleted",
+				Action:  "recreate",
 			},
 		},
 		"no account": {

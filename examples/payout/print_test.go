@@ -22,12 +22,14 @@ func TestProgress(t *testing.T) {
 	}{
 		"terminal": {
 			true,
-			"\rasking the bank: 2 s so far, next look in 3.1s\x1b[K\rasking the bank: 5 s so far, next look in 4s (the last " +
+			"\rasking the bank: 2 s so far, next look in 3.1s\x1b[K" +
+				"\rasking the bank: 5 s so far, next look in 4s (the last " +
 				"one failed)\x1b[K\n",
 		},
 		"log": {
 			false,
-			"asking the bank: 2 s so far, next look in 3.1s\nasking the bank: 5 s so far, next look in 4s (the last one " +
+			"asking the bank: 2 s so far, next look in 3.1s\n" +
+				"asking the bank: 5 s so far, next look in 4s (the last one " +
 				"failed)\n",
 		},
 	} {

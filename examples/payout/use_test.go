@@ -31,14 +31,16 @@ func TestWrongUse(t *testing.T) {
 		"a negative age":     {nil, []string{"-max-age", "-1s"}, "-max-age and -timeout are times"},
 		"no time to wait":    {nil, []string{"-timeout", "0"}, "-max-age and -timeout are times"},
 		"id alone": {
-			map[string]string{"MONEYKIT_CLIENT_ID": canary}, nil, "set both of MONEYKIT_CLIENT_ID and MONEYKIT_CLIENT_SECRET",
+			map[string]string{"MONEYKIT_CLIENT_ID": canary}, nil,
+			"set both of MONEYKIT_CLIENT_ID and MONEYKIT_CLIENT_SECRET",
 		},
 		"secret alone": {
 			map[string]string{"MONEYKIT_CLIENT_SECRET": canary}, nil,
 			"set both of MONEYKIT_CLIENT_ID and MONEYKIT_CLIENT_SECRET",
 		},
 		"token alone": {
-			map[string]string{"MONEYKIT_ACCESS_TOKEN": canary}, nil, "MONEYKIT_CLIENT_ID and MONEYKIT_CLIENT_SECRET are missing",
+			map[string]string{"MONEYKIT_ACCESS_TOKEN": canary}, nil,
+			"MONEYKIT_CLIENT_ID and MONEYKIT_CLIENT_SECRET are missing",
 		},
 		"URL alone": {
 			map[string]string{"MONEYKIT_BASE_URL": "http://" + canary}, nil,
@@ -61,7 +63,8 @@ func TestWrongUse(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var stdout, stderr bytes.Buffer
-			code := run(t.Context(), tc.args, func(name string) string { return tc.environment[name] }, &stdout, &stderr)
+			code := run(t.Context(), tc.args, func(name string) string { return tc.environment[name] }, &stdout,
+				&stderr)
 			require.Equal(t, 2, code)
 			require.Empty(t, stdout.String())
 			require.Contains(t, stderr.String(), tc.want)
@@ -122,7 +125,8 @@ func TestTheAPI(t *testing.T) {
 			keepsQuiet(t, got.stdout, got.stderr)
 			require.Zero(t, s.Refreshes(sandbox.LinkID), "fresh enough")
 			for _, r := range s.Requests() {
-				require.True(t, r.Method == http.MethodGet || r.Operation == "auth.token" || r.Operation == "auth.get", r.Operation)
+				require.True(t, r.Method == http.MethodGet || r.Operation == "auth.token" || r.Operation == "auth.get",
+					r.Operation)
 			}
 		})
 	}

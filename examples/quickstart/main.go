@@ -86,7 +86,8 @@ func newTour(getenv func(string) string) (*tour, func(), error) {
 		opts = append(opts, duolink.WithMoneyKit(duolink.ClientCredentials(id, secret)))
 	}
 	// Some networks have proxies or gateways in place of the vendors' hosts.
-	bases := map[string]duolink.API{"SUPERMETRICS_BASE_URL": duolink.Supermetrics, "MONEYKIT_BASE_URL": duolink.MoneyKit}
+	bases := map[string]duolink.API{"SUPERMETRICS_BASE_URL": duolink.Supermetrics,
+		"MONEYKIT_BASE_URL": duolink.MoneyKit}
 	for name, api := range bases {
 		if base := getenv(name); base != "" {
 			opts = append(opts, duolink.WithBaseURL(api, base))

@@ -67,7 +67,8 @@ func confidential(t *testing.T) []string {
 	}
 	walk("", data)
 	for _, known := range []string{
-		"Example Trading LLC", "+1 212-555-0142", "1 Example Street", "00501", "000123450042", "1111222233330000", "31926819",
+		"Example Trading LLC", "+1 212-555-0142", "1 Example Street", "00501", "000123450042", "1111222233330000",
+		"31926819",
 		"GB29NWBK60161331926819", "DE89370400440532013000", "avery.sample@example.com",
 	} {
 		require.Contains(t, all, known, "the sample data has changed; what else is personal in it?")
@@ -178,10 +179,12 @@ func TestRealAPIsAreOnlyRead(t *testing.T) {
 		},
 		"MoneyKit": {[]string{"SUPERMETRICS_API_KEY"}, nil, []string{"read-only", titles[4], titles[5]}, titles[:4]},
 		"no link": {
-			[]string{"MONEYKIT_LINK_ID"}, nil, []string{titles[0], "set MONEYKIT_LINK_ID", titles[5]}, []string{titles[4]},
+			[]string{"MONEYKIT_LINK_ID"}, nil, []string{titles[0], "set MONEYKIT_LINK_ID", titles[5]},
+			[]string{titles[4]},
 		},
 		"no access token": {
-			[]string{"MONEYKIT_ACCESS_TOKEN"}, nil, []string{titles[4], titles[5], "MoneyKit"}, []string{"Plaid-compatible"},
+			[]string{"MONEYKIT_ACCESS_TOKEN"}, nil, []string{titles[4], titles[5], "MoneyKit"},
+			[]string{"Plaid-compatible"},
 		},
 		"a data source": {
 			nil, map[string]string{"SUPERMETRICS_DATA_SOURCE": "AW"}, []string{"\nAccounts of AW\n", "and 252 more"},
@@ -220,12 +223,13 @@ func TestFailures(t *testing.T) {
 		add  map[string]string
 		want string
 	}{
-		"wrong key":     {map[string]string{"SUPERMETRICS_API_KEY": wrong}, "logins.list: 401"},
-		"broken key":    {map[string]string{"SUPERMETRICS_API_KEY": wrong + "\nX-Evil: 1"}, "invalid argument"},
-		"wrong secret":  {map[string]string{"MONEYKIT_CLIENT_SECRET": wrong}, "auth.token: 401"},
-		"wrong link":    {map[string]string{"MONEYKIT_LINK_ID": wrong}, "identity.link: 404"},
-		"wrong token":   {map[string]string{"MONEYKIT_ACCESS_TOKEN": wrong}, "auth.get: 400"},
-		"wrong URL":     {map[string]string{"SUPERMETRICS_BASE_URL": "http://api.example.com/" + wrong}, "invalid argument"},
+		"wrong key":    {map[string]string{"SUPERMETRICS_API_KEY": wrong}, "logins.list: 401"},
+		"broken key":   {map[string]string{"SUPERMETRICS_API_KEY": wrong + "\nX-Evil: 1"}, "invalid argument"},
+		"wrong secret": {map[string]string{"MONEYKIT_CLIENT_SECRET": wrong}, "auth.token: 401"},
+		"wrong link":   {map[string]string{"MONEYKIT_LINK_ID": wrong}, "identity.link: 404"},
+		"wrong token":  {map[string]string{"MONEYKIT_ACCESS_TOKEN": wrong}, "auth.get: 400"},
+		"wrong URL": {map[string]string{"SUPERMETRICS_BASE_URL": "http://api.example.com/" + wrong},
+			"invalid argument"},
 		"no data there": {map[string]string{"SUPERMETRICS_DATA_SOURCE": "../.."}, "invalid argument"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -118,7 +118,8 @@ func TestPrintedInstructions(t *testing.T) {
 	require.NotEmpty(t, answer["numbers"])
 
 	client, err := duolink.New(
-		duolink.WithSupermetrics(duolink.BearerToken(sandbox.APIKey)), duolink.WithBaseURL(duolink.Supermetrics, url+"/v2"),
+		duolink.WithSupermetrics(duolink.BearerToken(sandbox.APIKey)),
+		duolink.WithBaseURL(duolink.Supermetrics, url+"/v2"),
 		duolink.WithMoneyKit(duolink.ClientCredentials(sandbox.ClientID, sandbox.ClientSecret)),
 		duolink.WithBaseURL(duolink.MoneyKit, url),
 	)

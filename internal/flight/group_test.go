@@ -158,6 +158,7 @@ func TestUnattendedIsBounded(t *testing.T) {
 		require.Equal(t, want, ended.list())
 		// One was left each second.
 		early := slices.Repeat([]time.Duration{MostUnattended * time.Second}, given-MostUnattended)
-		require.Equal(t, append(early, slices.Repeat([]time.Duration{LongestUnattended}, MostUnattended)...), after.list())
+		require.Equal(t, append(early, slices.Repeat([]time.Duration{LongestUnattended}, MostUnattended)...),
+			after.list())
 	})
 }

@@ -272,7 +272,8 @@ func TestGroupsAreBounded(t *testing.T) {
 	took := inUse() - before
 	require.LessOrEqual(t, len(gs.groups), mostGroups)
 	require.Equal(t, links, len(gs.groups)+len(gs.closed), "all of them are closed")
-	t.Logf("%d closed groups take %.0f bytes each: %d of them are kept whole", links, took/float64(links), len(gs.groups))
+	t.Logf("%d closed groups take %.0f bytes each: %d of them are kept whole", links, took/float64(links),
+		len(gs.groups))
 	require.Less(t, took/float64(links), 300.0)
 
 	gs.groups = nil

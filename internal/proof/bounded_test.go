@@ -172,7 +172,8 @@ func TestGzipBombs(t *testing.T) {
 			}
 		}
 	}
-	t.Logf("bounded: %d answers of 2 GiB each, at most %d MiB allocated, and %d %% of the limit", calls, most>>20, share)
+	t.Logf("bounded: %d answers of 2 GiB each, at most %d MiB allocated, and %d %% of the limit", calls, most>>20,
+		share)
 }
 
 // A whole answer may be as long as the limit, and not a byte longer; to read it takes less than
@@ -191,7 +192,8 @@ func TestMaxResponseBytes(t *testing.T) {
 				cut := cmp.Or(limit, op.Limit)
 				in := func(length int64) (r duolink.Response, err error) {
 					blank := int(length) - len(op.Least)
-					body := &repeated{head: op.Least, piece: space, n: blank / len(space), tail: space[:blank%len(space)]}
+					body := &repeated{head: op.Least, piece: space, n: blank / len(space),
+						tail: space[:blank%len(space)]}
 					c := fromMemory(t, op, func(r *http.Request) *http.Response {
 						if op.Name == operations.Exchange && r.URL.Path != "/auth/token" {
 							return reply(200, operations.Named("identity.link").Least)
@@ -235,7 +237,8 @@ func TestMaxResponseBytesOfAStream(t *testing.T) {
 		return len(all), err
 	}
 	login := func(accounts string) string {
-		return `{"ds_user":"avery@example.com","display_name":"Avery Sample","cache_time":null,"accounts":[` + accounts + `]}`
+		return `{"ds_user":"avery@example.com","display_name":"Avery Sample","cache_time":null,"accounts":[` +
+			accounts + `]}`
 	}
 	account := `{"account_id":"1","account_name":"Example Store","group_name":""}`
 	many := strings.TrimSuffix(strings.Repeat(account+",", 2000), ",")

@@ -135,8 +135,11 @@ var plantedLeaks = map[string]plantedLeak{
 		value: func(w *canaryWorld) { w.value("client", openOption{secretAt("token")}) },
 	},
 	"a panic with the token": {
-		way:   "panic",
-		value: func(w *canaryWorld) { w.add("panic", recovered(func() { panic("no call with " + secretAt("token")) })) },
+		way: "panic",
+		value: func(w *canaryWorld) {
+			w.add("panic",
+				recovered(func() { panic("no call with " + secretAt("token")) }))
+		},
 	},
 
 	"a print to stdout": {

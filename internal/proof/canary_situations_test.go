@@ -134,7 +134,8 @@ func quotations() (all []situation) {
 		all = append(all, situation{name: "as the request id, " + name, answer: func(a asked) (*http.Response, error) {
 			parts := slices.DeleteFunc(a.parts(), func(s string) bool { return len(s) > 128 })
 			id := form(parts[a.nth%len(parts)])
-			body := `{"request_id":` + mustJSON(id) + `,"meta":{"request_id":` + mustJSON(id) + `},` + a.w.answerTo(a, false)[1:]
+			body := `{"request_id":` + mustJSON(id) + `,"meta":{"request_id":` + mustJSON(id) + `},` +
+				a.w.answerTo(a, false)[1:]
 			return reply(200, body, "X-Request-Id", id), nil
 		}})
 	}
@@ -188,13 +189,15 @@ func brokenAnswers() (all []situation) {
 	} {
 		add(fmt.Sprint("redirect ", status), func(a asked) (*http.Response, error) {
 			return reply(
-				status, a.refusal("envelope", "MOVED", strings.Join(a.parts(), " ")), "Location", location, "X-Request-Id",
+				status, a.refusal("envelope", "MOVED", strings.Join(a.parts(), " ")), "Location", location,
+				"X-Request-Id",
 				a.part("X"),
 			), nil
 		})
 	}
 	add("redirect to what was sent", func(a asked) (*http.Response, error) {
-		return reply(302, "", "Location", "https://"+url.PathEscape(a.part("host"))+".elsewhere.test"+a.URL.RequestURI()), nil
+		return reply(302, "", "Location",
+			"https://"+url.PathEscape(a.part("host"))+".elsewhere.test"+a.URL.RequestURI()), nil
 	})
 	add("429, and no time to wait", func(a asked) (*http.Response, error) {
 		return reply(429, a.refusal("envelope", "TOO_MANY_REQUESTS", a.part("")), "Retry-After", "86400"), nil
@@ -217,7 +220,8 @@ func brokenConnections() (all []situation) {
 	in := func(a asked, err error) error { return &url.Error{Op: "Get", URL: a.URL.String(), Err: err} }
 	add("url.Error", false, func(a asked) error { return in(a, plain) })
 	add("url.Error, twice", false, func(a asked) error { return in(a, fmt.Errorf("a proxy: %w", in(a, plain))) })
-	add("net.OpError", false, func(asked) error { return &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED} })
+	add("net.OpError", false,
+		func(asked) error { return &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED} })
 	add(
 		"net.OpError in a url.Error", false,
 		func(a asked) error { return in(a, &net.OpError{Op: "read", Net: "tcp", Err: syscall.ECONNRESET}) },
@@ -249,7 +253,8 @@ func brokenConnections() (all []situation) {
 	answering := func(name string, foreign bool, fail func(asked) error) {
 		all = append(all, situation{name: name, foreign: foreign, answer: func(a asked) (*http.Response, error) {
 			resp := reply(200, "")
-			resp.Body = io.NopCloser(io.MultiReader(strings.NewReader(a.w.answerTo(a, false)[:20]), failingReader{fail(a)}))
+			resp.Body = io.NopCloser(io.MultiReader(strings.NewReader(a.w.answerTo(a, false)[:20]),
+				failingReader{fail(a)}))
 			return resp, nil
 		}})
 	}
@@ -278,9 +283,10 @@ func brokenConnections() (all []situation) {
 				return ctx, func() { cancel(nil) }
 			},
 		},
-		situation{name: "canceled in a wait", ctx: givingUp(time.Second), answer: func(a asked) (*http.Response, error) {
-			return reply(503, a.refusal("envelope", "SERVICE_UNAVAILABLE", a.part("")), "Retry-After", "30"), nil
-		}},
+		situation{name: "canceled in a wait", ctx: givingUp(time.Second),
+			answer: func(a asked) (*http.Response, error) {
+				return reply(503, a.refusal("envelope", "SERVICE_UNAVAILABLE", a.part("")), "Retry-After", "30"), nil
+			}},
 	)
 }
 

@@ -153,12 +153,13 @@ func TestCanaryOutlastsAbandonedRuns(t *testing.T) {
 		name := operations.MethodName(tc.method)
 		t.Run(name, func(t *testing.T) {
 			var first, last time.Time
-			s := situation{name: name, brief: true, ctx: givingUp(time.Second), answer: func(a asked) (*http.Response, error) {
-				if last = time.Now(); first.IsZero() {
-					first = last
-				}
-				return tc.answer(a)
-			}}
+			s := situation{name: name, brief: true, ctx: givingUp(time.Second),
+				answer: func(a asked) (*http.Response, error) {
+					if last = time.Now(); first.IsZero() {
+						first = last
+					}
+					return tc.answer(a)
+				}}
 			w := newCanaryWorld()
 			w.run(t, canaryMethodOf(t, tc.method), canaryVariants[0], s)
 			require.Greater(t, last.Sub(first), 30*time.Second, "the run was over with its call, and shows nothing")
@@ -226,7 +227,8 @@ func TestCanaryProcess(t *testing.T) {
 	if inShort() {
 		t.Skip("starts processes")
 	}
-	for mode, leaks := range map[string]bool{"AttemptEnd": false, "TokenRenewal": false, "error": false, "planted": true} {
+	for mode, leaks := range map[string]bool{"AttemptEnd": false, "TokenRenewal": false, "error": false,
+		"planted": true} {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
 			command := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestCanaryProcess$", "-test.count=1")

@@ -65,8 +65,9 @@ var supermetricsCodes = []codeRow{
 	},
 	{409, duolink.ErrConflict, map[string]duolink.Code{"CONFLICT_ERROR": duolink.CodeConflictError}},
 	{422, duolink.ErrValidation, map[string]duolink.Code{
-		"UNPROCESSABLE_ENTITY": duolink.CodeUnprocessableEntity, "UNPROCESSABLE_CONTENT": duolink.CodeUnprocessableContent,
-		"VALIDATION_FAILED": duolink.CodeValidationFailed,
+		"UNPROCESSABLE_ENTITY":  duolink.CodeUnprocessableEntity,
+		"UNPROCESSABLE_CONTENT": duolink.CodeUnprocessableContent,
+		"VALIDATION_FAILED":     duolink.CodeValidationFailed,
 	}},
 	{429, duolink.ErrRateLimited, map[string]duolink.Code{
 		"TOO_MANY_REQUESTS": duolink.CodeTooManyRequests, "RATE_LIMIT_EXCEEDED": duolink.CodeRateLimitExceeded,
@@ -94,7 +95,8 @@ var supermetricsCodes = []codeRow{
 }
 
 var moneyKitCodes = []codeRow{
-	{400, duolink.ErrUnauthorized, map[string]duolink.Code{"api_error.auth.unauthorized": duolink.CodeAuthUnauthorized}},
+	{400, duolink.ErrUnauthorized,
+		map[string]duolink.Code{"api_error.auth.unauthorized": duolink.CodeAuthUnauthorized}},
 	{
 		401, duolink.ErrUnauthorized,
 		map[string]duolink.Code{
@@ -147,7 +149,8 @@ func TestCodes(t *testing.T) {
 					require.Equal(t, row.status >= 500, e.Outcome == duolink.OutcomeUnknown)
 					require.Equal(t, row.status < 500, e.Outcome == duolink.OutcomeRejected)
 					want := fmt.Sprintf(
-						"duolink: %s: %d %s: It went wrong (request %s)", table.operation, row.status, text, table.requestID,
+						"duolink: %s: %d %s: It went wrong (request %s)", table.operation, row.status, text,
+						table.requestID,
 					)
 					require.Equal(t, want, err.Error())
 				})
@@ -297,7 +300,8 @@ func TestStatusDecides(t *testing.T) {
 		body      func(string) string
 	}{
 		{"links.get", supermetricsCodes, envelopeBody},
-		{"links.get", []codeRow{{codes: map[string]duolink.Code{"SOMETHING_NEW": "SOMETHING_NEW", "42": "42"}}}, flatBody},
+		{"links.get", []codeRow{{codes: map[string]duolink.Code{"SOMETHING_NEW": "SOMETHING_NEW", "42": "42"}}},
+			flatBody},
 		{"identity.get", moneyKitCodes, nativeBody},
 	} {
 		for _, row := range table.rows {
@@ -310,7 +314,8 @@ func TestStatusDecides(t *testing.T) {
 						kind = duolink.ErrBankLinkState
 					}
 					t.Run(fmt.Sprintf("%s/%s/%d", table.operation, text, status), func(t *testing.T) {
-						err := operations.Named(table.operation).Call(t.Context(), replying(t, status, table.body(text)))
+						err := operations.Named(table.operation).Call(t.Context(),
+							replying(t, status, table.body(text)))
 						kindIs(t, err, kind)
 						require.Equal(t, code, asError(t, err).Code)
 						require.Equal(t, status, asError(t, err).StatusCode)
@@ -381,7 +386,8 @@ func TestBodiesTypedByStatus(t *testing.T) {
 	}
 	for file, contentType := range files {
 		for status, kind := range byStatus {
-			for _, operation := range []string{"links.get", "logins.query_accounts, streamed", "identity.get", "auth.get"} {
+			for _, operation := range []string{"links.get", "logins.query_accounts, streamed", "identity.get",
+				"auth.get"} {
 				t.Run(fmt.Sprintf("%s/%d/%s", file, status, operation), func(t *testing.T) {
 					err := operations.Named(operation).Call(
 						t.Context(), replying(t, status, golden(t, "errors/"+file), "Content-Type", contentType),

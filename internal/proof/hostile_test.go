@@ -48,7 +48,8 @@ func TestDeepNesting(t *testing.T) {
 					require.ErrorIs(t, err, duolink.ErrMalformedResponse, "%s, %s", operation, place)
 				}
 				require.ErrorIs(
-					t, operations.Named("links.get").Call(t.Context(), replying(t, 500, body)), duolink.ErrServer, place,
+					t, operations.Named("links.get").Call(t.Context(), replying(t, 500, body)), duolink.ErrServer,
+					place,
 				)
 			}
 			require.Error(t, new(duolink.Timestamp).UnmarshalJSON([]byte(deep)))
@@ -85,7 +86,8 @@ func TestStreamAccountsInBoundedMemory(t *testing.T) {
 			runtime.GC()
 			runtime.ReadMemStats(&stats)
 			before, n := stats.HeapAlloc, 0
-			for account, err := range c.Logins.StreamAccounts(t.Context(), duolink.AccountsQuery{DataSourceID: "GAWA"}) {
+			for account, err := range c.Logins.StreamAccounts(t.Context(),
+				duolink.AccountsQuery{DataSourceID: "GAWA"}) {
 				if err != nil || account.Account != (duolink.Account{}) {
 					t.Fatalf("%d: %v, %v", n, account, err)
 				}
@@ -189,7 +191,8 @@ func TestHugeValues(t *testing.T) {
 						if op.Name == operations.Exchange && r.URL.Path != "/auth/token" {
 							return reply(200, operations.Named("identity.link").Least)
 						}
-						return unlimited(200, &repeated{head: tc.head + quote, piece: digits, n: size >> 20, tail: quote + tc.tail})
+						return unlimited(200,
+							&repeated{head: tc.head + quote, piece: digits, n: size >> 20, tail: quote + tc.tail})
 					}, limited(limit)...)
 					took = allocated(func() { err = op.Call(t.Context(), c) })
 					return took, err
@@ -225,7 +228,8 @@ func TestUnknownMembers(t *testing.T) {
 		for _, op := range operations.All {
 			t.Run(place+"/"+op.Name, func(t *testing.T) {
 				c := fromMemory(
-					t, op, func(*http.Request) *http.Response { return reply(200, body) }, duolink.WithMaxResponseBytes(2*limit),
+					t, op, func(*http.Request) *http.Response { return reply(200, body) },
+					duolink.WithMaxResponseBytes(2*limit),
 				)
 				require.Less(t, allocated(func() { _ = op.Call(t.Context(), c) }), 8*limit)
 			})

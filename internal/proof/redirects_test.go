@@ -161,7 +161,8 @@ func TestRedirectsWithABody(t *testing.T) {
 		for _, status := range []int{301, 302, 307, 308} {
 			for _, op := range operations.All {
 				server := &redirecting{status: status, location: "https://other.example.com/", body: body}
-				err := op.Call(t.Context(), clientOf(t, "http://127.0.0.1", op, &http.Client{Transport: handler{server}}))
+				err := op.Call(t.Context(),
+					clientOf(t, "http://127.0.0.1", op, &http.Client{Transport: handler{server}}))
 				require.EqualValues(t, 1, server.asked.Load(), "%s %d %s", op.Name, status, body)
 				isRedirect(t, err, op, status, "other.example.com")
 			}

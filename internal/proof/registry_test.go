@@ -106,7 +106,8 @@ func TestRowsAreComplete(t *testing.T) {
 			require.Equal(t, op.Name == operations.Exchange, op.Method == nil)
 			require.Equal(t, op.Name == operations.Exchange, op.Groups == nil, "the exchange waits for nobody's limit")
 			writes := op.Repeat == operations.Settling || op.Repeat == operations.OnlyRefused
-			require.Equal(t, writes || op.Name == operations.Exchange, op.Done != nil, "what a write has done can be seen")
+			require.Equal(t, writes || op.Name == operations.Exchange, op.Done != nil,
+				"what a write has done can be seen")
 			if strings.Contains(op.Route, "{") {
 				require.NotNil(t, op.On)
 				require.NotEmpty(t, op.Private)
@@ -195,7 +196,8 @@ func TestPrivateArguments(t *testing.T) {
 			s.Script(sandbox.Fault{
 				Operation: op.Operation(), Status: http.StatusUnprocessableEntity,
 				Header: http.Header{"X-Request-Id": {private}}, Body: mustJSON(map[string]any{
-					"error": map[string]any{"code": "INVALID_PARAMETER", "message": "not " + private, "description": private},
+					"error": map[string]any{"code": "INVALID_PARAMETER", "message": "not " + private,
+						"description": private},
 				}),
 			})
 			err := op.Call(t.Context(), c)

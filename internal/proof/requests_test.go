@@ -135,9 +135,10 @@ func TestRequests(t *testing.T) {
 		for _, base := range basePaths[op.API] {
 			for _, e := range examplesOf(op) {
 				for _, status := range e.Statuses {
-					t.Run(fmt.Sprintf("%s/%s/%s%s/%d", op.Name, e.Name, base.option, base.path, status), func(t *testing.T) {
-						checkRequest(t, op, base, e, status)
-					})
+					t.Run(fmt.Sprintf("%s/%s/%s%s/%d", op.Name, e.Name, base.option, base.path, status),
+						func(t *testing.T) {
+							checkRequest(t, op, base, e, status)
+						})
 				}
 			}
 		}
@@ -184,8 +185,9 @@ func TestRequestsOfCredentials(t *testing.T) {
 		opts        []duolink.CallOption
 		want        []seen
 	}{
-		"client headers":         {duolink.ClientHeaders(testID, testSecret), link, nil, []seen{pair}},
-		"client headers, padded": {duolink.ClientHeaders(" "+testID+"\n", "\t"+testSecret+" "), link, nil, []seen{pair}},
+		"client headers": {duolink.ClientHeaders(testID, testSecret), link, nil, []seen{pair}},
+		"client headers, padded": {duolink.ClientHeaders(" "+testID+"\n", "\t"+testSecret+" "), link, nil,
+			[]seen{pair}},
 		"client headers, compatible layer": {
 			duolink.ClientHeaders(testID, testSecret), numbers, nil, []seen{plaid},
 		},
@@ -211,12 +213,14 @@ func TestRequestsOfCredentials(t *testing.T) {
 		},
 		"another header for a call": {
 			duolink.BearerToken("otok_1"), link,
-			[]duolink.CallOption{duolink.WithHeader("x-trace", "a"), duolink.WithHeader("X-Trace", "b")}, []seen{traced},
+			[]duolink.CallOption{duolink.WithHeader("x-trace", "a"), duolink.WithHeader("X-Trace", "b")},
+			[]seen{traced},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			server, requests := recorder(t, 200, golden(t, tc.op.Sample))
-			c, err := duolink.New(duolink.WithMoneyKit(tc.credentials), duolink.WithBaseURL(duolink.MoneyKit, server.URL+"/mk/"))
+			c, err := duolink.New(duolink.WithMoneyKit(tc.credentials),
+				duolink.WithBaseURL(duolink.MoneyKit, server.URL+"/mk/"))
 			require.NoError(t, err)
 			require.NoError(t, tc.op.Call(t.Context(), c, tc.opts...))
 			require.Equal(t, tc.want, *requests)

@@ -172,7 +172,8 @@ func inSlowBubble(
 		}()
 		test(
 			t,
-			clientOf(t, base, op, &http.Client{Transport: &p.Transport}, duolink.WithRetry(duolink.Retry{MaxAttempts: 3})),
+			clientOf(t, base, op, &http.Client{Transport: &p.Transport},
+				duolink.WithRetry(duolink.Retry{MaxAttempts: 3})),
 		)
 	})
 }
@@ -223,7 +224,8 @@ func slowError(t *testing.T, server slowServer, err error) *duolink.Error {
 	case server.status != 0: // the status speaks, however much of the body arrived
 		kindIs(
 			t, err,
-			map[int]error{302: duolink.ErrMalformedResponse, 403: duolink.ErrForbidden, 500: duolink.ErrServer}[server.status],
+			map[int]error{302: duolink.ErrMalformedResponse, 403: duolink.ErrForbidden,
+				500: duolink.ErrServer}[server.status],
 		)
 		require.Equal(t, server.status, e.StatusCode)
 	default:

@@ -31,10 +31,11 @@ func hostile() map[string]search {
 		"surrogates":                  nearly("text 𝄞", strings.Repeat(`\ud834\\\\`, 100_000)),
 		"levels":                      nearly("text", strings.Repeat("%26amp%3Bamp%253B%26%2337%3B", 35_000)),
 		"other scripts":               nearly("текст ключа", strings.Repeat("привет İıß ", 50_000)),
-		"base64":                      {credentials: []string{long}, said: strings.Repeat("YXBpX1pxOHJUMW1Zdz", 58_000)},
-		"hexadecimal":                 {credentials: []string{keys}, said: strings.Repeat("0123456789abcdee", 65_000)},
-		"nearly a run":                {credentials: []string{long}, said: strings.Repeat("0123456!", 131_000)},
-		"quoted everywhere":           {[]string{long}, []string{"0123"}, strings.Repeat(long, 500), true},
+		"base64": {credentials: []string{long},
+			said: strings.Repeat("YXBpX1pxOHJUMW1Zdz", 58_000)},
+		"hexadecimal":       {credentials: []string{keys}, said: strings.Repeat("0123456789abcdee", 65_000)},
+		"nearly a run":      {credentials: []string{long}, said: strings.Repeat("0123456!", 131_000)},
+		"quoted everywhere": {[]string{long}, []string{"0123"}, strings.Repeat(long, 500), true},
 	}
 }
 

@@ -87,7 +87,8 @@ func TestTextsThatOverlap(t *testing.T) {
 func TestWordsAreSeparate(t *testing.T) {
 	r := New([]string{key}, []string{"link_0001"})
 	words := []string{
-		"", "no link_0001", "link_", "0001", key[:7], key[7:12], "%4", "1", `\`, "link_0001" + `\`, "\xff", "all is well",
+		"", "no link_0001", "link_", "0001", key[:7], key[7:12], "%4", "1", `\`, "link_0001" + `\`, "\xff",
+		"all is well",
 	}
 	want := slices.Clone(words)
 	want[1], want[9] = "no [redacted]", `[redacted]\`

@@ -79,10 +79,12 @@ func TestSignIn(t *testing.T) {
 			"https://app.example.com/done?b=2&a=1%2B1", "https://app.example.com/done?b=2&a=1%2B1&redirect_verifier=",
 		},
 		"the same name": {
-			"https://app.example.com/?redirect_verifier=x", "https://app.example.com/?redirect_verifier=x&redirect_verifier=",
+			"https://app.example.com/?redirect_verifier=x",
+			"https://app.example.com/?redirect_verifier=x&redirect_verifier=",
 		},
-		"fragment":        {"https://app.example.com/#top", "https://app.example.com/?redirect_verifier="},
-		"loopback, plain": {"http://127.0.0.1:8080/connected/1", "http://127.0.0.1:8080/connected/1?redirect_verifier="},
+		"fragment": {"https://app.example.com/#top", "https://app.example.com/?redirect_verifier="},
+		"loopback, plain": {"http://127.0.0.1:8080/connected/1",
+			"http://127.0.0.1:8080/connected/1?redirect_verifier="},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := New(WithLoginPages(""))
@@ -106,7 +108,8 @@ func TestSignIn(t *testing.T) {
 			link := s.linkState(t, id)
 			require.Equal(t, "CLOSED", link.Status)
 			login := s.Logins()[len(s.Logins())-1]
-			require.Equal(t, LoginState{ID: link.LoginID, DataSourceID: "AW", Username: "jordan@example.com", Accounts: 260},
+			require.Equal(t, LoginState{ID: link.LoginID, DataSourceID: "AW", Username: "jordan@example.com",
+				Accounts: 260},
 				login)
 		})
 	}
@@ -134,7 +137,8 @@ func TestNoSignIn(t *testing.T) {
 	}{
 		"refused": {url.Values{"action": {"refuse"}, "username": {RequiredUsername}}, 200, "Nothing has happened"},
 		"wrong button": {
-			url.Values{"action": {"other"}, "username": {RequiredUsername}}, 403, "meant for another user than " + otherUsername,
+			url.Values{"action": {"other"}, "username": {RequiredUsername}}, 403,
+			"meant for another user than " + otherUsername,
 		},
 		"wrong user": {signIn("<b>sam@example.com"), 403, "meant for another user than <b>sam@example.com"},
 		"nobody":     {signIn(" "), 422, "Enter a username"},

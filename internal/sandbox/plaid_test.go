@@ -55,13 +55,14 @@ func TestAuthGetErrors(t *testing.T) {
 		request    exchange
 		kind, code string
 	}{
-		"no secret":   {noSecret, "INVALID_INPUT", "INVALID_API_KEYS"},
-		"bearer":      {bearer, "INVALID_INPUT", "INVALID_API_KEYS"},
-		"no type":     {noType, "INVALID_REQUEST", "INVALID_BODY"},
-		"no JSON":     {authGet(`{`), "INVALID_REQUEST", "INVALID_BODY"},
-		"a list":      {authGet(`[]`), "INVALID_REQUEST", "INVALID_BODY"},
-		"wrong type":  {authGet(`{"access_token":7}`), "INVALID_REQUEST", "INVALID_FIELD"},
-		"no ids":      {authGet(`{"access_token":"x","options":{"account_ids":[]}}`), "INVALID_REQUEST", "INVALID_FIELD"},
+		"no secret":  {noSecret, "INVALID_INPUT", "INVALID_API_KEYS"},
+		"bearer":     {bearer, "INVALID_INPUT", "INVALID_API_KEYS"},
+		"no type":    {noType, "INVALID_REQUEST", "INVALID_BODY"},
+		"no JSON":    {authGet(`{`), "INVALID_REQUEST", "INVALID_BODY"},
+		"a list":     {authGet(`[]`), "INVALID_REQUEST", "INVALID_BODY"},
+		"wrong type": {authGet(`{"access_token":7}`), "INVALID_REQUEST", "INVALID_FIELD"},
+		"no ids": {authGet(`{"access_token":"x","options":{"account_ids":[]}}`), "INVALID_REQUEST",
+			"INVALID_FIELD"},
 		"no token":    {authGet(`{}`), "INVALID_REQUEST", "MISSING_FIELDS"},
 		"wrong token": {authGet(withToken("access-sandbox-x")), "INVALID_INPUT", "INVALID_ACCESS_TOKEN"},
 		"empty token": {authGet(withToken("")), "INVALID_INPUT", "INVALID_ACCESS_TOKEN"},
@@ -69,7 +70,8 @@ func TestAuthGetErrors(t *testing.T) {
 		"expired":     {authGet(withToken(AuthExpiredAccessToken)), "ITEM_ERROR", "ITEM_LOGIN_REQUIRED"},
 		"not ready":   {authGet(withToken(SecondAccessToken)), "ITEM_ERROR", "PRODUCT_NOT_READY"},
 		"closed account": {
-			authGet(strings.Replace(withToken(AccessToken), "}", `,"options":{"account_ids":["`+ClosedAccountID+`"]}}`, 1)),
+			authGet(strings.Replace(withToken(AccessToken), "}", `,"options":{"account_ids":["`+ClosedAccountID+`"]}}`,
+				1)),
 			"INVALID_INPUT", "INVALID_ACCOUNT_ID",
 		},
 	}

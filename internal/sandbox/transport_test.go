@@ -70,7 +70,8 @@ func (r rig) must(t *testing.T, method, path, body string) result {
 func TestFaultReplacesTheAnswer(t *testing.T) {
 	over(t, func(t *testing.T, r rig) {
 		r.Script(
-			Fault{Operation: "links.create", Status: 503, Header: http.Header{"retry-after": {"7"}}, Body: `{"error":"down"}`},
+			Fault{Operation: "links.create", Status: 503, Header: http.Header{"retry-after": {"7"}},
+				Body: `{"error":"down"}`},
 			Fault{Operation: "links.create", Status: 500, Perform: true},
 			Fault{Operation: "logins.list", Body: `{"data":null}`, Times: 2},
 		)

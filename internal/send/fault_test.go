@@ -23,9 +23,10 @@ func TestCause(t *testing.T) {
 		what string
 	}{
 		"an authority that is not known": {x509.UnknownAuthorityError{}, "certificate not trusted"},
-		"another host's certificate":     {x509.HostnameError{Certificate: &x509.Certificate{}}, "certificate not trusted"},
-		"http behind https":              {http.ErrSchemeMismatch, "the server does not speak TLS"},
-		"an answer that is no TLS":       {tls.RecordHeaderError{Msg: "x"}, "the server does not speak TLS"},
+		"another host's certificate": {x509.HostnameError{Certificate: &x509.Certificate{}},
+			"certificate not trusted"},
+		"http behind https":        {http.ErrSchemeMismatch, "the server does not speak TLS"},
+		"an answer that is no TLS": {tls.RecordHeaderError{Msg: "x"}, "the server does not speak TLS"},
 		"an alert of the server": {
 			alert("remote error", 42), "the server refused the TLS connection: tls: bad certificate",
 		},
@@ -43,7 +44,8 @@ func TestCause(t *testing.T) {
 		"an end":                   {io.ErrUnexpectedEOF, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			around := &url.Error{Op: "Get", URL: "https://api.example/?secret", Err: fmt.Errorf("on the way: %w", tc.err)}
+			around := &url.Error{Op: "Get", URL: "https://api.example/?secret",
+				Err: fmt.Errorf("on the way: %w", tc.err)}
 			got := (&Sending{ctx: t.Context()}).Cause(around)
 			require.NotContains(t, got.Error(), "secret")
 			require.ErrorIs(t, got, tc.err)

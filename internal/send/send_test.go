@@ -109,7 +109,8 @@ func TestNothingLeft(t *testing.T) {
 		"another, which says it": {
 			roundTrip((&http.Transport{DialContext: failing(&net.OpError{Op: "dial", Err: closed})}).RoundTrip), true,
 		},
-		"one that tells nothing": {roundTrip(func(*http.Request) (*http.Response, error) { return nil, closed }), false},
+		"one that tells nothing": {roundTrip(func(*http.Request) (*http.Response, error) { return nil, closed }),
+			false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, _, _, err := sent(t, tc.next, func(*Rules) {})

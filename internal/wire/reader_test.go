@@ -75,7 +75,8 @@ func readSample(t *testing.T, body string) (got sample) {
 }
 
 func TestEachKindOfField(t *testing.T) {
-	got := readSample(t, "\xef\xbb\xbf"+`{"id":"1","name":"n","flag":true,"count":7,"upper":"u","small":"s","path":["a",1],
+	got := readSample(t, "\xef\xbb\xbf"+`{"id":"1","name":"n","flag":true,"count":7,"upper":"u","small":"s",
+		"path":["a",1],
 		"inner":{"value":"v"},"list":[{"value":"1"},{"value":"2"}],"texts":["a","b"],"uppers":["x"],
 		"map":{"k":{"value":"m"},"gone":null},"-":"i","Plain":"p","unknown":{"a":[1,{"b":null}]}}`)
 	require.Equal(t, sample{
@@ -100,7 +101,8 @@ func TestNothingNeverErases(t *testing.T) {
 		}
 	}
 	got := readSample(t, `{"name":"first","title":"last","list":[{}],"list":[{"value":"1"}],"list":null,
-		"map":{"a":{}},"map":{"b":{}},"count":1,"count":"n/a","flag":true,"flag":"n/a","inner":{"value":"v"},"inner":7}`)
+		"map":{"a":{}},"map":{"b":{}},"count":1,"count":"n/a","flag":true,"flag":"n/a",
+		"inner":{"value":"v"},"inner":7}`)
 	require.Equal(t, sample{
 		base: base{Name: "last"}, Flag: true, Count: 1, Inner: inner{"v"}, List: []inner{{"1"}},
 		Map: map[string]inner{"b": {}},
@@ -143,8 +145,10 @@ func reads[T any](t *testing.T, table map[string]T) {
 
 func TestOddValues(t *testing.T) {
 	texts := map[string]string{
-		"0": "0", "1": "1", "-1": "-1", "3600.0": "3600.0", "1e3": "1e3", "12345678901234567890": "12345678901234567890",
-		`"text"`: "text", `"true"`: "true", `"0"`: "0", `"3600"`: "3600", `"3600.00"`: "3600.00", `" 5 "`: " 5 ",
+		"0": "0", "1": "1", "-1": "-1", "3600.0": "3600.0", "1e3": "1e3",
+		"12345678901234567890": "12345678901234567890",
+		`"text"`:               "text", `"true"`: "true", `"0"`: "0", `"3600"`: "3600", `"3600.00"`: "3600.00",
+		`" 5 "`:  " 5 ",
 		`"null"`: "null", `"\u00e9\n\ud83d"`: "é\n\ufffd",
 	}
 	reads(t, texts)
@@ -159,7 +163,8 @@ func TestOddValues(t *testing.T) {
 	reads(t, uppers)
 	reads(t, smalls)
 	reads(t, map[string]bool{
-		"true": true, "1": true, `"true"`: true, `"1"`: true, `"True"`: true, `"yes"`: false, `"false"`: false, "2": false,
+		"true": true, "1": true, `"true"`: true, `"1"`: true, `"True"`: true, `"yes"`: false, `"false"`: false,
+		"2": false,
 	})
 	reads(t, map[string]int64{
 		"0": 0, "1": 1, "-1": -1, "3600.0": 3600, `"3600"`: 3600, `"3600.00"`: 3600,
@@ -186,7 +191,8 @@ func TestBrokenJSON(t *testing.T) {
 	for _, broken := range []string{
 		"", " ", "{", "[", `"`, `{"a"`, `{"a":`, `{"a":1`, `{"a":1,`, `{"a":1,}`, `{a:1}`, `{1:1}`, `[1`, `[1,`, `[1,]`,
 		`["a`,
-		"tru", "nul", "falsy", "+1", "01", "1.", ".1", "-", "1e", "NaN", "'a'", `"\x"`, `"\u12"`, "\"\n\"", "\"\x00\"", "}",
+		"tru", "nul", "falsy", "+1", "01", "1.", ".1", "-", "1e", "NaN", "'a'", `"\x"`, `"\u12"`, "\"\n\"", "\"\x00\"",
+		"}",
 		"]", ",", ":", "\x00", "\xff", "/* */1", "// 1\n1",
 	} {
 		for _, of := range []any{
@@ -241,7 +247,8 @@ func TestSpend(t *testing.T) {
 		fits := int(atLeast(limit) / size)
 		for n, want := range map[int]error{fits: nil, fits + 1: ErrTooLarge} {
 			s := Document([]byte(open+strings.Repeat(piece, n-1)+end), limit)
-			require.ErrorIs(t, newReader().Read(s, reflect.New(reflect.TypeOf(of)).Interface()), want, "%s of %d", name, n)
+			require.ErrorIs(t, newReader().Read(s, reflect.New(reflect.TypeOf(of)).Interface()), want, "%s of %d", name,
+				n)
 		}
 	}
 	s := Document(nil, limit)
@@ -296,7 +303,8 @@ func TestReadObject(t *testing.T) {
 // A text is what encoding/json makes of it.
 func FuzzText(f *testing.F) {
 	for _, s := range []string{
-		`"a"`, `"\u00e9\ud83d\ude00"`, `"\ud800"`, `"\ud800\ud83d\ude00"`, "\"\xff\"", `"\n\t\\\/"`, `1e5`, `null`, `{}`,
+		`"a"`, `"\u00e9\ud83d\ude00"`, `"\ud800"`, `"\ud800\ud83d\ude00"`, "\"\xff\"", `"\n\t\\\/"`, `1e5`, `null`,
+		`{}`,
 		`"\q"`,
 	} {
 		f.Add([]byte(s))
@@ -316,7 +324,8 @@ func FuzzText(f *testing.F) {
 // What is valid JSON is read, and what is not is an error.
 func FuzzReader(f *testing.F) {
 	for _, s := range []string{
-		`{"id":"1","list":[{"value":"a"}],"inner":{"value":"b"},"flag":true}`, `{"list":null}`, `{"map":{"a":{}}}`, `[]`,
+		`{"id":"1","list":[{"value":"a"}],"inner":{"value":"b"},"flag":true}`, `{"list":null}`, `{"map":{"a":{}}}`,
+		`[]`,
 		`{"count":1e5}`,
 	} {
 		f.Add([]byte(s))

@@ -99,7 +99,8 @@ func flags(path, profile string) []chromedp.ExecAllocatorOption {
 		chromedp.NoFirstRun, chromedp.NoDefaultBrowserCheck, chromedp.WSURLReadTimeout(time.Minute),
 	}
 	for _, name := range []string{
-		"disable-quic", "disable-background-networking", "disable-component-update", "disable-sync", "disable-dev-shm-usage",
+		"disable-quic", "disable-background-networking", "disable-component-update", "disable-sync",
+		"disable-dev-shm-usage",
 		"hide-scrollbars",
 	} {
 		options = append(options, chromedp.Flag(name, true))
@@ -190,7 +191,8 @@ func (b *browser) judge() {
 	// A complaint can come a little after its page.
 	ctx, cancel := context.WithTimeout(b.ctx, pageTime)
 	defer cancel()
-	for again := time.NewTicker(20 * time.Millisecond); b.complained() < len(b.expected) && ctx.Err() == nil; <-again.C {
+	for again := time.NewTicker(20 * time.Millisecond); b.complained() < len(b.expected) &&
+		ctx.Err() == nil; <-again.C {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -275,7 +277,8 @@ func (b *browser) until(condition string) {
 	defer again.Stop()
 	for {
 		// An error is a page that is just going.
-		yes, err := chromedp.Run(ctx, chromedp.Evaluate[bool](`document.readyState === "complete" && !!(`+condition+`)`))
+		yes, err := chromedp.Run(ctx,
+			chromedp.Evaluate[bool](`document.readyState === "complete" && !!(`+condition+`)`))
 		if err == nil && yes {
 			return
 		}

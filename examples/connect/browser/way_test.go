@@ -76,7 +76,8 @@ func (b *browser) tabTo(text string) {
 			`parseFloat(getComputedStyle(x).outlineWidth) >= 2);
 		})()`), "the focus is not visible on the way to %s", text)
 		at := eval[string](b,
-			`(e => e.labels?.length ? e.labels[0].innerText.split("\n")[0] : e.innerText ?? "")(document.activeElement)`)
+			`(e => e.labels?.length ? e.labels[0].innerText.split("\n")[0] : e.innerText ?? "")`+
+				`(document.activeElement)`)
 		if strings.TrimSpace(at) == text {
 			return
 		}

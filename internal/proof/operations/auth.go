@@ -25,7 +25,8 @@ var auth = []Operation{
 		},
 		Private: []string{sandbox.AccessToken},
 		Verb:    "POST", Route: "/auth/get", URI: "/auth/get", Body: `{"access_token":"` + sandbox.AccessToken + `"}`,
-		Least: `{"accounts":[],"numbers":{}}`, Data: duolink.PlaidNumbers{}, Groups: []string{"auth.get", "auth.get/all"},
+		Least: `{"accounts":[],"numbers":{}}`, Data: duolink.PlaidNumbers{},
+		Groups: []string{"auth.get", "auth.get/all"},
 		Examples: []Example{
 			{
 				Name: "of some accounts",
@@ -51,7 +52,8 @@ var auth = []Operation{
 			return failure(c.Auth.Numbers(ctx, id, opts...))
 		},
 		Private: []string{sandbox.LinkID},
-		Verb:    "GET", Route: "/links/{bankLinkID}/accounts/numbers", URI: "/links/" + sandbox.LinkID + "/accounts/numbers",
+		Verb:    "GET", Route: "/links/{bankLinkID}/accounts/numbers",
+		URI:   "/links/" + sandbox.LinkID + "/accounts/numbers",
 		Least: `{"accounts":[]}`, Data: duolink.BankNumbers{}, Groups: []string{"auth.numbers", "auth.numbers/all"},
 	},
 	{

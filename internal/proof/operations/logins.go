@@ -49,16 +49,19 @@ var logins = []Operation{
 				Name: "with everything",
 				Call: func(ctx context.Context, c client) error {
 					return failure(c.Logins.QueryAccounts(ctx, duolink.AccountsQuery{
-						DataSourceID: "GAWA", Users: []string{"avery+ads@example.com", "Blake & <Example>"}, CacheMinutes: 60,
+						DataSourceID: "GAWA", Users: []string{"avery+ads@example.com", "Blake & <Example>"},
+						CacheMinutes: 60,
 					}))
 				},
 				URI: "/query/accounts?json=%7B%22ds_id%22%3A%22GAWA%22%2C%22ds_users%22%3A%5B" +
-					"%22avery%2Bads%40example.com%22%2C%22Blake%20%26%20%3CExample%3E%22%5D%2C%22cache_minutes%22%3A60%7D",
+					"%22avery%2Bads%40example.com%22%2C%22Blake%20%26%20%3CExample%3E%22%5D%2C" +
+					"%22cache_minutes%22%3A60%7D",
 			},
 		},
 	},
 	{
-		Name: "logins.query_accounts, streamed", API: duolink.Supermetrics, Method: (*duolink.LoginsService).StreamAccounts,
+		Name: "logins.query_accounts, streamed", API: duolink.Supermetrics,
+		Method: (*duolink.LoginsService).StreamAccounts,
 		Ask: yields(func(ctx context.Context, c client, opts options) iter.Seq2[duolink.LoginAccount, error] {
 			return c.Logins.StreamAccounts(ctx, someAccounts, opts...)
 		}),

@@ -215,7 +215,8 @@ func Asked(verb, requested string) (found Operation, ok bool) {
 
 // MethodName is the name of a method expression, such as "LinksService.Get".
 func MethodName(method any) string {
-	name := runtime.FuncForPC(reflect.ValueOf(method).Pointer()).Name() // github.com/duolink/duolink.(*LinksService).Get
+	// It is github.com/duolink/duolink.(*LinksService).Get, or alike.
+	name := runtime.FuncForPC(reflect.ValueOf(method).Pointer()).Name()
 	_, name, _ = strings.Cut(name, "(*")
 	return strings.ReplaceAll(name, ")", "")
 }
