@@ -4,8 +4,6 @@ import (
 	"context"
 	"slices"
 	"strings"
-
-	"github.com/duolink/duolink/internal/wire"
 )
 
 // AuthService reads the account numbers of a bank link: ACH, EFT, BACS and IBAN.
@@ -30,7 +28,7 @@ func (s *AuthService) Get(ctx context.Context, query AuthQuery, opts ...CallOpti
 	op.body, op.invalid = query.wire()
 	token := []string{strings.TrimSpace(query.AccessToken.Reveal())}
 	op.private, op.secrets, op.items = query.AccountIDs, token, token
-	return call(ctx, s.client, op, readPlaidNumbers, opts)
+	return call(ctx, s.client, op, withAccounts[PlaidNumbers], opts)
 }
 
 // Numbers returns the account numbers of a link through MoneyKit's native API.
@@ -39,7 +37,7 @@ func (s *AuthService) Get(ctx context.Context, query AuthQuery, opts ...CallOpti
 // id. It has what was fetched last. The vendor allows 3 requests per minute per link. See
 // docs.moneykit.com/api, "Account Numbers".
 func (s *AuthService) Numbers(ctx context.Context, bankLinkID string, opts ...CallOption) (*BankNumbers, error) {
-	return call(ctx, s.client, authNumbers.on(bankLinkID), bare[BankNumbers], opts)
+	return call(ctx, s.client, authNumbers.on(bankLinkID), withAccounts[BankNumbers], opts)
 }
 
 // AuthQuery names the item whose numbers are wanted.
@@ -216,30 +214,4 @@ func having[T any](all []T, fits func(T) bool) (found []T) {
 		}
 	}
 	return found
-}
-
-// readPlaidNumbers reads the answer of /auth/get, or the Plaid error that a 200 may have instead.
-func readPlaidNumbers(s *wire.Scanner) (*PlaidNumbers, error) {
-	if s.Next() != wire.Object {
-		return nil, wire.ErrNoObject
-	}
-	n, failed := &PlaidNumbers{}, false
-	err := byTags.ReadObject(s, n, func(key []byte) (bool, error) {
-		switch string(key) {
-		case "error_type", "error_code", "error":
-			failed = failed || s.Next() != wire.Null
-			return true, s.Skip()
-		}
-		return false, nil
-	})
-	switch {
-	case err != nil:
-		return nil, err
-	case n.Accounts != nil:
-		return n, nil
-	case failed:
-		return nil, wire.ErrErrorMember
-	default:
-		return nil, wire.ErrNoData
-	}
 }

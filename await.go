@@ -91,16 +91,14 @@ type awaiting struct {
 
 // classify says whether the wait is over, and with which error.
 func (a *awaiting) classify(link *LoginLink) pace.Look {
+	if link.ID != "" && link.ID != a.asked.op.args[0] {
+		return pace.Look{Over: true, End: a.asked.newError(ErrMalformedResponse, errOtherLink.Error())}
+	}
 	a.link = *link
 	if link.LoginID != "" {
 		return pace.Look{Over: true}
 	}
-	kind, message := ErrLoginLinkClosed, "closed, and nobody has logged in"
-	switch link.Status {
-	case LoginLinkClosed:
-	case LoginLinkExpired:
-		kind, message = ErrLoginLinkExpired, "expired, and nobody has logged in"
-	default:
+	if !link.Status.isOver() {
 		a.endedAt = time.Time{}
 		return pace.Look{}
 	}
@@ -109,10 +107,17 @@ func (a *awaiting) classify(link *LoginLink) pace.Look {
 	}
 	left := a.grace - time.Since(a.endedAt)
 	if left <= 0 {
-		e := a.asked.newError(kind, message)
-		return pace.Look{Over: true, End: e}
+		return pace.Look{Over: true, End: a.asked.loginLinkOver(link.Status)}
 	}
 	return pace.Look{Most: left}
+}
+
+// loginLinkOver is the error of a link that has ended without a login.
+func (p *prepared) loginLinkOver(status LoginLinkStatus) *Error {
+	if same(status, LoginLinkExpired) {
+		return p.newError(ErrLoginLinkExpired, "expired, and nobody has logged in")
+	}
+	return p.newError(ErrLoginLinkClosed, "closed, and nobody has logged in")
 }
 
 func (a *awaiting) pending(ended error, more string) *Error {

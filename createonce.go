@@ -20,14 +20,18 @@ const mostListed = 1000
 // one link, however often CreateOnce is called, in this process or a later one.
 //
 // The marker is an id of yours with at most 50 letters, digits, - and _. The API has no idempotency
-// key, so the marker is put into the link's description, as " [ref:marker]". Whoever sees the
-// description sees the marker. Both together have at most 1,000 characters. Keep the marker when
-// you update the description, and use another marker for another link.
+// key, so the marker stands in front of the link's description, as "[ref:marker]". Whoever sees the
+// description sees the marker. Both together have at most 1,000 bytes. Name the marker when you
+// update the description, and use another marker for another link.
 //
-// A link that has the marker is returned as it is. Look at its Status and LoginID before you send
-// it to anybody. If the link has another data source, user or redirect, the error is ErrConflict.
-// The error is also ErrConflict if the list of links is full (1,000), because such a list may lack
-// the link.
+// A link that has the marker is returned as it is. Look at its LoginID before you send it to
+// anybody. If the link is closed or expired and nobody has logged in, the error is
+// ErrLoginLinkClosed or ErrLoginLinkExpired. If the link has another data source, user or redirect,
+// the error is ErrConflict. The error is also ErrConflict if the list of links is full (1,000),
+// because such a list may lack the link.
+//
+// If the answer is not a list of links, nothing is made. If the server does not keep the marker, the
+// error is ErrMalformedResponse, and the link that was made is closed.
 //
 // After a failure that may have made the link, CreateOnce looks for it for half a minute, and then
 // makes it again. If the first one appears later, the next call closes the surplus link. After any
@@ -39,11 +43,11 @@ const mostListed = 1000
 func (s *LinksService) CreateOnce(
 	ctx context.Context, link LoginLinkCreate, marker string, opts ...CallOption,
 ) (*LoginLink, error) {
-	o := &creating{service: s, link: link, ref: "[ref:" + marker + "]"}
-	o.link.Description = strings.TrimLeft(link.Description+" "+o.ref, " ")
+	o := &creating{service: s, link: link, marker: marker}
+	o.link.Description = markedDescription(marker, link.Description)
 	op := linksCreate
 	op.name, op.private = "links.create_once", append(link.private(), marker)
-	op.invalid = o.check(marker, link.Description)
+	op.invalid = o.check(link.Description)
 	p, err := s.client.prepare(ctx, op, opts)
 	if err != nil {
 		return nil, err
@@ -69,19 +73,55 @@ func (s *LinksService) CreateOnce(
 		return nil, e
 	}
 	own := *f.Result.link
+	if own.LoginID == "" && own.Status.isOver() {
+		e := p.loginLinkOver(own.Status)
+		e.Outcome = OutcomeNotSent
+		return nil, e
+	}
 	return &own, nil
 }
 
 // check refuses a marker or a link that can never be right.
-func (o *creating) check(marker, description string) error {
-	switch {
-	case strings.Contains(description, "[ref:"):
-		return argumentError("Description has a marker already")
-	case Supermetrics.checkID("marker", marker) != nil:
-		return argumentError("marker is not 1 to 50 letters, digits, - and _")
+func (o *creating) check(description string) error {
+	if err := cmp.Or(noMarker(description), checkMarker(o.marker)); err != nil {
+		return err
+	}
+	if len(o.link.Description) > mostDescription {
+		return argumentError("Description with its marker is longer than %d bytes", mostDescription)
 	}
 	_, err := o.link.wire(time.Now())
 	return err
+}
+
+const markerStart = "[ref:"
+
+// markedDescription is a description with a marker. The marker stands first, because a server may cut off
+// the end.
+func markedDescription(marker, description string) string {
+	if description == "" {
+		return markerStart + marker + "]"
+	}
+	return markerStart + marker + "] " + description
+}
+
+// hasMarker reports whether CreateOnce has made a link with this description.
+func hasMarker(marker, description string) bool {
+	return strings.HasPrefix(strings.TrimSpace(description), markerStart+marker+"]")
+}
+
+// noMarker refuses a description that looks as if CreateOnce had made the link.
+func noMarker(description string) error {
+	if strings.Contains(strings.ToLower(description), markerStart) {
+		return argumentError("Description has %s in it, which is how CreateOnce marks its links", markerStart)
+	}
+	return nil
+}
+
+func checkMarker(marker string) error {
+	if Supermetrics.checkID("marker", marker) != nil {
+		return argumentError("the marker is not 1 to 50 letters, digits, - and _")
+	}
+	return nil
 }
 
 // creation is the result of a run of CreateOnce.
@@ -125,7 +165,7 @@ func hostOf(rawURL string) string {
 type creating struct {
 	service *LinksService
 	link    LoginLinkCreate
-	ref     string
+	marker  string
 	asked   *prepared
 	with    CallOption // on each request
 
@@ -154,20 +194,39 @@ func (o *creating) findOrMake(ctx context.Context, f *flight.Run[creation, struc
 		case attempt > o.asked.retry.MaxAttempts || unclear != nil && o.asked.retry.MaxWait == 0:
 			return marked{}, unclear
 		}
-		made, err := o.service.Create(ctx, o.link, o.with, sharedWrite(f.Write()))
-		if err == nil && unclear != nil { // the earlier attempt may have made a link, too
-			if link, err := o.findMarked(ctx); err == nil && link != nil {
-				return markedAs(link), nil
-			}
-		}
+		made, err := call(ctx, o.service.client, o.link.operation(nil), one[LoginLink],
+			[]CallOption{o.with, sharedWrite(f.Write())})
 		if err == nil {
-			return marked{made, o.link}, nil
+			return o.confirm(ctx, made, unclear != nil)
 		}
 		if e, ok := errors.AsType[*Error](err); !ok || e.Outcome != OutcomeUnknown {
 			return marked{}, afterUnclear(unclear, err)
 		}
 		unclear = err
 	}
+}
+
+// confirm returns the link that was made, or another one that an unclear attempt has made. The link
+// has to show its marker. Otherwise no later call would find it.
+func (o *creating) confirm(ctx context.Context, made *LoginLink, unclear bool) (marked, error) {
+	shown := hasMarker(o.marker, made.Description)
+	var err error
+	if unclear || made.Description == "" { // some answers leave the description out
+		var found *LoginLink
+		if found, err = o.findMarked(ctx); found != nil {
+			return markedAs(found), nil
+		}
+	}
+	if shown {
+		return marked{made, o.link}, nil
+	}
+	lost := o.asked.newError(ErrMalformedResponse, "the server does not show the marker of the login link that it made")
+	lost.StatusCode, lost.Outcome = o.response.Status, OutcomeUnknown
+	if err == nil { // it is not in the list either, so nobody will find the link
+		_, err = o.service.Close(ctx, made.ID, o.with)
+	}
+	lost.because(err)
+	return marked{}, lost
 }
 
 // afterUnclear prefers the unclear creation's error, because it tells that a link may exist.
@@ -210,13 +269,18 @@ func (o *creating) find(ctx context.Context, patient bool) (found *LoginLink, er
 // findMarked returns the link that has the marker. If several equal links have it, it closes the
 // open ones that it does not return.
 func (o *creating) findMarked(ctx context.Context) (*LoginLink, error) {
-	links, err := o.service.List(ctx, o.with)
+	links, err := call(ctx, o.service.client, linksList, listed[LoginLink], []CallOption{o.with})
 	if err != nil {
 		return nil, err
 	}
-	all := having(links, func(l LoginLink) bool { return strings.Contains(l.Description, o.ref) })
+	if links.Null {
+		e := o.asked.newError(ErrMalformedResponse, "the answer has null in place of the list of links")
+		e.StatusCode, e.Outcome = o.response.Status, OutcomeNotSent
+		return nil, e
+	}
+	all := having(links.Items, func(l LoginLink) bool { return hasMarker(o.marker, l.Description) })
 	if len(all) == 0 {
-		if len(links) < mostListed {
+		if links.Raw < mostListed {
 			return nil, nil //nolint:nilnil // there is none
 		}
 		e := o.asked.newError(ErrConflict, "the list of links is full, and may have left out the one with the marker")
@@ -225,7 +289,7 @@ func (o *creating) findMarked(ctx context.Context) (*LoginLink, error) {
 	}
 	slices.SortStableFunc(all, compareMarked)
 	for _, surplus := range all[1:] {
-		if surplus.Status == LoginLinkOpen && o.link.like(markedAs(&surplus).as) && o.link.like(markedAs(&all[0]).as) {
+		if same(surplus.Status, LoginLinkOpen) && o.link.like(markedAs(&surplus).as) && o.link.like(markedAs(&all[0]).as) {
 			if _, err := o.service.Close(ctx, surplus.ID, o.with); err != nil {
 				return nil, err
 			}
@@ -240,7 +304,7 @@ func compareMarked(a, b LoginLink) int {
 		switch {
 		case l.LoginID != "":
 			return 0
-		case l.Status == LoginLinkOpen:
+		case same(l.Status, LoginLinkOpen):
 			return 1
 		}
 		return 2

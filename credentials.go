@@ -242,10 +242,9 @@ type accessToken struct {
 }
 
 func readToken(s *wire.Scanner) (*accessToken, error) {
-	t := &accessToken{}
-	err := byTags.Read(s, t)
+	t, err := wire.Bare[accessToken](byTags, s, "access_token")
 	if err == nil && checkCredential("access token", t.Token.Reveal()) != nil {
-		err = wire.ErrNoData
+		err = wire.Unfit("access_token in the answer is not a token")
 	}
 	return t, err
 }

@@ -68,13 +68,11 @@ func (a *attempts) unreadable(at *attempt, err error) *Error {
 		return a.failure(at, err)
 	case errors.Is(err, wire.ErrErrorMember):
 		return a.refusal(at)
-	case errors.Is(err, wire.ErrNoData):
-		return a.malformed(at, ErrMalformedResponse, wire.ErrNoData.Error())
-	case errors.Is(err, wire.ErrNoObject):
-		return a.malformed(at, ErrMalformedResponse, wire.ErrNoObject.Error())
-	default:
-		return a.malformed(at, ErrMalformedResponse, "the body is not the JSON that was asked for")
 	}
+	if unfit, ok := errors.AsType[wire.Unfit](err); ok {
+		return a.malformed(at, ErrMalformedResponse, unfit.Error())
+	}
+	return a.malformed(at, ErrMalformedResponse, "the body is not the JSON that was asked for")
 }
 
 // failure is the error of an attempt whose connection failed, or that was cut short.

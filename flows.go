@@ -17,6 +17,12 @@ import (
 
 // What the flows have in common: who shares a run, what its calls inherit, what a caller gets.
 
+// same compares a text of the server with one that the vendor documents, when the client decides
+// something by it. Case and white space do not count.
+func same[T ~string](said, documented T) bool {
+	return strings.EqualFold(strings.TrimSpace(string(said)), string(documented))
+}
+
 // identity names who calls. Calls with the same identity share limits and runs.
 func (p *prepared) identity() string {
 	selects := http.Header{}

@@ -26,7 +26,7 @@ func (s *IdentityService) Get(
 ) (*Identity, error) {
 	op := identityGet.on(bankLinkID)
 	op.query, op.invalid, op.private = query, checkAccountIDs(query.AccountIDs), query.AccountIDs
-	return call(ctx, s.client, op, bare[Identity], opts)
+	return call(ctx, s.client, op, withAccounts[Identity], opts)
 }
 
 // Link returns the state of a link and of its products, without personal data.
@@ -324,18 +324,16 @@ const (
 
 // readLink reads a link and refuses one without an id. An object without an id may be an error of
 // the native API, which shares a member with a link.
-func readLink(s *wire.Scanner) (*BankLink, error) {
-	link, err := bare[BankLink](s)
-	if err == nil && link.ID == "" {
-		err = wire.ErrNoData
-	}
-	return link, err
-}
+func readLink(s *wire.Scanner) (*BankLink, error) { return wire.Bare[BankLink](byTags, s, "link_id") }
 
-// readRefreshed reads the link. An empty answer is success, too.
+// readRefreshed reads the link. An empty answer, null or {} is success, too.
 func readRefreshed(s *wire.Scanner, bankLinkID string) (*BankLink, error) {
-	if s.Next() == wire.Invalid && s.End() == nil {
+	if s.Blank() {
 		return &BankLink{ID: bankLinkID}, nil
 	}
-	return readLink(s)
+	link, err := readLink(s)
+	if err == nil && link.ID != bankLinkID {
+		err = wire.Unfit("the answer is about another bank link")
+	}
+	return link, err
 }

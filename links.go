@@ -3,7 +3,6 @@ package duolink
 import (
 	"cmp"
 	"context"
-	"errors"
 	"time"
 
 	"github.com/duolink/duolink/internal/wire"
@@ -33,10 +32,16 @@ func (s *LinksService) List(ctx context.Context, opts ...CallOption) ([]LoginLin
 // error is ErrForbidden with CodeLinkLimitExceeded. See
 // docs.supermetrics.com/apidocs/create-login-link-1.
 func (s *LinksService) Create(ctx context.Context, link LoginLinkCreate, opts ...CallOption) (*LoginLink, error) {
+	return call(ctx, s.client, link.operation(noMarker(link.Description)), one[LoginLink], opts)
+}
+
+// operation makes the link, unless there is a reason not to.
+func (l LoginLinkCreate) operation(invalid error) operation {
 	op := linksCreate
-	op.body, op.invalid = link.wire(time.Now())
-	op.private = link.private()
-	return call(ctx, s.client, op, one[LoginLink], opts)
+	op.body, op.invalid = l.wire(time.Now())
+	op.invalid = cmp.Or(invalid, op.invalid)
+	op.private = l.private()
+	return op
 }
 
 // Get returns one login link. An unknown id is ErrNotFound.
@@ -44,18 +49,22 @@ func (s *LinksService) Get(ctx context.Context, loginLinkID string, opts ...Call
 	return call(ctx, s.client, linksGet.on(loginLinkID), one[LoginLink], opts)
 }
 
-// Update changes the description of a login link, or clears it if empty. Nothing else can change.
+// Update changes the description of a login link, or clears it if empty. Nothing else can change. If
+// the server confirms without showing the link, only the ID of the returned link is set.
 func (s *LinksService) Update(
 	ctx context.Context, loginLinkID string, update LoginLinkUpdate, opts ...CallOption,
 ) (*LoginLink, error) {
 	op := linksUpdate.on(loginLinkID)
-	op.body, op.invalid = update, checkText("Description", update.Description, mostDescription)
-	op.private = []string{update.Description}
-	return call(ctx, s.client, op, one[LoginLink], opts)
+	op.body, op.invalid = update.wire()
+	op.private = []string{update.Description, update.Marker}
+	return call(ctx, s.client, op, func(s *wire.Scanner) (*LoginLink, error) {
+		return readUpdated(s, loginLinkID)
+	}, opts)
 }
 
 // Close ends a login link, so that nobody can use it any more. If the server confirms without
-// showing the link, only the ID of the returned link is set.
+// showing the link, only the ID of the returned link is set. If the answer does not say that the
+// link is closed, the error is ErrMalformedResponse with OutcomeUnknown.
 func (s *LinksService) Close(ctx context.Context, loginLinkID string, opts ...CallOption) (*LoginLink, error) {
 	return call(ctx, s.client, linksClose.on(loginLinkID), func(s *wire.Scanner) (*LoginLink, error) {
 		return readClosed(s, loginLinkID)
@@ -81,10 +90,25 @@ func (l LoginLinkCreate) private() []string {
 
 // LoginLinkUpdate is what can change in a login link.
 type LoginLinkUpdate struct {
-	Description string `json:"description"` // at most 1,000 characters
+	Description string // at most 1,000 characters, with the marker
+	Marker      string // of the link's CreateOnce, which would not find the link without it
 }
 
 const mostDescription = 1000
+
+// updateBody is LoginLinkUpdate as the API takes it. An empty description clears the old one.
+type updateBody struct {
+	Description string `json:"description"`
+}
+
+func (u LoginLinkUpdate) wire() (updateBody, error) {
+	err := noMarker(u.Description)
+	if err == nil && u.Marker != "" {
+		err = checkMarker(u.Marker)
+		u.Description = markedDescription(u.Marker, u.Description)
+	}
+	return updateBody{u.Description}, cmp.Or(err, checkText("Description", u.Description, mostDescription))
+}
 
 // loginLinkBody is LoginLinkCreate as the API takes it. Empty members are left out.
 type loginLinkBody struct {
@@ -171,18 +195,40 @@ const (
 	LoginLinkExpired LoginLinkStatus = "EXPIRED"
 )
 
-// readClosed takes any 2xx for success: with the link, with {"result": true}, with something else,
-// or with nothing. An error in the answer is an error, and an answer that breaks off may have been
-// one.
+// isOver reports whether nobody can use the link any more.
+func (s LoginLinkStatus) isOver() bool { return same(s, LoginLinkClosed) || same(s, LoginLinkExpired) }
+
+// readUpdated reads the link. An empty answer means done.
+func readUpdated(s *wire.Scanner, loginLinkID string) (*LoginLink, error) {
+	if s.Nothing() {
+		return &LoginLink{ID: loginLinkID}, nil
+	}
+	link, err := one[LoginLink](s)
+	if err == nil && link.ID != "" && link.ID != loginLinkID {
+		err = errOtherLink
+	}
+	return link, err
+}
+
+const errOtherLink = wire.Unfit("the answer is about another login link")
+
+// readClosed reads what says that the link is closed: an empty answer, {"result": true}, or the link
+// itself with a status that says so.
 func readClosed(s *wire.Scanner, loginLinkID string) (*LoginLink, error) {
-	var answer struct {
-		Link LoginLink `json:"data"`
+	if s.Nothing() {
+		return &LoginLink{ID: loginLinkID}, nil
 	}
-	err := wire.Enveloped(byTags, s, &answer)
-	if errors.Is(err, wire.ErrErrorMember) || wire.BrokenOff(err) {
+	link := &LoginLink{}
+	result, err := readResult(s, link)
+	switch {
+	case err != nil:
 		return nil, err
+	case link.ID != "" && link.ID != loginLinkID:
+		return nil, errOtherLink
+	case result == resultYes:
+		link.ID = loginLinkID
+	case result != resultNone || link.ID == "" || !link.Status.isOver():
+		return nil, wire.Unfit("the answer does not say that the login link is closed")
 	}
-	s.SkipRest() // the link is closed, whatever follows
-	answer.Link.ID = cmp.Or(answer.Link.ID, loginLinkID)
-	return &answer.Link, nil
+	return link, nil
 }

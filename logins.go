@@ -37,8 +37,11 @@ func (s *LoginsService) QueryAccounts(
 }
 
 // StreamAccounts is QueryAccounts as a stream. It yields one account with its login at a time, as
-// it arrives, and keeps no more of the answer in memory. If the loop ends early, the connection is
-// closed. An error is yielded once, at the end.
+// it arrives. If the loop ends early, the connection is closed. An error is yielded once, at the end.
+//
+// No more of the answer is kept in memory, except for at most 1,000 accounts of a login whose own
+// members are not all known: its CacheTime may be left out, or come last. If it comes after more
+// accounts than that, the accounts before do not have it.
 func (s *LoginsService) StreamAccounts(
 	ctx context.Context, query AccountsQuery, opts ...CallOption,
 ) iter.Seq2[LoginAccount, error] {
@@ -56,11 +59,12 @@ func (s *LoginsService) Get(ctx context.Context, loginID string, opts ...CallOpt
 }
 
 // Revoke ends a login. It returns false if the server says that there was nothing to revoke. But it
-// returns true if an earlier attempt of the call got no answer: that attempt has ended it.
+// returns true if an earlier attempt of the call got no answer: that attempt has ended it. If the
+// answer says neither, the error is ErrMalformedResponse with OutcomeUnknown.
 func (s *LoginsService) Revoke(ctx context.Context, loginID string, opts ...CallOption) (bool, error) {
 	var revoked bool
 	a, err := s.client.do(ctx, loginsRevoke.on(loginID), opts, func(s *wire.Scanner) (err error) {
-		revoked, err = wire.Whole(s, readRevoked)
+		revoked, err = wire.Whole(s, func(s *wire.Scanner) (bool, error) { return readRevoked(s, loginID) })
 		return err
 	})
 	if err != nil {
@@ -210,29 +214,29 @@ type User struct {
 }
 
 func readAccountList(s *wire.Scanner) (*AccountList, error) {
-	var answer struct {
-		Logins []LoginAccounts `json:"data"`
-		Meta   struct {
-			Query struct {
-				CacheMinutes int64 `json:"cache_minutes"`
-			} `json:"query"`
-		} `json:"meta"`
-	}
-	err := wire.Enveloped(byTags, s, &answer)
-	return &AccountList{answer.Meta.Query.CacheMinutes, answer.Logins}, err
+	var logins wire.List[LoginAccounts]
+	meta, err := wire.Envelope(byTags, s, func() (err error) {
+		logins, err = wire.ReadList[LoginAccounts](byTags, s, "data")
+		return err
+	})
+	return &AccountList{meta.Query.CacheMinutes, logins.Items}, err
 }
 
 // eachAccount reads the same answer as readAccountList. It yields each account as soon as its login
 // is known.
 func eachAccount(s *wire.Scanner, yield func(LoginAccount) error, item func()) error {
-	err := wire.Envelope(s, func(key []byte) error {
-		if string(key) != "data" {
+	_, err := wire.Envelope(byTags, s, func() error {
+		if s.Next() == wire.Null {
 			return s.Skip()
 		}
-		return s.Array(func() error {
+		isList, err := s.List(func() error {
 			defer item() // counts a login without accounts, too
 			return eachOfLogin(s, yield)
 		})
+		if err == nil && !isList {
+			err = wire.NotList("data")
+		}
+		return err
 	})
 	if err != nil {
 		return err
@@ -240,14 +244,28 @@ func eachAccount(s *wire.Scanner, yield func(LoginAccount) error, item func()) e
 	return s.End()
 }
 
-// eachOfLogin yields the accounts of one login. The API writes the accounts last. If it does not,
-// they are kept until the login's own members are read.
+// mostKept is how many accounts of a login are kept while its own members are not all known. The
+// API documents no more accounts for a login.
+const mostKept = 1000
+
+// eachOfLogin yields the accounts of one login. The API writes the accounts last. If it leaves out a
+// member of the login, or writes it after the accounts, they are kept until the login is read.
 func eachOfLogin(s *wire.Scanner, yield func(LoginAccount) error) error {
 	var login LoginAccounts
+	var kept []Account
 	each := func(a Account) error {
 		return yield(LoginAccount{a, login.User, login.DisplayName, login.CacheTime})
 	}
-	var user, name, cached bool // were read
+	release := func() error {
+		for _, a := range kept {
+			if err := each(a); err != nil {
+				return err
+			}
+		}
+		kept = nil
+		return nil
+	}
+	var user, name, cached, released bool
 	err := byTags.ReadObject(s, &login, func(key []byte) (bool, error) {
 		switch string(key) {
 		case "ds_user":
@@ -256,47 +274,84 @@ func eachOfLogin(s *wire.Scanner, yield func(LoginAccount) error) error {
 			name = true
 		case "cache_time":
 			cached = true
+		case "accounts":
+			_, err := s.List(func() error {
+				var a Account
+				if s.Next() != wire.Object {
+					return s.Skip()
+				}
+				if err := byTags.Read(s, &a); err != nil {
+					return err
+				}
+				released = released || user && name && cached || len(kept) == mostKept
+				if !released {
+					kept = append(kept, a)
+					return nil
+				}
+				if err := release(); err != nil {
+					return err
+				}
+				return each(a)
+			})
+			return true, err
 		}
-		if string(key) != "accounts" || !user || !name || !cached {
-			return false, nil
-		}
-		return true, s.Array(func() error {
-			if s.Next() != wire.Object {
-				return s.Skip()
-			}
-			var a Account
-			if err := byTags.Read(s, &a); err != nil {
-				return err
-			}
-			return each(a)
-		})
+		return false, nil
 	})
-	for _, a := range login.Accounts {
-		if err == nil {
-			err = each(a)
-		}
+	if err != nil {
+		return err
 	}
-	return err
+	return release()
 }
 
-// readRevoked reads {"data": {"result": bool}}. An answer without content means done.
-func readRevoked(s *wire.Scanner) (bool, error) {
-	if s.Next() == wire.Invalid && s.End() == nil {
+// readRevoked reads whether there was a login to revoke: {"result": bool}, or the login with the time
+// of its end. An empty answer means that it is revoked.
+func readRevoked(s *wire.Scanner, loginID string) (bool, error) {
+	if s.Nothing() {
 		return true, nil
 	}
-	data := struct {
-		Result bool `json:"result"`
-	}{true}
-	err := wire.Envelope(s, func(key []byte) error {
-		if string(key) != "data" {
-			return s.Skip()
-		}
-		return byTags.ReadObject(s, &data, func(key []byte) (bool, error) {
-			if string(key) == "result" && s.Next() != wire.Null {
-				data.Result = false // a result that says nothing is no yes
+	var login Login
+	result, err := readResult(s, &login)
+	switch {
+	case err != nil:
+		return false, err
+	case login.ID != "" && login.ID != loginID:
+		return false, wire.Unfit("the answer is about another login")
+	case result == resultYes || result == resultNo:
+		return result == resultYes, nil
+	case result == resultOdd || login.ID == "" || login.RevokedTime.IsZero():
+		return false, wire.Unfit("the answer does not say that the login is revoked")
+	}
+	return true, nil
+}
+
+// result is what {"data": {"result": bool}} says after a write.
+type result int
+
+const (
+	resultNone result = iota // there is none
+	resultOdd                // it is neither true nor false
+	resultNo
+	resultYes
+)
+
+// readResult reads a result, or the resource that stands in its place.
+func readResult(s *wire.Scanner, resource any) (said result, err error) {
+	_, err = wire.Envelope(byTags, s, func() error {
+		return byTags.ReadObject(s, resource, func(key []byte) (bool, error) {
+			if string(key) != "result" {
+				return false, nil
 			}
-			return false, nil
+			yes, ok, err := s.Flag()
+			switch {
+			case !ok:
+				said = resultOdd
+			case yes:
+				said = resultYes
+			default:
+				said = resultNo
+			}
+			return true, err
 		})
 	})
-	return data.Result, err
+	return said, err
 }

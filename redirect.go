@@ -57,6 +57,9 @@ func (s *LinksService) ConfirmRedirect(
 	if err != nil {
 		return nil, err
 	}
+	if confirmed.ID != "" && confirmed.ID != link.ID {
+		return nil, p.newError(ErrMalformedResponse, errOtherLink.Error())
+	}
 	if confirmed.LoginID == "" {
 		pending := p.newError(ErrLoginPending, "nobody has logged in yet")
 		return nil, pending

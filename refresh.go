@@ -80,7 +80,7 @@ func (s *IdentityService) RefreshAndGet(
 		_, err := s.Get(ctx, bankLinkID, query, with)
 		return err
 	}
-	return refreshAndRead(ctx, r, bare[Identity], opts)
+	return refreshAndRead(ctx, r, withAccounts[Identity], opts)
 }
 
 // RefreshAndNumbers refreshes the account numbers of a bank link, waits for the refresh, and reads
@@ -97,7 +97,7 @@ func (s *AuthService) RefreshAndNumbers(
 		_, err := s.Numbers(ctx, bankLinkID, with)
 		return err
 	}
-	numbers, err := refreshAndRead(ctx, r, bare[BankNumbers], opts)
+	numbers, err := refreshAndRead(ctx, r, withAccounts[BankNumbers], opts)
 	if err == nil && len(options.AccountIDs) > 0 {
 		numbers.Accounts = having(numbers.Accounts, func(a BankAccountWithNumbers) bool {
 			return slices.Contains(options.AccountIDs, a.ID)
@@ -136,9 +136,11 @@ type sharedReading struct {
 	response Response
 }
 
-// serves reports whether the data is fresh enough for a caller.
+// serves reports whether the data is fresh enough for a caller. Data from the future has a wrong
+// time, so its age is not known. But the server's own clocks may differ a little.
 func (f freshness) serves(maxAge time.Duration) bool {
-	return f.refreshed || f.known && maxAge > 0 && f.age <= maxAge
+	const clocksDiffer = 5 * time.Minute
+	return f.refreshed || f.known && maxAge > 0 && f.age <= maxAge && f.age >= -clocksDiffer
 }
 
 // refreshAndRead is the flow: check the options, share a run, decode its result for each caller.
@@ -260,7 +262,7 @@ func (r *fetching) run(ctx context.Context, f *refreshRun) error {
 // link is deleted, because then there is nothing to read.
 func (r *refreshing) age(link *BankLink) (age time.Duration, known bool) {
 	date, err := http.ParseTime(r.shared.Result.response.Header().Get("Date"))
-	if err != nil || r.now.RefreshedAt.IsZero() || link.State == BankLinkDeleted {
+	if err != nil || r.now.RefreshedAt.IsZero() || same(link.State, BankLinkDeleted) {
 		return 0, false
 	}
 	return date.Sub(r.now.RefreshedAt.Time), true
@@ -310,13 +312,13 @@ func (r *refreshing) refresh(ctx context.Context) error {
 // classify says whether the refresh is done, or has failed.
 func (r *refreshing) classify(link *BankLink) pace.Look {
 	r.now = link.Products[r.product]
-	if r.now.RefreshedAt.After(r.before.RefreshedAt.Time) && link.State != BankLinkDeleted {
+	if changed(r.before.RefreshedAt, r.now.RefreshedAt) && !same(link.State, BankLinkDeleted) {
 		return pace.Look{Over: true}
 	}
 	if err := r.hopeless(link); err != nil {
 		return pace.Look{Over: true, End: err}
 	}
-	attempted := r.now.LastAttemptedAt.After(r.before.LastAttemptedAt.Time)
+	attempted := changed(r.before.LastAttemptedAt, r.now.LastAttemptedAt)
 	switch {
 	case attempted && r.now.ErrorCode != "":
 		e := r.asked.newError(ErrRefreshFailed, "the refresh has failed: "+string(r.now.ErrorCode))
@@ -332,6 +334,10 @@ func (r *refreshing) classify(link *BankLink) pace.Look {
 	r.failing = time.Time{}
 	return pace.Look{}
 }
+
+// changed reports whether there is another time than before. It need not be a later one: a time that
+// a wrong clock has put into the future would make every refresh look as if it never ended.
+func changed(before, now Timestamp) bool { return !now.IsZero() && !now.Time.Equal(before.Time) }
 
 // patient ends the wait if a trouble that may pass has lasted for half a minute.
 func (r *refreshing) patient(trouble error) pace.Look {
@@ -349,9 +355,9 @@ func (r *refreshing) patient(trouble error) pace.Look {
 func (r *refreshing) hopeless(link *BankLink) error {
 	status := link.Products[r.product]
 	switch {
-	case link.State == BankLinkDeleted:
+	case same(link.State, BankLinkDeleted):
 		return r.asked.newError(ErrDeleted, "the bank link is deleted")
-	case link.State == BankLinkInError && link.ErrorCode != "" && !link.ErrorCode.passes():
+	case same(link.State, BankLinkInError) && link.ErrorCode != "" && !link.ErrorCode.passes():
 		e := r.asked.newError(ErrBankLinkState, "the bank link is in error: "+string(link.ErrorCode))
 		e.BankLinkErrorCode = link.ErrorCode
 		e.scrub(r.asked.confidential(nil))
@@ -375,11 +381,11 @@ func (p *prepared) refreshPending(ended error, more string) *Error {
 
 // passes reports whether a link error may pass by itself.
 func (c BankLinkErrorCode) passes() bool {
-	return c == BankLinkErrorSystem || c == BankLinkErrorProvider || c == BankLinkErrorInstitution
+	return same(c, BankLinkErrorSystem) || same(c, BankLinkErrorProvider) || same(c, BankLinkErrorInstitution)
 }
 
 // passes reports whether the cause of a failed refresh may pass by itself.
 func (c ProductErrorCode) passes() bool {
-	return c == ProductErrorRateLimit || c == ProductErrorTimeout || c == ProductErrorInstitution ||
-		c == ProductErrorUnknown
+	return same(c, ProductErrorRateLimit) || same(c, ProductErrorTimeout) || same(c, ProductErrorInstitution) ||
+		same(c, ProductErrorUnknown)
 }

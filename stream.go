@@ -1,6 +1,7 @@
 package duolink
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"iter"
@@ -55,70 +56,51 @@ func stream[T any](
 // errLeft ends the reading of a stream after the caller has left the loop.
 var errLeft = errors.New("the loop was left")
 
-// accountPage is one page of accounts, with the total if the server says it.
+// accountPage is one page of accounts.
 type accountPage struct {
-	accounts []Account
-	received int // items, also those that are not accounts
-	limit    int64
-	total    int64
-	totalled bool
+	wire.List[Account]
+	limit int64
+	total int64 // -1 if the server does not say it
 }
 
 func readAccountPage(s *wire.Scanner) (*accountPage, error) {
 	p := &accountPage{}
-	var meta struct {
-		Paginate struct {
-			Limit int64 `json:"limit"`
-			Total int64 `json:"total"`
-		} `json:"paginate"`
-	}
-	meta.Paginate.Total = -1
-	err := wire.Envelope(s, func(key []byte) error {
-		switch string(key) {
-		case "data":
-			return p.readData(s)
-		case "meta":
-			return byTags.Read(s, &meta)
-		}
-		return s.Skip()
+	meta, err := wire.Envelope(byTags, s, func() (err error) {
+		p.List, err = wire.ReadList[Account](byTags, s, "data")
+		return err
 	})
-	p.limit, p.total, p.totalled = meta.Paginate.Limit, meta.Paginate.Total, meta.Paginate.Total >= 0
+	p.limit, p.total = meta.Paginate.Limit, meta.Paginate.Total
 	return p, err
 }
 
-// readData reads the accounts, and counts all items.
-func (p *accountPage) readData(s *wire.Scanner) error {
-	p.accounts, p.received = nil, 0
-	return s.Array(func() error {
-		p.received++
-		return byTags.ReadItem(s, &p.accounts)
-	})
-}
-
-// pages yields the items of a list with offsets. It ends at the total, at an empty page, and at a
-// short page if the total is unknown. If the server repeats a page, that is an error: the server
-// ignores the offset, so items would be missing.
+// pages yields the items of a list with offsets. It ends at the total. If the total is unknown, it
+// ends at an empty or short page. An end before the total is an error, because items are missing. So
+// is a page that repeats the page before, because the server ignores the offset.
 func pages(page PageOptions, fetch func(PageOptions) (*accountPage, error)) iter.Seq2[Account, error] {
 	return func(yield func(Account, error) bool) {
 		page := page // each loop starts from the beginning
 		var before []Account
 		for {
 			p, err := fetch(page)
-			if err == nil && len(p.accounts) > 0 && slices.Equal(p.accounts, before) {
+			if err == nil && len(p.Items) > 0 && slices.Equal(p.Items, before) {
 				err = pageError(ErrMalformedResponse, "the server repeats a page")
 			}
 			if err != nil {
 				yield(Account{}, err)
 				return
 			}
-			before = p.accounts
-			for _, a := range p.accounts {
+			before = p.Items
+			for _, a := range p.Items {
 				if !yield(a, nil) {
 					return
 				}
 			}
-			page.Offset += p.received
-			if p.last(page) {
+			page.Offset += p.Raw
+			last, err := p.last(page)
+			if err != nil {
+				yield(Account{}, err)
+			}
+			if last || err != nil {
 				return
 			}
 			if page.Offset > mostOffset {
@@ -138,21 +120,20 @@ func pageError(kind error, message string) error {
 	}
 }
 
-// last reports whether this page is the last one. next is where another page would start.
-func (p *accountPage) last(next PageOptions) bool {
+// last reports whether this page is the last one. next is where another page would start. A total
+// that is less than what has come is not a total.
+func (p *accountPage) last(next PageOptions) (bool, error) {
 	const serverLimit = 100
-	limit := int(p.limit)
-	if limit <= 0 {
-		if limit = next.PageSize; limit == 0 {
-			limit = serverLimit
-		}
-	}
+	offset, limit := int64(next.Offset), cmp.Or(max(p.limit, 0), int64(next.PageSize), serverLimit)
 	switch {
-	case p.received == 0:
-		return true
-	case p.totalled:
-		return int64(next.Offset) >= p.total
-	default:
-		return p.received < limit
+	case p.total >= 0 && (offset == p.total || offset > p.total && p.Raw == 0):
+		return true, nil
+	case p.Null:
+		return false, pageError(ErrMalformedResponse, "a page has null in place of its accounts")
+	case p.Raw == 0 && offset < p.total:
+		return false, pageError(ErrMalformedResponse, "the accounts end before their total")
+	case offset < p.total:
+		return false, nil
 	}
+	return int64(p.Raw) < limit, nil
 }

@@ -159,6 +159,16 @@ func textOf(data []byte) (string, error) {
 	return wire.Whole(wire.Document(data, 0), (*wire.Scanner).Text)
 }
 
-func one[T any](s *wire.Scanner) (*T, error)   { return wire.One[T](byTags, s) }
-func many[T any](s *wire.Scanner) ([]T, error) { return wire.Many[T](byTags, s) }
-func bare[T any](s *wire.Scanner) (*T, error)  { return wire.Bare[T](byTags, s) }
+// How answers are read. one and many read Supermetrics' envelope, bare and withAccounts MoneyKit's
+// plain objects.
+
+func one[T any](s *wire.Scanner) (*T, error) { return wire.One[T](byTags, s) }
+
+func listed[T any](s *wire.Scanner) (wire.List[T], error) { return wire.Many[T](byTags, s) }
+
+func many[T any](s *wire.Scanner) ([]T, error) {
+	l, err := listed[T](s)
+	return l.Items, err
+}
+
+func withAccounts[T any](s *wire.Scanner) (*T, error) { return wire.Bare[T](byTags, s, "accounts") }

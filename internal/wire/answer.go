@@ -1,16 +1,26 @@
 package wire
 
 import (
-	"errors"
 	"reflect"
+	"strings"
 )
 
+// Unfit is good JSON that is not the answer that was asked for. Its text is safe to print.
+type Unfit string
+
+func (u Unfit) Error() string { return string(u) }
+
 // Errors about JSON that is not the expected answer.
-var (
-	ErrNoData      = errors.New("the answer lacks what was asked for")
-	ErrNoObject    = errors.New("the answer is not a JSON object")
-	ErrErrorMember = errors.New("the answer carries an error")
+const (
+	ErrNoObject    = Unfit("the answer is not a JSON object")
+	ErrErrorMember = Unfit("the answer carries an error")
 )
+
+// Missing is an answer without a member that it must have.
+func Missing(member string) Unfit { return Unfit("the answer lacks " + member) }
+
+// NotList is an answer with something else instead of a list.
+func NotList(member string) Unfit { return Unfit(member + " in the answer is not a list") }
 
 // Whole reads one whole document.
 func Whole[T any](s *Scanner, answer func(*Scanner) (T, error)) (T, error) {
@@ -21,43 +31,99 @@ func Whole[T any](s *Scanner, answer func(*Scanner) (T, error)) (T, error) {
 	return v, err
 }
 
-// Envelope reads Supermetrics' {"meta", "data", "error"}. The member function gets all members
-// except error. An error fails the answer, whatever the status.
-func Envelope(s *Scanner, member func(key []byte) error) error {
-	if s.Next() != Object {
-		return ErrNoObject
-	}
-	failed := false
-	err := s.Object(func(key []byte) error {
-		if string(key) == "error" {
-			failed = s.Next() != Null
-			return s.Skip()
-		}
-		return member(key)
-	})
-	if err == nil && failed {
-		return ErrErrorMember
-	}
-	return err
+// Meta is what Supermetrics says beside the data. Total is -1 if the answer does not say it.
+type Meta struct {
+	RequestID string `json:"request_id"`
+	Query     struct {
+		CacheMinutes int64 `json:"cache_minutes"`
+	} `json:"query"`
+	Paginate struct {
+		Offset int64 `json:"offset"`
+		Limit  int64 `json:"limit"`
+		Total  int64 `json:"total"`
+	} `json:"paginate"`
 }
 
-// Enveloped reads an envelope into the struct that to points at.
-func Enveloped(r *Reader, s *Scanner, to any) error {
-	v := reflect.ValueOf(to).Elem()
-	all := r.fieldsOf(v.Type())
-	return Envelope(s, func(key []byte) error { return all.read(s, v, key) })
+// Envelope reads Supermetrics' {"meta", "data", "error"}. An error with content fails the answer,
+// whatever the status and the data. Without data, anything that looks like an error does so, too.
+func Envelope(r *Reader, s *Scanner, data func() error) (Meta, error) {
+	var meta Meta
+	meta.Paginate.Total = -1
+	came, failed, trouble := false, false, false
+	if s.Next() != Object {
+		return meta, ErrNoObject
+	}
+	err := s.members(func(key []byte) (err error) {
+		switch name := string(key); {
+		case name == "data":
+			came = true
+			return data()
+		case name == "meta":
+			return r.Read(s, &meta)
+		case name == "error":
+			failed, err = s.hasContent()
+			return err
+		case isErrorMember(name):
+			says, err := s.hasContent()
+			trouble = trouble || says
+			return err
+		}
+		s.differs(UnknownMember)
+		return s.Skip()
+	})
+	switch {
+	case err != nil:
+		return meta, err
+	case failed || trouble && !came:
+		return meta, ErrErrorMember
+	case !came:
+		return meta, Missing("data")
+	}
+	return meta, nil
+}
+
+// isErrorMember reports whether a member describes an error, in one of the dialects.
+func isErrorMember(name string) bool {
+	switch name {
+	case "error", "errors", "error_code", "error_type", "error_message", "detail":
+		return true
+	}
+	return false
+}
+
+// hasContent takes the next value and reports whether it says anything. Null, false, zero, a blank
+// text, and a list or an object of nothing else say nothing: some servers always write them.
+func (s *Scanner) hasContent() (says bool, err error) {
+	inner := func() error {
+		more, err := s.hasContent()
+		says = says || more
+		return err
+	}
+	switch s.Next() {
+	case Bool:
+		return s.Bool()
+	case Number:
+		text, err := s.Text()
+		return strings.Trim(text, "-0.") != "", err
+	case String:
+		text, err := s.Text()
+		return strings.TrimSpace(text) != "", err
+	case Array:
+		err = s.Array(inner)
+	case Object:
+		err = s.Object(func([]byte) error { return inner() })
+	default:
+		err = s.Skip()
+	}
+	return says, err
 }
 
 // One reads an answer whose data is one resource, which may be in a list of one, as the vendor's
-// page shows. If the object has none of the expected members, it is not the resource, here and in
-// Bare.
+// page shows. If the object has none of the expected members, it is not the resource.
 func One[T any](r *Reader, s *Scanner) (*T, error) {
 	var found *T
-	err := Envelope(s, func(key []byte) error {
-		switch {
-		case string(key) != "data":
-			return s.Skip()
-		case s.Next() == Object:
+	_, err := Envelope(r, s, func() error {
+		if s.Next() == Object {
 			found = new(T)
 			return r.Read(s, found)
 		}
@@ -69,29 +135,84 @@ func One[T any](r *Reader, s *Scanner) (*T, error) {
 		return err
 	})
 	if err == nil && (found == nil || reflect.ValueOf(found).Elem().IsZero()) {
-		err = ErrNoData
+		err = Unfit("data in the answer is not what was asked for")
 	}
 	return found, err
 }
 
-// Many reads an answer whose data is a list. A missing or null list is empty.
-func Many[T any](r *Reader, s *Scanner) ([]T, error) {
-	var answer struct {
-		Data []T `json:"data"`
-	}
-	err := Enveloped(r, s, &answer)
-	return answer.Data, err
+// List is a list as it came.
+type List[T any] struct {
+	Items []T
+	Raw   int  // how many items came, also those that are left out
+	Null  bool // null stood in place of the list
 }
 
-// Bare reads an answer that is the resource itself, as MoneyKit's answers are.
-func Bare[T any](r *Reader, s *Scanner) (*T, error) {
+// ReadList reads a list that must be there. The name is for the error.
+func ReadList[T any](r *Reader, s *Scanner, name string) (l List[T], err error) {
+	if s.Next() == Null {
+		l.Null = true
+		return l, s.Skip()
+	}
+	l.Items = []T{}
+	v := reflect.ValueOf(&l.Items).Elem()
+	item := r.itemPlan(v.Type().Elem())
+	isList, err := s.List(func() error {
+		l.Raw++
+		return item(s, v)
+	})
+	if err == nil && !isList {
+		err = NotList(name)
+	}
+	return l, err
+}
+
+// Many reads an answer whose data is a list.
+func Many[T any](r *Reader, s *Scanner) (l List[T], err error) {
+	_, err = Envelope(r, s, func() (err error) {
+		l, err = ReadList[T](r, s, "data")
+		return err
+	})
+	return l, err
+}
+
+// Bare reads an answer that is the resource itself, as MoneyKit's answers are. The member called
+// must shows that it is the resource: a list may be empty or null, anything else must have a value.
+// Without it, and beside an empty list, an error in the answer is an error.
+func Bare[T any](r *Reader, s *Scanner, must string) (*T, error) {
 	v := new(T)
 	if s.Next() != Object {
 		return nil, ErrNoObject
 	}
-	err := r.Read(s, v)
-	if err == nil && reflect.ValueOf(v).Elem().IsZero() {
-		err = ErrNoData
+	of := reflect.ValueOf(v).Elem()
+	all := r.fieldsOf(of.Type())
+	proof := of.FieldByIndex(all[must].index)
+	isList := proof.Kind() == reflect.Slice
+	came, null, failed := false, false, false
+	err := r.ReadObject(s, v, func(key []byte) (bool, error) {
+		name := string(key)
+		if name == must {
+			came, null = true, null || s.Next() == Null
+		}
+		if _, known := all[name]; known || !isErrorMember(name) {
+			return false, nil
+		}
+		says, err := s.hasContent()
+		failed = failed || says
+		return true, err
+	})
+	for name, f := range all {
+		failed = failed || isErrorMember(name) && !of.FieldByIndex(f.index).IsZero()
 	}
-	return v, err
+	nothing := proof.IsZero() || isList && proof.Len() == 0
+	switch {
+	case err != nil:
+		return nil, err
+	case failed && nothing:
+		return nil, ErrErrorMember
+	case isList && came && !null && proof.IsNil():
+		return nil, NotList(must)
+	case !came || nothing && !isList:
+		return nil, Missing(must)
+	}
+	return v, nil
 }

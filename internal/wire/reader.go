@@ -10,22 +10,26 @@ import (
 // Reader reads values of any type whose fields have tags. It inspects each type once. It knows
 // structs, lists, maps, strings, bools and int64s, and the types that New was given.
 type Reader struct {
-	given map[reflect.Type]plan
-	plans sync.Map // reflect.Type to plan
+	given     map[reflect.Type]plan
+	documents map[reflect.Type]documented
+	ignored   map[reflect.Type][]string
+	plans     sync.Map // reflect.Type to plan
 }
 
 // plan reads the next value into a field.
 type plan func(s *Scanner, to reflect.Value) error
 
-// A Type tells a [Reader] how to read one more type.
+// A Type tells a [Reader] how to read one more type, or what is documented of a type.
 type Type struct {
-	of   reflect.Type
-	read func(r *Reader, s *Scanner, to reflect.Value) error
+	of         reflect.Type
+	read       func(r *Reader, s *Scanner, to reflect.Value) error
+	documented documented
+	ignored    []string // members that are documented and not kept
 }
 
 // Text is a type that is made from a text. The function returns false if the text has no value.
 func Text[T any](parse func(text string) (T, bool)) Type {
-	return Type{reflect.TypeFor[T](), func(_ *Reader, s *Scanner, to reflect.Value) error {
+	return Type{of: reflect.TypeFor[T](), documented: documented{kind: String}, read: func(_ *Reader, s *Scanner, to reflect.Value) error {
 		text, err := s.Text()
 		if err != nil || text == "" {
 			return err
@@ -39,16 +43,24 @@ func Text[T any](parse func(text string) (T, bool)) Type {
 
 // Custom is a type with a read function of its own, because its shape varies.
 func Custom[T any](read func(r *Reader, s *Scanner, to *T) error) Type {
-	return Type{reflect.TypeFor[T](), func(r *Reader, s *Scanner, to reflect.Value) error {
+	return Type{of: reflect.TypeFor[T](), read: func(r *Reader, s *Scanner, to reflect.Value) error {
 		return read(r, s, to.Addr().Interface().(*T))
 	}}
 }
 
 // New makes a reader that knows the given types.
 func New(types ...Type) *Reader {
-	r := &Reader{given: map[reflect.Type]plan{}}
+	r := &Reader{
+		given: map[reflect.Type]plan{}, documents: map[reflect.Type]documented{}, ignored: map[reflect.Type][]string{},
+	}
 	for _, t := range types {
-		r.given[t.of] = func(s *Scanner, to reflect.Value) error { return t.read(r, s, to) }
+		if t.read != nil {
+			r.given[t.of] = func(s *Scanner, to reflect.Value) error { return t.read(r, s, to) }
+		}
+		if t.documented.kind != Invalid {
+			r.documents[t.of] = t.documented
+		}
+		r.ignored[t.of] = append(r.ignored[t.of], t.ignored...)
 	}
 	return r
 }
@@ -64,13 +76,7 @@ func (r *Reader) Read(s *Scanner, to any) error {
 // taken the value.
 func (r *Reader) ReadObject(s *Scanner, to any, other func(key []byte) (taken bool, err error)) error {
 	v := reflect.ValueOf(to).Elem()
-	fields := r.fieldsOf(v.Type())
-	return s.Object(func(key []byte) error {
-		if taken, err := other(key); taken || err != nil {
-			return err
-		}
-		return fields.read(s, v, key)
-	})
+	return r.fieldsOf(v.Type()).readObject(s, v, other)
 }
 
 func (r *Reader) planOf(t reflect.Type) plan {
@@ -113,14 +119,9 @@ func readString(s *Scanner, to reflect.Value) error {
 }
 
 func readBool(s *Scanner, to reflect.Value) error {
-	if s.Next() == Bool {
-		b, err := s.Bool()
-		to.SetBool(b)
-		return err
-	}
-	text, err := s.Text()
-	if b, bad := strconv.ParseBool(text); bad == nil {
-		to.SetBool(b)
+	value, ok, err := s.Flag()
+	if ok {
+		to.SetBool(value)
 	}
 	return err
 }
@@ -139,8 +140,11 @@ func readInt(s *Scanner, to reflect.Value) error {
 type fields map[string]field
 
 type field struct {
+	name  string // its first name on the wire
 	index []int
 	read  plan
+	documented
+	required bool
 }
 
 // fieldsOf returns the fields of a struct and of the structs that it embeds.
@@ -157,13 +161,16 @@ func (r *Reader) fieldsOf(t reflect.Type) fields {
 		if name == "-" || name == "" {
 			continue
 		}
-		read := r.planOf(f.Type)
-		all[name] = field{f.Index, read}
+		one := field{name, f.Index, r.planOf(f.Type), r.documentedOf(f.Type), f.Tag.Get("wire") == "required"}
+		all[name] = one
 		for other := range strings.SplitSeq(f.Tag.Get("also"), ",") {
 			if other != "" {
-				all[other] = field{f.Index, read}
+				all[other] = one
 			}
 		}
+	}
+	for _, name := range r.ignored[t] {
+		all[name] = field{name: name, read: func(s *Scanner, _ reflect.Value) error { return s.Skip() }}
 	}
 	r.plans.Store(fieldsKey{t}, all)
 	return all
@@ -176,7 +183,10 @@ func (f fields) read(s *Scanner, of reflect.Value, key []byte) error {
 	found, ok := f[string(key)]
 	switch {
 	case !ok:
+		s.differs(UnknownMember)
 		return s.Skip()
+	case s.watch != nil:
+		return s.compare(found.documented, of.FieldByIndex(found.index), found.read)
 	case len(found.index) == 1:
 		return found.read(s, of.Field(found.index[0]))
 	default:
@@ -184,11 +194,40 @@ func (f fields) read(s *Scanner, of reflect.Value, key []byte) error {
 	}
 }
 
+// readObject reads an object into a struct, except for the members that other takes.
+func (f fields) readObject(s *Scanner, of reflect.Value, other func(key []byte) (bool, error)) error {
+	var came map[string]bool
+	if s.watch != nil && s.Next() == Object {
+		came = map[string]bool{}
+	}
+	err := s.members(func(key []byte) error {
+		if came != nil {
+			came[f[string(key)].name] = s.Next() != Null
+		}
+		if other != nil {
+			if taken, err := other(key); taken || err != nil {
+				return err
+			}
+		}
+		return f.read(s, of, key)
+	})
+	if err != nil || came == nil {
+		return err
+	}
+	for _, one := range f {
+		if one.required && !came[one.name] {
+			_ = s.within(one.name, func() error {
+				s.differs(MissingMember)
+				return nil
+			})
+		}
+	}
+	return nil
+}
+
 func (r *Reader) structPlan(t reflect.Type) plan {
 	all := r.fieldsOf(t)
-	return func(s *Scanner, to reflect.Value) error {
-		return s.Object(func(key []byte) error { return all.read(s, to, key) })
-	}
+	return func(s *Scanner, to reflect.Value) error { return all.readObject(s, to, nil) }
 }
 
 // ReadItem appends the next value to the list that to points at, unless the value is empty.
@@ -202,8 +241,10 @@ func (r *Reader) ReadItem(s *Scanner, to any) error {
 func (r *Reader) itemPlan(t reflect.Type) plan {
 	_, given := r.given[t]
 	read, objects, size := r.planOf(t), t.Kind() == reflect.Struct && !given, t.Size()
+	usual := r.documentedOf(t)
 	return func(s *Scanner, list reflect.Value) error {
 		if objects && s.Next() != Object {
+			s.differs(OtherType)
 			return s.Skip()
 		}
 		if err := s.Spend(size); err != nil {
@@ -214,7 +255,12 @@ func (r *Reader) itemPlan(t reflect.Type) plan {
 		list.SetLen(last + 1)
 		item := list.Index(last)
 		item.SetZero()
-		err := read(s, item)
+		var err error
+		if s.watch == nil {
+			err = read(s, item)
+		} else {
+			err = s.compare(usual, item, read)
+		}
 		if !objects && item.IsZero() {
 			list.SetLen(last)
 		}
@@ -222,38 +268,59 @@ func (r *Reader) itemPlan(t reflect.Type) plan {
 	}
 }
 
-// listPlan makes a new list from each array.
+// listPlan makes a new list from each list.
 func (r *Reader) listPlan(t reflect.Type) plan {
 	item := r.itemPlan(t.Elem())
 	return func(s *Scanner, to reflect.Value) error {
-		if s.Next() != Array {
+		kind, before := s.Next(), to
+		switch kind {
+		case Array:
+		case Object: // which may be no list, as it turns out
+			before = reflect.ValueOf(to.Interface())
+		default:
 			return s.Skip()
 		}
 		to.Set(reflect.MakeSlice(t, 0, 0))
-		return s.Array(func() error { return item(s, to) })
+		isList, err := s.List(func() error { return item(s, to) })
+		if !isList && kind == Object {
+			to.Set(before)
+		}
+		return err
 	}
 }
 
 // mapPlan makes a new map from each object, with an entry for each member that is an object.
 func (r *Reader) mapPlan(t reflect.Type) plan {
 	read, size := r.planOf(t.Elem()), t.Key().Size()+t.Elem().Size()
+	entry := func(s *Scanner, to reflect.Value, key []byte) error {
+		if s.Next() != Object {
+			if s.Next() != Null {
+				s.differs(OtherType)
+			}
+			return s.Skip()
+		}
+		if err := s.Spend(size); err != nil {
+			return err
+		}
+		name := reflect.ValueOf(validUTF8(key)).Convert(t.Key())
+		if s.watch != nil {
+			s.judge(r.documentedOf(t.Key()), name)
+		}
+		item := reflect.New(t.Elem()).Elem()
+		err := read(s, item)
+		to.SetMapIndex(name, item)
+		return err
+	}
 	return func(s *Scanner, to reflect.Value) error {
 		if s.Next() != Object {
 			return s.Skip()
 		}
 		to.Set(reflect.MakeMap(t))
 		return s.Object(func(key []byte) error {
-			if s.Next() != Object {
-				return s.Skip()
+			if s.watch == nil {
+				return entry(s, to, key)
 			}
-			if err := s.Spend(size); err != nil {
-				return err
-			}
-			name := reflect.ValueOf(validUTF8(key)).Convert(t.Key())
-			item := reflect.New(t.Elem()).Elem()
-			err := read(s, item)
-			to.SetMapIndex(name, item)
-			return err
+			return s.within("*", func() error { return entry(s, to, key) })
 		})
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"math"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -47,6 +48,7 @@ type Scanner struct {
 	scan  *jx.Decoder
 	spent uintptr
 	most  uintptr
+	watch *watch // nil if nobody watches
 }
 
 // mostOfLimit is how much memory lists and maps may take, as a multiple of the answer's limit. A
@@ -122,6 +124,79 @@ func (s *Scanner) Array(item func() error) error {
 		return s.scan.Skip()
 	}
 	return s.scan.Arr(func(*jx.Decoder) error { return item() })
+}
+
+// List calls item for each item of a list: of an array, or of an object whose names are numbers, as
+// PHP writes an array with gaps. The function takes the item. For any other value List returns
+// false. If a name that is not a number comes late, item was called before.
+func (s *Scanner) List(item func() error) (isList bool, err error) {
+	if s.watch != nil {
+		plain := item
+		item = func() error { return s.within("[]", plain) }
+	}
+	switch s.scan.Next() {
+	case jx.Array:
+		return true, s.Array(item)
+	case jx.Object:
+		n, numbered := 0, true
+		err := s.Object(func(key []byte) error {
+			if numbered = numbered && isIndex(key); !numbered {
+				return s.Skip()
+			}
+			n++
+			return item()
+		})
+		return numbered && n > 0, err
+	}
+	return false, s.Skip()
+}
+
+func isIndex(key []byte) bool {
+	const longest = 9
+	for _, c := range key {
+		if c < '0' || c > '9' {
+			return false
+		}
+	}
+	return len(key) > 0 && len(key) <= longest
+}
+
+// Flag takes a boolean, also one that is written as a text or a number. It returns false for ok if
+// the value is not understood.
+func (s *Scanner) Flag() (value, ok bool, err error) {
+	if s.scan.Next() == jx.Bool {
+		value, err = s.Bool()
+		return value, err == nil, err
+	}
+	text, err := s.Text()
+	value, bad := strconv.ParseBool(text)
+	return value, bad == nil, err
+}
+
+// Nothing reports whether the document is empty.
+func (s *Scanner) Nothing() bool { return s.scan.Next() == jx.Invalid && s.End() == nil }
+
+// Blank reports whether the document says nothing: it is empty, null or {}. Then it is taken.
+func (s *Scanner) Blank() (blank bool) {
+	_ = s.scan.Capture(func(*jx.Decoder) error {
+		members := 0
+		switch s.scan.Next() {
+		case jx.Null:
+			blank = s.Skip() == nil
+		case jx.Object:
+			err := s.Object(func([]byte) error {
+				members++
+				return s.Skip()
+			})
+			blank = err == nil && members == 0
+		}
+		blank = (blank || s.scan.Next() == jx.Invalid) && s.End() == nil
+		return nil
+	})
+	if blank {
+		s.SkipRest()
+	}
+	return blank
 }
 
 // End returns nil if only white space is left.
