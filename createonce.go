@@ -289,7 +289,8 @@ func (o *creating) findMarked(ctx context.Context) (*LoginLink, error) {
 	}
 	slices.SortStableFunc(all, compareMarked)
 	for _, surplus := range all[1:] {
-		if same(surplus.Status, LoginLinkOpen) && o.link.like(markedAs(&surplus).as) && o.link.like(markedAs(&all[0]).as) {
+		alike := o.link.like(markedAs(&surplus).as) && o.link.like(markedAs(&all[0]).as)
+		if alike && same(surplus.Status, LoginLinkOpen) {
 			if _, err := o.service.Close(ctx, surplus.ID, o.with); err != nil {
 				return nil, err
 			}

@@ -28,13 +28,22 @@ func withMarker(s *sandbox.Sandbox, marker string) (all, open []string) {
 	return all, open
 }
 
+// createMarked makes a link as another process may have made it. Create refuses markers.
+func createMarked(t *testing.T, c *Client, source, description string) *LoginLink {
+	t.Helper()
+	create := LoginLinkCreate{DataSourceID: source, Description: description}
+	link, err := call(t.Context(), c, create.operation(nil), one[LoginLink], nil)
+	require.NoError(t, err)
+	return link
+}
+
 func TestCreateOnce(t *testing.T) {
 	inBubble(t, nil, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
 		var response Response
 		q4 := LoginLinkCreate{DataSourceID: "GAWA", Description: "Q4"}
 		first, err := c.Links.CreateOnce(t.Context(), q4, "job-7", WithResponse(&response))
 		require.NoError(t, err)
-		require.Equal(t, "Q4 [ref:job-7]", first.Description)
+		require.Equal(t, "[ref:job-7] Q4", first.Description)
 		require.Equal(t, 201, response.Status)
 		require.Equal(t, []int{1, 1}, []int{s.Count("links.list"), s.Count("links.create")})
 
@@ -198,9 +207,7 @@ func TestCreateOnceClosesTheSurplus(t *testing.T) {
 	inBubble(t, nil, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
 		var ids []string
 		for range 3 {
-			l, err := c.Links.Create(t.Context(), LoginLinkCreate{DataSourceID: "GAWA", Description: "Q4 [ref:job-7]"})
-			require.NoError(t, err)
-			ids = append(ids, l.ID)
+			ids = append(ids, createMarked(t, c, "GAWA", "[ref:job-7] Q4").ID)
 		}
 		require.NoError(t, s.CompleteLogin(ids[1], "avery@example.com"))
 		link, err := c.Links.CreateOnce(t.Context(), LoginLinkCreate{DataSourceID: "GAWA"}, "job-7")
@@ -264,8 +271,7 @@ func TestCreateOnceUnrestricted(t *testing.T) {
 func TestCreateOnceLeavesOthersAlone(t *testing.T) {
 	inBubble(t, nil, nil, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
 		for _, source := range []string{"GAWA", "AW"} {
-			_, err := c.Links.Create(t.Context(), LoginLinkCreate{DataSourceID: source, Description: "[ref:job-7]"})
-			require.NoError(t, err)
+			createMarked(t, c, source, "[ref:job-7]")
 		}
 		for _, source := range []string{"FB", "GAWA"} {
 			_, _ = c.Links.CreateOnce(t.Context(), LoginLinkCreate{DataSourceID: source}, "job-7")

@@ -137,11 +137,19 @@ func TestGoldenLinksUpdate(t *testing.T) {
 func TestGoldenLinksClose(t *testing.T) {
 	confirmed := is(&LoginLink{ID: "dsll_1"})
 	checks := linkChecks(LoginLinkClosed, "Onboarding of Sample Store", map[string]check[*LoginLink]{
-		"data_absent.json": confirmed,
-		"empty.json":       confirmed,
-		"result.json":      confirmed,
+		"empty.json":  confirmed,
+		"result.json": confirmed,
+		// None of these says that the link is closed.
+		"absent.json":      malformed[*LoginLink](""),
+		"data_absent.json": malformed[*LoginLink]("EXAMPLEREQ_links_close_0002"),
+		"unknown.json":     malformed[*LoginLink]("EXAMPLEREQ_links_close_unknown"),
 	})
-	delete(checks, "data_null.json")
+	for _, elsewhere := range []string{
+		"data_null.json", "timestamps_fraction.json", "timestamps_offset.json", "timestamps_unreadable.json",
+		"timestamps_zoneless.json",
+	} {
+		delete(checks, elsewhere)
+	}
 	goldens(t, "links.close", func(ctx context.Context, c *Client) (*LoginLink, error) {
 		return c.Links.Close(ctx, "dsll_1")
 	}, checks)
@@ -175,7 +183,7 @@ func TestGoldenLinksList(t *testing.T) {
 		"null.json": is([]LoginLink{
 			{ID: "dsll_1", Status: LoginLinkOpen, DataSourceID: "GAWA", UserID: "usr_1"}, {ID: "dsll_2"},
 		}),
-		"data_absent.json": noItems[LoginLink],
+		"data_absent.json": malformed[[]LoginLink]("EXAMPLEREQ_links_list_0005"),
 		"data_null.json":   noItems[LoginLink],
 		"timestamps.json": func(t *testing.T, got []LoginLink, err error) {
 			require.NoError(t, err)

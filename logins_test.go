@@ -112,7 +112,7 @@ func TestGoldenLoginsList(t *testing.T) {
 		"null.json": is([]Login{
 			{ID: "dsl_1"}, {ID: "dsl_2", DataSource: DataSource{ID: "GAWA"}, AuthUser: User{ID: "usr_1"}},
 		}),
-		"data_absent.json": noItems[Login],
+		"data_absent.json": malformed[[]Login]("EXAMPLEREQ_logins_list_0005"),
 		"data_null.json":   noItems[Login],
 		"bom.json": is([]Login{{
 			ID: "dsl_1", Type: LoginTypeOAuth, Username: avery, DisplayName: NewSensitive("Avery Sample"),
@@ -240,7 +240,7 @@ func TestGoldenLoginsRevoke(t *testing.T) {
 		"sample.json":  is(true),
 		"absent.json":  is(true),
 		"false.json":   is(false),
-		"null.json":    is(true), // nothing says that there was nothing to revoke
+		"null.json":    malformed[bool](""), // it says neither yes nor no
 		"unknown.json": is(true),
 	})
 }
@@ -263,15 +263,30 @@ func TestAccountsQueryRoundTrip(t *testing.T) {
 	require.Equal(t, users, got.Users)
 }
 
-// Revoke claims a success only if the server has said so, or has said nothing at all.
-func TestRevokeOfOddResults(t *testing.T) {
-	for result, want := range map[string]bool{
-		"true": true, `"true"`: true, "1": true, "null": true,
-		"false": false, `"false"`: false, "0": false,
-		`"no"`: false, `""`: false, `"failed"`: false, "2": false, "[]": false, "{}": false,
+// Revoke says yes or no only if the server has said so. Close takes no for an error.
+func TestOddResults(t *testing.T) {
+	yes, no := true, false
+	for result, want := range map[string]*bool{
+		"true": &yes, `"true"`: &yes, "1": &yes,
+		"false": &no, `"false"`: &no, "0": &no,
+		"null": nil, `""`: nil, `"failed"`: nil, "2": nil, "[]": nil, "{}": nil,
 	} {
-		revoked, err := replying(t, 200, `{"data":{"result":`+result+`}}`).Logins.Revoke(t.Context(), "dsl_1")
-		require.NoError(t, err, result)
-		require.Equal(t, want, revoked, result)
+		c := replying(t, 200, `{"data":{"result":`+result+`}}`)
+		revoked, err := c.Logins.Revoke(t.Context(), "dsl_1")
+		if want == nil {
+			require.ErrorIs(t, err, ErrMalformedResponse, result)
+			require.Equal(t, OutcomeUnknown, asError(t, err).Outcome, result)
+		} else {
+			require.NoError(t, err, result)
+			require.Equal(t, *want, revoked, result)
+		}
+		link, err := c.Links.Close(t.Context(), "dsll_1")
+		if want == &yes {
+			require.NoError(t, err, result)
+			require.Equal(t, &LoginLink{ID: "dsll_1"}, link)
+			continue
+		}
+		require.ErrorIs(t, err, ErrMalformedResponse, result)
+		require.Equal(t, OutcomeUnknown, asError(t, err).Outcome, result)
 	}
 }

@@ -190,6 +190,9 @@ func TestOddMembersAreAbsent(t *testing.T) {
 		typ := reflect.TypeOf(v)
 		all, _ := fieldsOf(t, typ)
 		for _, f := range all {
+			if f.tag == "logins" { // "data" on the wire, which must be a list
+				continue
+			}
 			odd := []any{nil}
 			switch {
 			case leaf(f.typ) || f.typ.Kind() == reflect.String:

@@ -45,11 +45,11 @@ type Meta struct {
 }
 
 // Envelope reads Supermetrics' {"meta", "data", "error"}. An error with content fails the answer,
-// whatever the status and the data. Without data, anything that looks like an error does so, too.
+// whatever the status and the data. Without data, every error does so, in any dialect.
 func Envelope(r *Reader, s *Scanner, data func() error) (Meta, error) {
 	var meta Meta
 	meta.Paginate.Total = -1
-	came, failed, trouble := false, false, false
+	came, failed, alone := false, false, false
 	if s.Next() != Object {
 		return meta, ErrNoObject
 	}
@@ -60,12 +60,10 @@ func Envelope(r *Reader, s *Scanner, data func() error) (Meta, error) {
 			return data()
 		case name == "meta":
 			return r.Read(s, &meta)
-		case name == "error":
-			failed, err = s.hasContent()
-			return err
 		case isErrorMember(name):
+			alone = alone || s.Next() != Null
 			says, err := s.hasContent()
-			trouble = trouble || says
+			failed = failed || says && name == "error"
 			return err
 		}
 		s.differs(UnknownMember)
@@ -74,7 +72,7 @@ func Envelope(r *Reader, s *Scanner, data func() error) (Meta, error) {
 	switch {
 	case err != nil:
 		return meta, err
-	case failed || trouble && !came:
+	case failed || alone && !came:
 		return meta, ErrErrorMember
 	case !came:
 		return meta, Missing("data")
@@ -187,7 +185,7 @@ func Bare[T any](r *Reader, s *Scanner, must string) (*T, error) {
 	all := r.fieldsOf(of.Type())
 	proof := of.FieldByIndex(all[must].index)
 	isList := proof.Kind() == reflect.Slice
-	came, null, failed := false, false, false
+	came, null, failed, alone := false, false, false, false
 	err := r.ReadObject(s, v, func(key []byte) (bool, error) {
 		name := string(key)
 		if name == must {
@@ -196,6 +194,7 @@ func Bare[T any](r *Reader, s *Scanner, must string) (*T, error) {
 		if _, known := all[name]; known || !isErrorMember(name) {
 			return false, nil
 		}
+		alone = alone || s.Next() != Null
 		says, err := s.hasContent()
 		failed = failed || says
 		return true, err
@@ -207,7 +206,7 @@ func Bare[T any](r *Reader, s *Scanner, must string) (*T, error) {
 	switch {
 	case err != nil:
 		return nil, err
-	case failed && nothing:
+	case failed && nothing, alone && !came:
 		return nil, ErrErrorMember
 	case isList && came && !null && proof.IsNil():
 		return nil, NotList(must)

@@ -180,17 +180,17 @@ func (s *Scanner) Nothing() bool { return s.scan.Next() == jx.Invalid && s.End()
 func (s *Scanner) Blank() (blank bool) {
 	_ = s.scan.Capture(func(*jx.Decoder) error {
 		members := 0
+		var err error
 		switch s.scan.Next() {
 		case jx.Null:
-			blank = s.Skip() == nil
+			err = s.Skip()
 		case jx.Object:
-			err := s.Object(func([]byte) error {
+			err = s.Object(func([]byte) error {
 				members++
 				return s.Skip()
 			})
-			blank = err == nil && members == 0
 		}
-		blank = (blank || s.scan.Next() == jx.Invalid) && s.End() == nil
+		blank = err == nil && members == 0 && s.End() == nil
 		return nil
 	})
 	if blank {

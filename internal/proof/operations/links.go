@@ -90,7 +90,7 @@ var links = []Operation{
 		Private: []string{sandbox.OpenLoginLinkID, Text},
 		Verb:    "PATCH", Route: "/ds/login/link/{loginLinkID}", URI: "/ds/login/link/dsll_1",
 		Body:  `{"description":"` + Text + `"}`,
-		Least: `{"data":{"link_id":"dsll_1"}}`, Data: duolink.LoginLink{},
+		Least: `{"data":{"link_id":"dsll_1"}}`, Wordless: true, Data: duolink.LoginLink{},
 		Repeat: Settling, Groups: supermetricsGroups,
 		Done: func(s *sandbox.Sandbox) int { return asBit(openLink(s).Description == Text) },
 		Examples: []Example{{
@@ -110,11 +110,13 @@ var links = []Operation{
 		},
 		Private: []string{sandbox.OpenLoginLinkID},
 		Verb:    "PUT", Route: "/ds/login/link/{loginLinkID}/close", URI: "/ds/login/link/dsll_1/close",
-		Statuses: []int{200, 201, 202, 299}, Least: `{"data":{"link_id":"dsll_1"}}`, Wordless: true,
-		Data: duolink.LoginLink{}, Repeat: Settling, Groups: supermetricsGroups,
+		Statuses: []int{200, 201, 202, 299}, Least: `{"data":{"link_id":"dsll_1","status_code":"CLOSED"}}`,
+		Wordless: true, Data: duolink.LoginLink{}, Repeat: Settling, Groups: supermetricsGroups,
 		Done: func(s *sandbox.Sandbox) int { return asBit(openLink(s).Status == "CLOSED") },
-		Examples: []Example{closing("without content", "links.close/empty.json", 200, 202, 204),
-			closing("with something else", "errors/html.html", 200, 202)},
+		Examples: []Example{
+			closing("without content", "links.close/empty.json", 200, 202, 204),
+			closing("with a result", "links.close/result.json", 200, 202),
+		},
 	},
 }
 
