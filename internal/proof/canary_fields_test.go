@@ -20,7 +20,7 @@ var canaryPlain = map[string]string{
 	"AuthQuery":       "AccountIDs",
 	"IdentityQuery":   "AccountIDs",
 	"LoginLinkCreate": "DataSourceID Description Expires RedirectURL RequireUsername",
-	"LoginLinkUpdate": "Description",
+	"LoginLinkUpdate": "Description Marker",
 	"RefreshOptions":  "AccountIDs",
 
 	// Ids, names of companies and of their products, states, and what a number says without its

@@ -39,7 +39,13 @@ func (w *canaryWorld) mark(place string) {
 }
 
 // canaryIDs are the text fields of arguments that take the characters of an id and no others.
-var canaryIDs = []string{"LoginLinkCreate.DataSourceID", "AccountsQuery.DataSourceID", "LoginLink.ID"}
+var canaryIDs = []string{
+	"LoginLinkCreate.DataSourceID", "AccountsQuery.DataSourceID", "LoginLink.ID", "LoginLinkUpdate.Marker",
+}
+
+// canaryRef is the marker of a CreateOnce, and the id of a Close, that end well. The answer shows it
+// in the description or as the ID, which are printed.
+const canaryRef = plainMark + "_ref"
 
 // isCanaryID reports whether a text at a place is an id: a parameter of its own, or such a field.
 func isCanaryID(place string) bool {
@@ -54,6 +60,8 @@ func (w *canaryWorld) argument(t *testing.T, typ reflect.Type, place, spoil stri
 	switch {
 	case typ == reflect.TypeFor[duolink.Secret]():
 		v.Set(reflect.ValueOf(duolink.NewSecret(w.secretAt(place, credentialTail+spoil))))
+	case w.good && (place == "LinksService.CreateOnce 2" || place == "LinksService.Close 1"):
+		v.SetString(canaryRef)
 	case typ == reflect.TypeFor[string]() && isCanaryID(place):
 		v.SetString(w.secretAt(strings.TrimPrefix(place, "Field."), spoil))
 	case typ.Kind() == reflect.String:
@@ -117,6 +125,11 @@ func (w *canaryWorld) answerOf(op operations.Operation, aliased bool) string {
 	}
 	if op.Repeat == operations.OnlyRefused && op.API == duolink.Supermetrics { // of the data source that was asked for
 		delete(data.(map[string]any), "ds_id")
+		data.(map[string]any)["description"] = "[ref:" + canaryRef + "]"
+	}
+	if strings.Contains(op.Route, "{loginLinkID}") { // of the link that was asked for, whose id nothing may print
+		delete(data.(map[string]any), "link_id")
+		data.(map[string]any)["result"] = true
 	}
 	if op.API != duolink.Supermetrics {
 		return mustJSON(data)

@@ -29,6 +29,7 @@ type canaryWorld struct {
 	requests int
 	quoted   int // texts that the server said back
 	echoes   bool
+	good     bool // the call ends well
 	revealed int // answers that had marks in them, behind Reveal
 }
 
@@ -194,7 +195,7 @@ func (w *canaryWorld) run(t *testing.T, m canaryMethod, v variant, s situation) 
 
 // printRun makes one call and prints all that comes of it.
 func (w *canaryWorld) printRun(t *testing.T, m canaryMethod, v variant, s situation) {
-	w.formats, w.echoes = canaryFormats, s.echoes
+	w.formats, w.echoes, w.good = canaryFormats, s.echoes, s.good
 	if s.brief {
 		w.formats = briefFormats
 	}
