@@ -68,20 +68,20 @@ func (q AuthQuery) wire() (authBody, error) {
 
 // PlaidNumbers is the answer of [AuthService.Get]: a list of all accounts and lists of all numbers.
 type PlaidNumbers struct {
-	Accounts  []PlaidAccount  `json:"accounts"`
-	Numbers   NumbersByScheme `json:"numbers"`
-	Item      Item            `json:"item"`
-	RequestID string          `json:"request_id"`
+	Accounts  []PlaidAccount  `json:"accounts" wire:"required"`
+	Numbers   NumbersByScheme `json:"numbers" wire:"required"`
+	Item      Item            `json:"item" wire:"required"`
+	RequestID string          `json:"request_id" wire:"required"`
 }
 
 // PlaidAccount is an account as the Plaid-compatible layer describes it.
 type PlaidAccount struct {
-	ID                  string      `json:"account_id"`
-	Balances            Balances    `json:"balances"`
+	ID                  string      `json:"account_id" wire:"required"`
+	Balances            Balances    `json:"balances" wire:"required"`
 	Mask                string      `json:"mask"` // not unique, and not always the end of the account number
-	Name                string      `json:"name"`
+	Name                string      `json:"name" wire:"required"`
 	OfficialName        string      `json:"official_name"`
-	Type                AccountType `json:"type"`
+	Type                AccountType `json:"type" wire:"required"`
 	Subtype             string      `json:"subtype"` // some eighty values, such as "checking" or "403B"
 	PersistentAccountID string      `json:"persistent_account_id"`
 	VerificationStatus  string      `json:"verification_status"`
@@ -99,41 +99,41 @@ type NumbersByScheme struct {
 // They are not checked, because some numbers of the vendor's sandbox have a wrong checksum.
 type ACHNumber struct {
 	AccountID         string    `json:"account_id"` // set only by AuthService.Get
-	AccountNumber     Sensitive `json:"account_number" also:"account"`
-	RoutingNumber     string    `json:"routing_number" also:"routing"`
+	AccountNumber     Sensitive `json:"account_number" also:"account" wire:"required"`
+	RoutingNumber     string    `json:"routing_number" also:"routing" wire:"required"`
 	WireRoutingNumber string    `json:"wire_routing_number" also:"wire_routing"`
 }
 
 // EFTNumber is an account number in Canada.
 type EFTNumber struct {
 	AccountID         string    `json:"account_id"` // set only by AuthService.Get
-	AccountNumber     Sensitive `json:"account_number" also:"account"`
-	InstitutionNumber string    `json:"institution_number" also:"institution"`
-	BranchNumber      string    `json:"branch_number" also:"branch"`
+	AccountNumber     Sensitive `json:"account_number" also:"account" wire:"required"`
+	InstitutionNumber string    `json:"institution_number" also:"institution" wire:"required"`
+	BranchNumber      string    `json:"branch_number" also:"branch" wire:"required"`
 }
 
 // BACSNumber is an account number in the United Kingdom.
 type BACSNumber struct {
 	AccountID     string    `json:"account_id"` // set only by AuthService.Get
-	AccountNumber Sensitive `json:"account_number" also:"account"`
-	SortCode      string    `json:"sort_code"`
+	AccountNumber Sensitive `json:"account_number" also:"account" wire:"required"`
+	SortCode      string    `json:"sort_code" wire:"required"`
 }
 
 // InternationalNumber is an IBAN with the BIC of its bank.
 type InternationalNumber struct {
 	AccountID string    `json:"account_id"` // set only by AuthService.Get
-	IBAN      Sensitive `json:"iban"`
-	BIC       string    `json:"bic"`
+	IBAN      Sensitive `json:"iban" wire:"required"`
+	BIC       string    `json:"bic" wire:"required"`
 }
 
 // Item is what Plaid calls a link.
 type Item struct {
-	ID                string         `json:"item_id"`
+	ID                string         `json:"item_id" wire:"required"`
 	InstitutionID     string         `json:"institution_id"`
 	Webhook           string         `json:"webhook"`
 	Error             ItemError      `json:"error"` // zero if the item is well
-	AvailableProducts []PlaidProduct `json:"available_products"`
-	BilledProducts    []PlaidProduct `json:"billed_products"`
+	AvailableProducts []PlaidProduct `json:"available_products" wire:"required"`
+	BilledProducts    []PlaidProduct `json:"billed_products" wire:"required"`
 	Products          []PlaidProduct `json:"products"`
 	ConsentedProducts []PlaidProduct `json:"consented_products"`
 }
@@ -163,14 +163,14 @@ const (
 
 // BankNumbers is the answer of [AuthService.Numbers]: the open accounts, each with its numbers.
 type BankNumbers struct {
-	Accounts []BankAccountWithNumbers `json:"accounts"`
-	Link     BankLink                 `json:"link"`
+	Accounts []BankAccountWithNumbers `json:"accounts" wire:"required"`
+	Link     BankLink                 `json:"link" wire:"required"`
 }
 
 // BankAccountWithNumbers is an account with its numbers, as MoneyKit's native API has it.
 type BankAccountWithNumbers struct {
 	BankAccount
-	Numbers NumbersByScheme `json:"numbers"`
+	Numbers NumbersByScheme `json:"numbers" wire:"required"`
 }
 
 // ForAccount returns an account with its numbers, or false if the id is empty or unknown.

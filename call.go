@@ -302,14 +302,6 @@ func (a *attempts) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 }
 
-// takeLocation hides a redirect's goal from http.Client, which fails if it cannot parse it.
-func (at *attempt) takeLocation(resp *http.Response) {
-	if resp != nil && resp.StatusCode/100 == 3 {
-		at.location = resp.Header.Get("Location")
-		resp.Header.Del("Location")
-	}
-}
-
 // receive reads, classifies and settles an answer inside the loop, so that an answer that breaks
 // off is a failed attempt, too. It closes the body, except of a stream.
 func (a *attempts) receive(ctx context.Context, resp *http.Response) error {
@@ -323,7 +315,7 @@ func (a *attempts) receive(ctx context.Context, resp *http.Response) error {
 	if at.location != "" {
 		at.head.Set("Location", at.location)
 	}
-	at.err = a.classify(at, resp)
+	at.err = a.classify(ctx, at, resp)
 	if at.stream == nil {
 		kept = true
 		_ = resp.Body.Close()
@@ -338,7 +330,7 @@ func (a *attempts) receive(ctx context.Context, resp *http.Response) error {
 }
 
 // classify reads an answer and returns what is wrong with it.
-func (a *attempts) classify(at *attempt, resp *http.Response) *Error {
+func (a *attempts) classify(ctx context.Context, at *attempt, resp *http.Response) *Error {
 	ok, limit := at.status/100 == 2, a.limit
 	if !ok {
 		limit = min(limit, errorLimit)
@@ -359,9 +351,12 @@ func (a *attempts) classify(at *attempt, resp *http.Response) *Error {
 	case err != nil:
 		return a.failure(at, err)
 	}
-	if err := a.decode(wire.Document(at.body, a.limit)); err != nil {
+	document := wire.Document(at.body, a.limit)
+	tellDrift := a.watchDrift(ctx, document, at.header)
+	if err := a.decode(document); err != nil {
 		return a.unreadable(at, err)
 	}
+	tellDrift()
 	return nil
 }
 

@@ -65,6 +65,7 @@ type Client struct {
 	pace      *pace.Groups
 	budget    *pace.Budgets
 	state     *limitState
+	drifts    *drifts
 
 	// The runs that callers share while they are under way.
 	unattended *flight.Unattended // counts both kinds of runs together
@@ -105,6 +106,7 @@ func New(opts ...Option) (*Client, error) {
 		pace:   pace.NewGroups(),
 		budget: pace.NewBudgets(),
 		state:  &limitState{latest: map[API]RateLimit{}},
+		drifts: &drifts{told: map[Drift]bool{}},
 
 		unattended: &flight.Unattended{},
 	}
@@ -293,7 +295,8 @@ func WithRetry(retry Retry) Option {
 // WithMaxResponseBytes bounds how much of an answer is read, after decompression. A longer answer
 // is ErrResponseTooLarge.
 //
-// The default is 64 MiB for Logins.QueryAccounts and 8 MiB for everything else. For
+// The default is 64 MiB for Logins.QueryAccounts, 32 MiB for Logins.List and Links.List, and 8 MiB
+// for everything else, which is more than the vendors document. For
 // Logins.StreamAccounts the bound holds for each item, not for the whole answer. The body of an
 // error is cut off after 1 MiB.
 //

@@ -237,8 +237,8 @@ func (noCredential) identity() string                                  { return 
 
 // accessToken is the answer of POST /auth/token.
 type accessToken struct {
-	Token     Secret `json:"access_token"`
-	ExpiresIn int64  `json:"expires_in"` // seconds
+	Token     Secret `json:"access_token" wire:"required"`
+	ExpiresIn int64  `json:"expires_in" wire:"required"` // seconds
 }
 
 func readToken(s *wire.Scanner) (*accessToken, error) {

@@ -51,6 +51,14 @@ func (a *attempts) refusal(at *attempt) *Error {
 	return e
 }
 
+// takeLocation hides a redirect's goal from http.Client, which fails if it cannot parse it.
+func (at *attempt) takeLocation(resp *http.Response) {
+	if resp != nil && resp.StatusCode/100 == 3 {
+		at.location = resp.Header.Get("Location")
+		resp.Header.Del("Location")
+	}
+}
+
 // malformed is the error for an answer that cannot be used.
 func (a *attempts) malformed(at *attempt, kind error, message string) *Error {
 	e := a.answered(at, kind, message)

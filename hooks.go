@@ -24,6 +24,7 @@ type Hooks struct {
 	Cooldown     func(context.Context, Cooldown) // a limit group was closed
 	TokenRenewal func(context.Context, TokenRenewal)
 	Abandoned    func(context.Context, Abandoned) // a flow was ended unfinished
+	Drift        func(context.Context, Drift)     // an answer differs from its documentation; once per place
 }
 
 // Attempt is one time that a request was sent.
@@ -96,7 +97,8 @@ func WithHooks(hooks Hooks) Option {
 }
 
 // WithLogger logs each attempt and token renewal at debug level, and each wait, cooldown and
-// abandoned flow as a warning. The log has what [Hooks] are told and nothing else.
+// abandoned flow as a warning. The log has what [Hooks] are told, except for drift, and nothing
+// else.
 func WithLogger(logger *slog.Logger) Option {
 	return func(cfg *config) error {
 		if logger == nil {

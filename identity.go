@@ -94,14 +94,14 @@ func checkAccountIDs(ids []string) error {
 
 // Identity says who owns the accounts of a link, closed accounts included.
 type Identity struct {
-	Accounts []BankAccountWithOwners `json:"accounts"`
-	Link     BankLink                `json:"link"`
+	Accounts []BankAccountWithOwners `json:"accounts" wire:"required"`
+	Link     BankLink                `json:"link" wire:"required"`
 }
 
 // BankAccountWithOwners is an account with its owners, as MoneyKit's native API has it.
 type BankAccountWithOwners struct {
 	BankAccount
-	Owners []Owner `json:"owners"`
+	Owners []Owner `json:"owners" wire:"required"`
 }
 
 // AccountOwner is an owner with the ids of the accounts that list this owner.
@@ -139,12 +139,12 @@ func (i *Identity) Owners() []AccountOwner {
 
 // BankAccount is an account of a bank link, as MoneyKit's native API has it.
 type BankAccount struct {
-	ID         string      `json:"account_id"`
-	Type       AccountType `json:"account_type"`
-	Name       string      `json:"name"`
+	ID         string      `json:"account_id" wire:"required"`
+	Type       AccountType `json:"account_type" wire:"required"`
+	Name       string      `json:"name" wire:"required"`
 	Nickname   string      `json:"nickname"`
 	Mask       string      `json:"account_mask"` // not unique, and not always the end of the account number
-	Balances   Balances    `json:"balances"`
+	Balances   Balances    `json:"balances" wire:"required"`
 	OriginalID string      `json:"original_id"`
 	Closed     bool        `json:"closed"`
 }
@@ -161,10 +161,10 @@ type Balances struct {
 
 // Owner is a person or company that owns an account.
 type Owner struct {
-	Names        []Sensitive   `json:"names"`
-	Addresses    []Address     `json:"addresses"`
-	PhoneNumbers []PhoneNumber `json:"phone_numbers"`
-	Emails       []Email       `json:"emails"`
+	Names        []Sensitive   `json:"names" wire:"required"`
+	Addresses    []Address     `json:"addresses" wire:"required"`
+	PhoneNumbers []PhoneNumber `json:"phone_numbers" wire:"required"`
+	Emails       []Email       `json:"emails" wire:"required"`
 }
 
 // Address is a postal address of an owner.
@@ -179,24 +179,24 @@ type Address struct {
 
 // PhoneNumber is a phone number of an owner.
 type PhoneNumber struct {
-	Number  Sensitive `json:"number"`
-	Type    PhoneType `json:"type"`
+	Number  Sensitive `json:"number" wire:"required"`
+	Type    PhoneType `json:"type" wire:"required"`
 	Primary bool      `json:"primary"`
 }
 
 // Email is an e-mail address of an owner.
 type Email struct {
-	Address Sensitive `json:"address"`
+	Address Sensitive `json:"address" wire:"required"`
 	Primary bool      `json:"primary"`
 }
 
 // BankLink is a connection to somebody's bank.
 type BankLink struct {
-	ID                string            `json:"link_id"`
-	InstitutionID     string            `json:"institution_id"` // such as "chase"
-	InstitutionName   string            `json:"institution_name"`
+	ID                string            `json:"link_id" wire:"required"`
+	InstitutionID     string            `json:"institution_id" wire:"required"` // such as "chase"
+	InstitutionName   string            `json:"institution_name" wire:"required"`
 	InstitutionAvatar string            `json:"institution_avatar"`
-	State             BankLinkState     `json:"state"`
+	State             BankLinkState     `json:"state" wire:"required"`
 	ErrorCode         BankLinkErrorCode `json:"error_code"`     // what is wrong in the state "error"
 	LastSyncedAt      Timestamp         `json:"last_synced_at"` // deprecated by the vendor
 	Provider          Provider          `json:"provider"`
@@ -204,7 +204,7 @@ type BankLink struct {
 	Tags              []string          `json:"tags"` // deprecated by the vendor; old links have these alone
 	Webhook           string            `json:"webhook"`
 	// Products has an entry for each product that was granted, and none for the others.
-	Products          map[Product]ProductStatus `json:"products"`
+	Products          map[Product]ProductStatus `json:"products" wire:"required"`
 	AvailableProducts []Product                 `json:"available_products"`
 }
 

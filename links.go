@@ -13,7 +13,7 @@ import (
 type LinksService struct{ client *Client }
 
 var (
-	linksList   = endpoint(Supermetrics, "links.list", "GET /ds/login/links", readOnly)
+	linksList   = fullList(endpoint(Supermetrics, "links.list", "GET /ds/login/links", readOnly))
 	linksCreate = endpoint(Supermetrics, "links.create", "POST /ds/login/link", notIdempotent)
 	linksGet    = endpoint(Supermetrics, "links.get", "GET /ds/login/link/{loginLinkID}", readOnly)
 	linksUpdate = endpoint(Supermetrics, "links.update", "PATCH /ds/login/link/{loginLinkID}", idempotent)
@@ -167,8 +167,8 @@ func (l LoginLinkCreate) expiry(now time.Time) (string, error) {
 // LoginLink is a URL that asks somebody to authenticate a data source, and its state. Whoever has
 // LoginURL can log in until the link is closed: give it only to that person.
 type LoginLink struct {
-	ID               string          `json:"link_id"`
-	Status           LoginLinkStatus `json:"status_code"` // from the server, never from the clock
+	ID               string          `json:"link_id" wire:"required"`
+	Status           LoginLinkStatus `json:"status_code" wire:"required"` // from the server, never from the clock
 	Description      string          `json:"description"`
 	DataSourceID     string          `json:"ds_id"`
 	DataSourceName   string          `json:"ds_name"`

@@ -15,7 +15,7 @@ type LoginsService struct{ client *Client }
 
 var (
 	loginsQueryAccounts = slowAndLarge(endpoint(Supermetrics, "logins.query_accounts", "GET /query/accounts", readOnly))
-	loginsList          = endpoint(Supermetrics, "logins.list", "GET /ds/logins", readOnly)
+	loginsList          = fullList(endpoint(Supermetrics, "logins.list", "GET /ds/logins", readOnly))
 	loginsGet           = endpoint(Supermetrics, "logins.get", "GET /ds/login/{loginID}", readOnly)
 	loginsRevoke        = endpoint(Supermetrics, "logins.revoke", "DELETE /ds/login/{loginID}", idempotent)
 	loginsAccounts      = endpoint(Supermetrics, "logins.accounts", "GET /ds/login/{loginID}/accounts", readOnly)
@@ -156,10 +156,10 @@ type AccountList struct {
 
 // LoginAccounts is one login with the accounts that it reaches.
 type LoginAccounts struct {
-	User        Sensitive `json:"ds_user"` // the username: AccountsQuery.Users takes its Reveal()
+	User        Sensitive `json:"ds_user" wire:"required"` // the username: AccountsQuery.Users takes its Reveal()
 	DisplayName Sensitive `json:"display_name"`
 	CacheTime   Timestamp `json:"cache_time"` // when the platform was asked; absent without a cache
-	Accounts    []Account `json:"accounts"`
+	Accounts    []Account `json:"accounts" wire:"required"`
 }
 
 // LoginAccount is one account with its login, as [LoginsService.StreamAccounts] yields it. ID, Name
@@ -173,16 +173,16 @@ type LoginAccount struct {
 
 // Account is an account at an ad platform. Its id may be any text, such as "act_1:2".
 type Account struct {
-	ID    string `json:"account_id"`
+	ID    string `json:"account_id" wire:"required"`
 	Name  string `json:"name" also:"account_name"`
 	Group string `json:"group" also:"group_name"`
 }
 
 // Login is the authentication of a person at a data source.
 type Login struct {
-	ID               string     `json:"login_id"`
+	ID               string     `json:"login_id" wire:"required"`
 	Type             LoginType  `json:"login_type"`
-	Username         Sensitive  `json:"username"` // AccountsQuery.Users takes its Reveal()
+	Username         Sensitive  `json:"username" wire:"required"` // AccountsQuery.Users takes its Reveal()
 	DisplayName      Sensitive  `json:"display_name"`
 	DataSource       DataSource `json:"ds_info"`
 	DefaultScopes    []string   `json:"default_scopes"` // nil in answers of List, which leave it out
@@ -229,14 +229,23 @@ func eachAccount(s *wire.Scanner, yield func(LoginAccount) error, item func()) e
 		if s.Next() == wire.Null {
 			return s.Skip()
 		}
+		logins, anyLogin := 0, false
 		isList, err := s.List(func() error {
 			defer item() // counts a login without accounts, too
-			return eachOfLogin(s, yield)
+			logins++
+			isLogin, err := eachOfLogin(s, yield)
+			anyLogin = anyLogin || isLogin
+			return err
 		})
-		if err == nil && !isList {
-			err = wire.NotList("data")
+		switch {
+		case err != nil:
+			return err
+		case !isList:
+			return wire.NotList("data")
+		case logins > 0 && !anyLogin:
+			return wire.OtherItems("data")
 		}
-		return err
+		return nil
 	})
 	if err != nil {
 		return err
@@ -248,9 +257,10 @@ func eachAccount(s *wire.Scanner, yield func(LoginAccount) error, item func()) e
 // API documents no more accounts for a login.
 const mostKept = 1000
 
-// eachOfLogin yields the accounts of one login. The API writes the accounts last. If it leaves out a
-// member of the login, or writes it after the accounts, they are kept until the login is read.
-func eachOfLogin(s *wire.Scanner, yield func(LoginAccount) error) error {
+// eachOfLogin yields the accounts of one login, and reports whether it is a login. The API writes
+// the accounts last. If it leaves out a member of the login, or writes it after the accounts, they
+// are kept until the login is read.
+func eachOfLogin(s *wire.Scanner, yield func(LoginAccount) error) (isLogin bool, err error) {
 	var login LoginAccounts
 	var kept []Account
 	each := func(a Account) error {
@@ -265,8 +275,8 @@ func eachOfLogin(s *wire.Scanner, yield func(LoginAccount) error) error {
 		kept = nil
 		return nil
 	}
-	var user, name, cached, released bool
-	err := byTags.ReadObject(s, &login, func(key []byte) (bool, error) {
+	var user, name, cached, listed, released bool
+	err = byTags.ReadObject(s, &login, func(key []byte) (bool, error) {
 		switch string(key) {
 		case "ds_user":
 			user = true
@@ -275,7 +285,7 @@ func eachOfLogin(s *wire.Scanner, yield func(LoginAccount) error) error {
 		case "cache_time":
 			cached = true
 		case "accounts":
-			_, err := s.List(func() error {
+			isList, err := s.List(func() error {
 				var a Account
 				if s.Next() != wire.Object {
 					return s.Skip()
@@ -293,14 +303,16 @@ func eachOfLogin(s *wire.Scanner, yield func(LoginAccount) error) error {
 				}
 				return each(a)
 			})
+			listed = listed || isList
 			return true, err
 		}
 		return false, nil
 	})
-	if err != nil {
-		return err
+	if err == nil {
+		err = release()
 	}
-	return release()
+	isLogin = listed || !login.User.IsZero() || !login.DisplayName.IsZero() || login.CacheTime != Timestamp{}
+	return isLogin, err
 }
 
 // readRevoked reads whether there was a login to revoke: {"result": bool}, or the login with the time

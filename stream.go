@@ -30,9 +30,11 @@ func stream[T any](
 		defer func() { _ = at.stream.Close() }()
 		meter := wire.NewMeter(at.stream, a.limit)
 		scanner := wire.Stream(meter, 64<<10, a.limit)
+		tellDrift := a.watchDrift(ctx, scanner, at.header)
 		item := func() {
 			meter.Next()
 			scanner.Forget()
+			tellDrift()
 		}
 		err = each(scanner, func(v T) error {
 			item()
@@ -42,6 +44,7 @@ func stream[T any](
 			return nil
 		}, item)
 		if err == nil || errors.Is(err, errLeft) {
+			tellDrift()
 			return
 		}
 		at.body = meter.Head

@@ -245,7 +245,8 @@ func TestTheEndOfPages(t *testing.T) {
 		"a page that is no list":             {[]string{three, `{"data":"moved"}`}, 2, true},
 		"a total that is too small":          {[]string{fmt.Sprintf(full, 1), `{"data":[{"account_id":"3"}]}`}, 3, false},
 		"a total that grows":                 {[]string{fmt.Sprintf(full, 2)}, 2, false},
-		"items that are no accounts count":   {[]string{`{"meta":{"paginate":{"total":2}},"data":[null,7]}`}, 0, false},
+		"items that are no accounts count":   {[]string{`{"data":[{"account_id":"1"},null,7]}`}, 1, false},
+		"a page of something else":           {[]string{`{"meta":{"paginate":{"total":2}},"data":[null,{}]}`}, 0, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			n := 0

@@ -144,10 +144,10 @@ func parseDecimal(text string) (Decimal, bool) {
 }
 
 // byTags reads the types of this package by their tags.
-var byTags = wire.New(
+var byTags = wire.New(append([]wire.Type{
 	wire.Text(always(parseTimestamp)), wire.Text(parseDecimal),
 	wire.Text(always(NewSensitive)), wire.Text(always(NewSecret)),
-)
+}, documentedTypes...)...)
 
 // always makes a parser that takes every text.
 func always[T any](parse func(string) T) func(string) (T, bool) {

@@ -22,6 +22,11 @@ func Missing(member string) Unfit { return Unfit("the answer lacks " + member) }
 // NotList is an answer with something else instead of a list.
 func NotList(member string) Unfit { return Unfit(member + " in the answer is not a list") }
 
+// OtherItems is an answer with a list of something else.
+func OtherItems(member string) Unfit {
+	return Unfit(member + " in the answer is a list of something else than what was asked for")
+}
+
 // Whole reads one whole document.
 func Whole[T any](s *Scanner, answer func(*Scanner) (T, error)) (T, error) {
 	v, err := answer(s)
@@ -125,6 +130,7 @@ func One[T any](r *Reader, s *Scanner) (*T, error) {
 			found = new(T)
 			return r.Read(s, found)
 		}
+		s.differs(OtherType)
 		var all []T
 		err := r.Read(s, &all)
 		if len(all) == 1 {
@@ -145,7 +151,8 @@ type List[T any] struct {
 	Null  bool // null stood in place of the list
 }
 
-// ReadList reads a list that must be there. The name is for the error.
+// ReadList reads a list that must be there. If none of its items has any of the expected members, it
+// is not the list. The name is for the error.
 func ReadList[T any](r *Reader, s *Scanner, name string) (l List[T], err error) {
 	if s.Next() == Null {
 		l.Null = true
@@ -161,7 +168,20 @@ func ReadList[T any](r *Reader, s *Scanner, name string) (l List[T], err error) 
 	if err == nil && !isList {
 		err = NotList(name)
 	}
+	if err == nil && l.Raw > 0 && !hasValue(v) {
+		err = OtherItems(name)
+	}
 	return l, err
+}
+
+// hasValue reports whether any item of a list is not zero.
+func hasValue(list reflect.Value) bool {
+	for i := range list.Len() {
+		if !list.Index(i).IsZero() {
+			return true
+		}
+	}
+	return false
 }
 
 // Many reads an answer whose data is a list.
@@ -186,7 +206,7 @@ func Bare[T any](r *Reader, s *Scanner, must string) (*T, error) {
 	proof := of.FieldByIndex(all[must].index)
 	isList := proof.Kind() == reflect.Slice
 	came, null, failed, alone := false, false, false, false
-	err := r.ReadObject(s, v, func(key []byte) (bool, error) {
+	err := all.readObject(s, of, func(key []byte) (bool, error) {
 		name := string(key)
 		if name == must {
 			came, null = true, null || s.Next() == Null

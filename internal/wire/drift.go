@@ -129,6 +129,18 @@ func (s *Scanner) judge(d documented, v reflect.Value) {
 	}
 }
 
+// tellMissing tells which required members are not there.
+func (s *Scanner) tellMissing(all fields, there map[string]bool) {
+	for _, f := range all {
+		if f.required && !there[f.name] {
+			_ = s.within(f.name, func() error {
+				s.differs(MissingMember)
+				return nil
+			})
+		}
+	}
+}
+
 // Enum is a type with a set of documented values.
 func Enum[T ~string](values ...T) Type {
 	known := map[string]bool{"": true}

@@ -29,7 +29,7 @@ type Type struct {
 
 // Text is a type that is made from a text. The function returns false if the text has no value.
 func Text[T any](parse func(text string) (T, bool)) Type {
-	return Type{of: reflect.TypeFor[T](), documented: documented{kind: String}, read: func(_ *Reader, s *Scanner, to reflect.Value) error {
+	read := func(_ *Reader, s *Scanner, to reflect.Value) error {
 		text, err := s.Text()
 		if err != nil || text == "" {
 			return err
@@ -38,7 +38,8 @@ func Text[T any](parse func(text string) (T, bool)) Type {
 			*to.Addr().Interface().(*T) = v
 		}
 		return nil
-	}}
+	}
+	return Type{of: reflect.TypeFor[T](), documented: documented{kind: String}, read: read}
 }
 
 // Custom is a type with a read function of its own, because its shape varies.
@@ -73,10 +74,16 @@ func (r *Reader) Read(s *Scanner, to any) error {
 }
 
 // ReadObject reads an object, member by member. It calls other first, which returns true if it has
-// taken the value.
+// taken the value. No member is required, because other may have taken what stands in its place.
 func (r *Reader) ReadObject(s *Scanner, to any, other func(key []byte) (taken bool, err error)) error {
 	v := reflect.ValueOf(to).Elem()
-	return r.fieldsOf(v.Type()).readObject(s, v, other)
+	all := r.fieldsOf(v.Type())
+	return s.members(func(key []byte) error {
+		if taken, err := other(key); taken || err != nil {
+			return err
+		}
+		return all.read(s, v, key)
+	})
 }
 
 func (r *Reader) planOf(t reflect.Type) plan {
@@ -194,15 +201,21 @@ func (f fields) read(s *Scanner, of reflect.Value, key []byte) error {
 	}
 }
 
-// readObject reads an object into a struct, except for the members that other takes.
-func (f fields) readObject(s *Scanner, of reflect.Value, other func(key []byte) (bool, error)) error {
-	var came map[string]bool
+func (r *Reader) structPlan(t reflect.Type) plan {
+	all := r.fieldsOf(t)
+	return func(s *Scanner, to reflect.Value) error { return all.readObject(s, to, nil) }
+}
+
+// readObject reads an object into a struct, except for what other takes. It tells which required
+// members are missing.
+func (f fields) readObject(s *Scanner, of reflect.Value, other func(key []byte) (taken bool, err error)) error {
+	var there map[string]bool
 	if s.watch != nil && s.Next() == Object {
-		came = map[string]bool{}
+		there = map[string]bool{}
 	}
 	err := s.members(func(key []byte) error {
-		if came != nil {
-			came[f[string(key)].name] = s.Next() != Null
+		if there != nil {
+			there[f[string(key)].name] = s.Next() != Null
 		}
 		if other != nil {
 			if taken, err := other(key); taken || err != nil {
@@ -211,23 +224,10 @@ func (f fields) readObject(s *Scanner, of reflect.Value, other func(key []byte) 
 		}
 		return f.read(s, of, key)
 	})
-	if err != nil || came == nil {
-		return err
+	if err == nil && there != nil {
+		s.tellMissing(f, there)
 	}
-	for _, one := range f {
-		if one.required && !came[one.name] {
-			_ = s.within(one.name, func() error {
-				s.differs(MissingMember)
-				return nil
-			})
-		}
-	}
-	return nil
-}
-
-func (r *Reader) structPlan(t reflect.Type) plan {
-	all := r.fieldsOf(t)
-	return func(s *Scanner, to reflect.Value) error { return all.readObject(s, to, nil) }
+	return err
 }
 
 // ReadItem appends the next value to the list that to points at, unless the value is empty.

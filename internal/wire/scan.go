@@ -130,11 +130,15 @@ func (s *Scanner) Array(item func() error) error {
 // PHP writes an array with gaps. The function takes the item. For any other value List returns
 // false. If a name that is not a number comes late, item was called before.
 func (s *Scanner) List(item func() error) (isList bool, err error) {
+	kind := s.scan.Next()
 	if s.watch != nil {
+		if kind != jx.Array && kind != jx.Null {
+			s.differs(OtherType)
+		}
 		plain := item
 		item = func() error { return s.within("[]", plain) }
 	}
-	switch s.scan.Next() {
+	switch kind {
 	case jx.Array:
 		return true, s.Array(item)
 	case jx.Object:

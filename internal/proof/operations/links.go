@@ -24,7 +24,7 @@ var links = []Operation{
 			return c.Links.List(ctx, opts...)
 		}),
 		Verb: "GET", Route: "/ds/login/links", URI: "/ds/login/links",
-		Least: `{"data":[]}`, Data: []duolink.LoginLink{}, Groups: supermetricsGroups,
+		Least: `{"data":[]}`, Data: []duolink.LoginLink{}, Limit: listLimit, Groups: supermetricsGroups,
 	},
 	{
 		Name: "links.create", API: duolink.Supermetrics, Method: (*duolink.LinksService).Create,

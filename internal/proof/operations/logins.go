@@ -91,7 +91,7 @@ var logins = []Operation{
 			return c.Logins.List(ctx, opts...)
 		}),
 		Verb: "GET", Route: "/ds/logins", URI: "/ds/logins",
-		Least: `{"data":[]}`, Data: []duolink.Login{}, Groups: supermetricsGroups,
+		Least: `{"data":[]}`, Data: []duolink.Login{}, Limit: listLimit, Groups: supermetricsGroups,
 	},
 	{
 		Name: "logins.get", API: duolink.Supermetrics, Method: (*duolink.LoginsService).Get,

@@ -123,6 +123,7 @@ const Exchange = "auth.token"
 // The limits that most operations have.
 const (
 	usualLimit   = 8 << 20
+	listLimit    = 32 << 20
 	usualTimeout = 30 * time.Second
 )
 
