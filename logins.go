@@ -233,7 +233,7 @@ func eachAccount(s *wire.Scanner, yield func(LoginAccount) error, item func()) e
 		isList, err := s.List(func() error {
 			defer item() // counts a login without accounts, too
 			logins++
-			isLogin, err := eachOfLogin(s, yield)
+			isLogin, err := eachOfLogin(s, yield, item)
 			anyLogin = anyLogin || isLogin
 			return err
 		})
@@ -253,16 +253,18 @@ func eachAccount(s *wire.Scanner, yield func(LoginAccount) error, item func()) e
 	return s.End()
 }
 
-// mostKept is how many accounts of a login are kept while its own members are not all known. The
-// API documents no more accounts for a login.
-const mostKept = 1000
+// mostKept and mostKeptText are how many accounts of a login are kept, and how many bytes of their
+// texts, while the login's own members are not all known. The API documents at most a thousand
+// accounts for a login.
+const mostKept, mostKeptText = 1000, 1 << 20
 
 // eachOfLogin yields the accounts of one login, and reports whether it is a login. The API writes
 // the accounts last. If it leaves out a member of the login, or writes it after the accounts, they
 // are kept until the login is read.
-func eachOfLogin(s *wire.Scanner, yield func(LoginAccount) error) (isLogin bool, err error) {
+func eachOfLogin(s *wire.Scanner, yield func(LoginAccount) error, item func()) (isLogin bool, err error) {
 	var login LoginAccounts
 	var kept []Account
+	var text int // kept
 	each := func(a Account) error {
 		return yield(LoginAccount{a, login.User, login.DisplayName, login.CacheTime})
 	}
@@ -293,9 +295,11 @@ func eachOfLogin(s *wire.Scanner, yield func(LoginAccount) error) (isLogin bool,
 				if err := byTags.Read(s, &a); err != nil {
 					return err
 				}
-				released = released || user && name && cached || len(kept) == mostKept
+				released = released || user && name && cached || len(kept) == mostKept || text > mostKeptText
 				if !released {
 					kept = append(kept, a)
+					text += len(a.ID) + len(a.Name) + len(a.Group)
+					item()
 					return nil
 				}
 				if err := release(); err != nil {

@@ -3,6 +3,7 @@ package duolink
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"iter"
 	"net/http"
 	"os"
@@ -68,6 +69,53 @@ func TestStreamAccountsMemberOrder(t *testing.T) {
 			got, err := collect(t, c.Logins.StreamAccounts(t.Context(), AccountsQuery{DataSourceID: "GAWA"}))
 			require.NoError(t, err)
 			require.Equal(t, []LoginAccount{one, two}, got)
+		})
+	}
+}
+
+// A login without its cache_time is streamed as well, whatever the order of its members, and with
+// any number of accounts. At most a thousand are kept.
+func TestStreamAccountsWithoutCacheTime(t *testing.T) {
+	const n = 20_000
+	var accounts strings.Builder
+	for i := range n {
+		_, _ = fmt.Fprintf(&accounts, `,{"account_id":"%d","account_name":"An account with a name of its own"}`, i)
+	}
+	list := `"accounts":[` + accounts.String()[1:] + `]`
+	for name, tc := range map[string]struct {
+		login      string
+		user, name bool // are known when the first account is yielded
+	}{
+		"all":                {`"ds_user":"a","display_name":"b","cache_time":null,` + list, true, true},
+		"no cache time":      {`"ds_user":"a","display_name":"b",` + list, true, true},
+		"no name":            {`"ds_user":"a","cache_time":null,` + list, true, false},
+		"nothing":            {list, false, false},
+		"the name at last":   {`"ds_user":"a",` + list + `,"display_name":"b"`, true, false},
+		"everything at last": {list + `,"ds_user":"a","display_name":"b"`, false, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			body := strings.NewReader(`{"data":[{` + tc.login + `}]}`)
+			whole := body.Len()
+			m := &memory{answer: func(*http.Request) *http.Response {
+				r := reply(200, "")
+				r.Body, r.ContentLength = io.NopCloser(body), int64(whole)
+				return r
+			}}
+			c, err := New(WithSupermetrics(BearerToken(testKey)), WithHTTPClient(&http.Client{Transport: m}),
+				WithMaxResponseBytes(4<<10))
+			require.NoError(t, err)
+			seen := 0
+			for a, err := range c.Logins.StreamAccounts(t.Context(), AccountsQuery{DataSourceID: "GAWA"}) {
+				require.NoError(t, err)
+				if seen == 0 {
+					require.Greater(t, body.Len(), whole/2, "most of the answer is not read yet")
+				}
+				require.Equal(t, fmt.Sprint(seen), a.ID)
+				require.Equal(t, tc.user, a.User.Equal(NewSensitive("a")))
+				require.Equal(t, tc.name, a.DisplayName.Equal(NewSensitive("b")))
+				seen++
+			}
+			require.Equal(t, n, seen)
 		})
 	}
 }

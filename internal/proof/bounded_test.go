@@ -8,7 +8,9 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"reflect"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -259,4 +261,38 @@ func TestMaxResponseBytesOfAStream(t *testing.T) {
 	n, err = in(`{"data":[` + strings.Repeat(login("")+",", 500) + login(account) + `]}`)
 	require.NoError(t, err)
 	require.Equal(t, 1, n)
+}
+
+// The longest texts that the vendors document, each character written as an escape of six bytes, fit
+// into the default limits.
+func TestDocumentedMaximaFit(t *testing.T) {
+	if inShort() {
+		t.Skip("this test reads 60 MB, which takes too long under the race detector")
+	}
+	text := func(characters int) string { return strings.Repeat(`\u00e9`, characters) }
+	plain := func(characters int) string { return strings.Repeat("x", characters) }
+	link := `{"link_id":"` + plain(50) + `","status_code":"OPEN","description":"` + text(1000) + `","ds_id":"` +
+		plain(50) + `","ds_name":"` + text(255) + `","require_username":"` + text(255) + `","redirect_url":"` +
+		plain(500) + `","redirect_verifier":"` + plain(255) + `","user_id":"` + plain(50) + `","user_email":"` +
+		text(255) + `","login_url":"` + plain(500) + `","login_username":"` + text(255) + `"}`
+	scopes := `["` + strings.Join(slices.Repeat([]string{plain(255)}, 25), `","`) + `"]`
+	login := `{"@type":"ds_login","login_id":"` + plain(50) + `","login_type":"oauth","username":"` + text(255) +
+		`","display_name":"` + text(255) + `","ds_info":{"ds_id":"` + plain(50) + `","name":"` + text(255) +
+		`"},"default_scopes":` + scopes + `,"additional_scopes":` + scopes + `,"auth_user_info":{"user_id":"` +
+		plain(50) + `","email":"` + text(255) + `"},"is_shared":true}`
+	account := `{"@type":"ds_account","account_id":"` + plain(300) + `","name":"` + text(255) + `","group":"` +
+		text(255) + `"}`
+	full := func(item string) string {
+		return `{"meta":{"paginate":{"total":1000}},"data":[` +
+			strings.TrimSuffix(strings.Repeat(item+",", 1000), ",") + `]}`
+	}
+	for name, item := range map[string]string{"links.list": link, "logins.list": login, "logins.accounts": account} {
+		t.Run(name, func(t *testing.T) {
+			body := full(item)
+			answer, err := operations.Named(name).Answer(t.Context(), replying(t, 200, body))
+			require.NoError(t, err)
+			require.Equal(t, 1000, reflect.ValueOf(answer).Len())
+			t.Logf("%s: %d MiB", name, len(body)>>20)
+		})
+	}
 }

@@ -52,6 +52,7 @@ var canaryPlain = map[string]string{
 	"Abandoned": "API Operation",
 	"Attempt":   "API Code Failure Operation RequestID Route",
 	"Cooldown":  "API Operation Route",
+	"Drift":     "API Kind Operation Path Route",
 	"Error": "API BankLinkErrorCode Code Description DisplayMessage DocumentationURL Message Operation " +
 		"Outcome PlaidType ProductErrorCode RequestID SuggestedAction",
 	"FieldError":   "Location Message Type",

@@ -112,10 +112,13 @@ func (w *canaryWorld) answerTo(a asked, aliased bool) string {
 	case op.Data == nil:
 		return op.Least
 	}
-	return w.answerOf(op, aliased)
+	return w.answerOf(op, aliased, a.parts())
 }
 
-func (w *canaryWorld) answerOf(op operations.Operation, aliased bool) string {
+// mostParts is how many parts of a request an answer has as names.
+const mostParts = 10
+
+func (w *canaryWorld) answerOf(op operations.Operation, aliased bool, parts []string) string {
 	typ := reflect.TypeOf(op.Data)
 	data := w.sample(typ, typ.Name(), aliased)
 	if products, ok := member(data, "products"); ok { // a refresh is done as soon as somebody looks
@@ -130,6 +133,11 @@ func (w *canaryWorld) answerOf(op operations.Operation, aliased bool) string {
 	if strings.Contains(op.Route, "{loginLinkID}") { // of the link that was asked for, whose id nothing may print
 		delete(data.(map[string]any), "link_id")
 		data.(map[string]any)["result"] = true
+	}
+	for i, part := range parts { // a new member whose name the caller has sent
+		if object, ok := data.(map[string]any); ok && i < mostParts {
+			object[part] = 1
+		}
 	}
 	if op.API != duolink.Supermetrics {
 		return mustJSON(data)

@@ -30,7 +30,7 @@ type canaryWorld struct {
 	quoted   int // texts that the server said back
 	echoes   bool
 	good     bool // the call ends well
-	revealed int // answers that had marks in them, behind Reveal
+	revealed int  // answers that had marks in them, behind Reveal
 }
 
 func newCanaryWorld() *canaryWorld {
@@ -178,6 +178,7 @@ func (w *canaryWorld) hooks(s situation) duolink.Hooks {
 		Cooldown:     func(ctx context.Context, v duolink.Cooldown) { told("Cooldown", ctx, v) },
 		TokenRenewal: func(ctx context.Context, v duolink.TokenRenewal) { told("TokenRenewal", ctx, v) },
 		Abandoned:    func(ctx context.Context, v duolink.Abandoned) { told("Abandoned", ctx, v) },
+		Drift:        func(ctx context.Context, v duolink.Drift) { told("Drift", ctx, v) },
 	}
 }
 

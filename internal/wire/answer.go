@@ -154,24 +154,31 @@ type List[T any] struct {
 // ReadList reads a list that must be there. If none of its items has any of the expected members, it
 // is not the list. The name is for the error.
 func ReadList[T any](r *Reader, s *Scanner, name string) (l List[T], err error) {
-	if s.Next() == Null {
-		l.Null = true
-		return l, s.Skip()
-	}
-	l.Items = []T{}
-	v := reflect.ValueOf(&l.Items).Elem()
-	item := r.itemPlan(v.Type().Elem())
-	isList, err := s.List(func() error {
-		l.Raw++
-		return item(s, v)
-	})
-	if err == nil && !isList {
-		err = NotList(name)
-	}
-	if err == nil && l.Raw > 0 && !hasValue(v) {
-		err = OtherItems(name)
-	}
+	l.Null = s.Next() == Null
+	l.Raw, err = r.readList(s, reflect.ValueOf(&l.Items).Elem(), name)
 	return l, err
+}
+
+// readList reads into a list, and returns how many items came.
+func (r *Reader) readList(s *Scanner, list reflect.Value, name string) (raw int, err error) {
+	if s.Next() == Null {
+		return 0, s.Skip()
+	}
+	list.Set(reflect.MakeSlice(list.Type(), 0, 0))
+	item := r.itemPlan(list.Type().Elem())
+	isList, err := s.List(func() error {
+		raw++
+		return item(s, list)
+	})
+	switch {
+	case err != nil:
+		return raw, err
+	case !isList:
+		return raw, NotList(name)
+	case raw > 0 && !hasValue(list):
+		return raw, OtherItems(name)
+	}
+	return raw, nil
 }
 
 // hasValue reports whether any item of a list is not zero.
@@ -194,7 +201,7 @@ func Many[T any](r *Reader, s *Scanner) (l List[T], err error) {
 }
 
 // Bare reads an answer that is the resource itself, as MoneyKit's answers are. The member called
-// must shows that it is the resource: a list may be empty or null, anything else must have a value.
+// must shows that it is the resource: a list may be empty or null, anything else has to have a value.
 // Without it, and beside an empty list, an error in the answer is an error.
 func Bare[T any](r *Reader, s *Scanner, must string) (*T, error) {
 	v := new(T)
@@ -205,11 +212,15 @@ func Bare[T any](r *Reader, s *Scanner, must string) (*T, error) {
 	all := r.fieldsOf(of.Type())
 	proof := of.FieldByIndex(all[must].index)
 	isList := proof.Kind() == reflect.Slice
-	came, null, failed, alone := false, false, false, false
+	came, failed, alone := false, false, false
 	err := all.readObject(s, of, func(key []byte) (bool, error) {
 		name := string(key)
 		if name == must {
-			came, null = true, null || s.Next() == Null
+			came = true
+			if isList {
+				_, err := r.readList(s, proof, must)
+				return true, err
+			}
 		}
 		if _, known := all[name]; known || !isErrorMember(name) {
 			return false, nil
@@ -228,8 +239,6 @@ func Bare[T any](r *Reader, s *Scanner, must string) (*T, error) {
 		return nil, err
 	case failed && nothing, alone && !came:
 		return nil, ErrErrorMember
-	case isList && came && !null && proof.IsNil():
-		return nil, NotList(must)
 	case !came || nothing && !isList:
 		return nil, Missing(must)
 	}
