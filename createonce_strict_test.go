@@ -168,7 +168,8 @@ func TestMarkersCannotBeForged(t *testing.T) {
 			kindIs(t, err, ErrArgument)
 			_, err = c.Links.Update(t.Context(), sandbox.OpenLoginLinkID, LoginLinkUpdate{Description: forged})
 			kindIs(t, err, ErrArgument)
-			_, err = c.Links.CreateOnce(t.Context(), LoginLinkCreate{DataSourceID: "GAWA", Description: forged}, "job-8")
+			create := LoginLinkCreate{DataSourceID: "GAWA", Description: forged}
+			_, err = c.Links.CreateOnce(t.Context(), create, "job-8")
 			kindIs(t, err, ErrArgument)
 		}
 		require.Empty(t, s.Requests())

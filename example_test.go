@@ -175,11 +175,11 @@ func ExampleLinksService_ConfirmRedirect() {
 		link, err := client.Links.CreateOnce(ctx, duolink.LoginLinkCreate{
 			DataSourceID: "GAWA", RedirectURL: "https://app.example.com/connected/" + jobID,
 		}, jobID)
-		if err != nil {
+		if err != nil { // ErrLoginLinkClosed, ErrLoginLinkExpired: it has ended, so another try has another marker
 			return err
 		}
-		if link.Status != duolink.LoginLinkOpen {
-			return over(link.LoginID) // used, or ended: another try has another marker
+		if link.LoginID != "" {
+			return over(link.LoginID) // somebody has logged in already
 		}
 		// On the server, never in the browser.
 		rows[jobID] = duolink.LoginLink{ID: link.ID, RedirectVerifier: link.RedirectVerifier}

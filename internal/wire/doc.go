@@ -4,14 +4,16 @@
 // A [Scanner] gives a document value by value. scan.go is the only file that knows what scans the
 // bytes. A [Reader] takes the values and fills a struct: `json:"account_number"` is the name of a
 // member, and `also:"account,number"` are its names in other dialects. answer.go reads the shapes
-// in which such a struct comes.
+// in which such a struct comes, and is strict: an answer without what was asked for is an [Unfit].
+// drift.go tells how a document differs from what is documented, which `wire:"required"` is a part
+// of.
 //
 //   - A text is a string, or a number as it is written. A flag is a boolean, also a quoted one. A
 //     whole number may be quoted, or have a fraction of zeros.
 //   - A value of another type than the field's is skipped. So are null and an empty text: they
 //     never erase a value that came under another name of the field.
-//   - In a list, an item of a wrong type is left out. A map has an entry for each member that is an
-//     object.
+//   - In a list, an item of a wrong type is left out. An object whose names are numbers is a list,
+//     too. A map has an entry for each member that is an object.
 //   - Only invalid JSON is an error, and a document that would take too much memory.
 //
 // The package knows nothing of HTTP or of the types that it reads. Its tests need no server.
