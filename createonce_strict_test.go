@@ -263,7 +263,8 @@ func TestAnotherLinksLogin(t *testing.T) {
 		kindIs(t, err, ErrMalformedResponse)
 		browser, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "/?redirect_verifier=v", nil)
 		require.NoError(t, err)
-		_, err = c.Links.ConfirmRedirect(t.Context(), LoginLink{ID: "dsll_1", RedirectVerifier: NewSensitive("v")}, browser)
+		link := LoginLink{ID: "dsll_1", RedirectVerifier: NewSensitive("v")}
+		_, err = c.Links.ConfirmRedirect(t.Context(), link, browser)
 		kindIs(t, err, ErrMalformedResponse)
 	})
 }

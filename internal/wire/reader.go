@@ -144,7 +144,7 @@ func readInt(s *Scanner, to reflect.Value) error {
 }
 
 // fields are the fields of a struct, by their names on the wire.
-type fields map[string]field
+type fields map[string]*field
 
 type field struct {
 	name  string // its first name on the wire
@@ -168,7 +168,7 @@ func (r *Reader) fieldsOf(t reflect.Type) fields {
 		if name == "-" || name == "" {
 			continue
 		}
-		one := field{name, f.Index, r.planOf(f.Type), r.documentedOf(f.Type), f.Tag.Get("wire") == "required"}
+		one := &field{name, f.Index, r.planOf(f.Type), r.documentedOf(f.Type), f.Tag.Get("wire") == "required"}
 		all[name] = one
 		for other := range strings.SplitSeq(f.Tag.Get("also"), ",") {
 			if other != "" {
@@ -177,7 +177,7 @@ func (r *Reader) fieldsOf(t reflect.Type) fields {
 		}
 	}
 	for _, name := range r.ignored[t] {
-		all[name] = field{name: name, read: func(s *Scanner, _ reflect.Value) error { return s.Skip() }}
+		all[name] = &field{name: name, read: func(s *Scanner, _ reflect.Value) error { return s.Skip() }}
 	}
 	r.plans.Store(fieldsKey{t}, all)
 	return all
@@ -203,7 +203,12 @@ func (f fields) read(s *Scanner, of reflect.Value, key []byte) error {
 
 func (r *Reader) structPlan(t reflect.Type) plan {
 	all := r.fieldsOf(t)
-	return func(s *Scanner, to reflect.Value) error { return all.readObject(s, to, nil) }
+	return func(s *Scanner, to reflect.Value) error {
+		if s.watch != nil {
+			return all.readObject(s, to, nil)
+		}
+		return s.Object(func(key []byte) error { return all.read(s, to, key) })
+	}
 }
 
 // readObject reads an object into a struct, except for what other takes. It tells which required
@@ -214,8 +219,8 @@ func (f fields) readObject(s *Scanner, of reflect.Value, other func(key []byte) 
 		there = map[string]bool{}
 	}
 	err := s.members(func(key []byte) error {
-		if there != nil {
-			there[f[string(key)].name] = s.Next() != Null
+		if one := f[string(key)]; there != nil && one != nil {
+			there[one.name] = s.Next() != Null
 		}
 		if other != nil {
 			if taken, err := other(key); taken || err != nil {
