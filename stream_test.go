@@ -276,25 +276,26 @@ func TestGoldenLoginsAccounts(t *testing.T) {
 // leave accounts out, so it is an error after the accounts that came.
 func TestTheEndOfPages(t *testing.T) {
 	const full = `{"meta":{"paginate":{"limit":2,"total":%d}},"data":[{"account_id":"1"},{"account_id":"2"}]}`
-	three := fmt.Sprintf(full, 3)
+	three, before := fmt.Sprintf(full, 3), `{"meta":{"paginate":{"total":3}},"data":`
+	none := `{"meta":{"paginate":{"total":0}},"data":`
 	for name, tc := range map[string]struct {
 		pages []string
 		want  int
 		fails bool
 	}{
 		"an empty list":                      {[]string{`{"data":[]}`}, 0, false},
-		"a total of none":                    {[]string{`{"meta":{"paginate":{"total":0}},"data":[]}`}, 0, false},
-		"null and a total of none":           {[]string{`{"meta":{"paginate":{"total":0}},"data":null}`}, 0, false},
+		"a total of none":                    {[]string{none + `[]}`}, 0, false},
+		"null and a total of none":           {[]string{none + `null}`}, 0, false},
 		"null":                               {[]string{`{"data":null}`}, 0, true},
-		"null before the total":              {[]string{three, `{"meta":{"paginate":{"total":3}},"data":null}`}, 2, true},
-		"an empty page before the total":     {[]string{three, `{"meta":{"paginate":{"total":3}},"data":[]}`}, 2, true},
+		"null before the total":              {[]string{three, before + `null}`}, 2, true},
+		"an empty page before the total":     {[]string{three, before + `[]}`}, 2, true},
 		"an empty page and no total at last": {[]string{three, `{"data":[]}`}, 2, false},
 		"a page without data":                {[]string{three, `{}`}, 2, true},
 		"a page that is no list":             {[]string{three, `{"data":"moved"}`}, 2, true},
 		"a total that is too small":          {[]string{fmt.Sprintf(full, 1), `{"data":[{"account_id":"3"}]}`}, 3, false},
-		"a total that grows":                 {[]string{fmt.Sprintf(full, 2)}, 2, false},
+		"a total that is met":                {[]string{fmt.Sprintf(full, 2)}, 2, false},
 		"items that are no accounts count":   {[]string{`{"data":[{"account_id":"1"},null,7]}`}, 1, false},
-		"a page of something else":           {[]string{`{"meta":{"paginate":{"total":2}},"data":[null,{}]}`}, 0, true},
+		"a page of something else":           {[]string{before + `[null,{}]}`}, 0, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			n := 0
