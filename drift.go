@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/duolink/duolink/internal/wire"
 )
@@ -131,7 +130,7 @@ func oddTime(t Timestamp) wire.Difference {
 		return 0
 	case t.IsZero():
 		return wire.OtherType
-	case !parseTimestamp(t.text + "Z").Equal(time.Time{}):
+	case !parseTimestamp(t.text + "Z").IsZero():
 		return wire.NoZone // with a zone of its own, it could not be read with another
 	}
 	return 0

@@ -210,7 +210,7 @@ var bankNotations = map[string]Timestamp{
 func sameStamps(t *testing.T, want Timestamp, got ...Timestamp) {
 	t.Helper()
 	for _, g := range got {
-		require.Truef(t, g.Equal(want.Time), "%q is %v, not %v", g.Text(), g.Time, want.Time)
+		require.Truef(t, g.Equal(want), "%q is %v, not %v", g.Text(), g.Time, want.Time)
 		require.Equal(t, want.Text(), g.Text())
 		require.Equal(t, want.IsZero(), g.IsZero())
 		require.Equal(t, want.Text() == "2026-01-01" || want.Text() == "2023-02-16", g.DateOnly())

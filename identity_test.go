@@ -118,7 +118,7 @@ func TestGoldenIdentityGet(t *testing.T) {
 			want := map[string]Decimal{
 				"decimal": "340.12", "integer": "500", "exponent": "1e-05", "large": "12345678901234567.89",
 				"string": "1200.50",
-				"null":   "", "not_a_number": "", "minus_zero": "-0.00",
+				"null":   "", "not_a_number": "n/a", "minus_zero": "-0.00",
 			}
 			require.Len(t, got.Accounts, len(want))
 			for _, a := range got.Accounts {

@@ -278,6 +278,7 @@ func TestTheEndOfPages(t *testing.T) {
 	const full = `{"meta":{"paginate":{"limit":2,"total":%d}},"data":[{"account_id":"1"},{"account_id":"2"}]}`
 	three, before := fmt.Sprintf(full, 3), `{"meta":{"paginate":{"total":3}},"data":`
 	none := `{"meta":{"paginate":{"total":0}},"data":`
+	page := func(items string) string { return `{"data":[` + items + `]}` }
 	for name, tc := range map[string]struct {
 		pages []string
 		want  int
@@ -292,9 +293,9 @@ func TestTheEndOfPages(t *testing.T) {
 		"an empty page and no total at last": {[]string{three, `{"data":[]}`}, 2, false},
 		"a page without data":                {[]string{three, `{}`}, 2, true},
 		"a page that is no list":             {[]string{three, `{"data":"moved"}`}, 2, true},
-		"a total that is too small":          {[]string{fmt.Sprintf(full, 1), `{"data":[{"account_id":"3"}]}`}, 3, false},
+		"a total that is too small":          {[]string{fmt.Sprintf(full, 1), page(`{"account_id":"3"}`)}, 3, false},
 		"a total that is met":                {[]string{fmt.Sprintf(full, 2)}, 2, false},
-		"items that are no accounts count":   {[]string{`{"data":[{"account_id":"1"},null,7]}`}, 1, false},
+		"items that are no accounts count":   {[]string{page(`{"account_id":"1"},null,7`)}, 1, false},
 		"a page of something else":           {[]string{before + `[null,{}]}`}, 0, true},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -211,6 +211,60 @@ func TestOddMembersAreAbsent(t *testing.T) {
 	}
 }
 
+// scalars are values of each kind of scalar, and what a person reads in them.
+var scalars = map[reflect.Type]map[string]any{
+	reflect.TypeFor[bool](): {
+		`true`: true, `"Yes"`: true, `" on "`: true, `1`: true, `"1"`: true, `false`: false, `"no"`: false,
+		`0.0`: false,
+	},
+	reflect.TypeFor[int64](): {
+		`3600`: int64(3600), `"3600"`: int64(3600), `3600.0`: int64(3600), `" 3600 "`: int64(3600), `1e3`: int64(1000),
+		`"3,600.00"`: int64(3600),
+	},
+	reflect.TypeFor[Decimal](): {
+		`340.12`: Decimal("340.12"), `"+5.00"`: Decimal("5.00"), `"007.50"`: Decimal("7.50"),
+		`" 12.5 "`:   Decimal("12.5"),
+		`"1,234.56"`: Decimal("1234.56"), `"1,234"`: Decimal("1,234"), `"NaN"`: Decimal("NaN"),
+		`1e-05`: Decimal("1e-05"),
+	},
+	reflect.TypeFor[Timestamp](): {
+		`"2026-01-01T02:00:00+02"`:  stamp("2026-01-01T02:00:00+02", "2026-01-01T00:00:00Z"),
+		`"2026-01-01 00:00:00 UTC"`: stamp("2026-01-01 00:00:00 UTC", "2026-01-01T00:00:00Z"),
+		`"2026-01-01t00:00z"`:       stamp("2026-01-01t00:00z", "2026-01-01T00:00:00Z"),
+		`" 2026-01-01 "`:            stamp(" 2026-01-01 ", "2026-01-01T00:00:00Z"),
+		`"soon"`:                    unreadable("soon"),
+		`1767225600`:                unreadable("1767225600"),
+	},
+}
+
+// Every flag, number and time of every answer is read as a person reads it, and is stored and read
+// back.
+func TestScalarsOfEveryAnswer(t *testing.T) {
+	read := map[reflect.Type]int{}
+	for name, v := range answerTypes {
+		typ := reflect.TypeOf(v)
+		all, _ := fieldsOf(t, typ)
+		for _, f := range all {
+			for text, want := range scalars[f.typ] {
+				t.Run(fmt.Sprintf("%s/%s/%s", name, f.tag, text), func(t *testing.T) {
+					got := decodeInto(t, typ, map[string]any{f.tag: json.RawMessage(text)})
+					require.Equal(t, want, got.FieldByIndex(f.index).Interface())
+					if name == "accessToken" { // a secret is not stored
+						return
+					}
+					stored, err := RevealJSON(got.Interface())
+					require.NoError(t, err)
+					again := reflect.New(typ)
+					require.NoError(t, json.Unmarshal(stored, again.Interface()))
+					require.Equal(t, want, again.Elem().FieldByIndex(f.index).Interface())
+				})
+				read[f.typ]++
+			}
+		}
+	}
+	require.Len(t, read, len(scalars))
+}
+
 // Money is never a float64, and nobody has to check for nil: in the results of methods no exported
 // field is a float or a pointer.
 func TestAnswersHaveNeitherFloatsNorPointers(t *testing.T) {

@@ -2,8 +2,9 @@ package duolink
 
 import (
 	"encoding/json"
-	"errors"
 	"math/big"
+	"net/http"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -13,11 +14,14 @@ import (
 
 // Timestamp is an instant as an API sent it.
 //
-// Both APIs send several notations, and all of them are read. A time without a zone is in UTC.
-// [Timestamp.Text] returns the original text, which is empty if the timestamp is absent. If the
-// text cannot be read, the time is zero, and the answer does not fail.
+// Both APIs send several notations. All that cannot be misread are read, and a time without a zone
+// is in UTC. If the text cannot be read, the time is zero, [Timestamp.Text] has the text, and the
+// answer does not fail.
 //
-// Compare instants, as in a.Equal(b.Time), because an instant has several notations.
+// A timestamp is written as the API wrote it: as text, JSON, gob and in binary. If you change Time,
+// the new time is written instead, as RFC 3339 in UTC.
+//
+// Equal takes a Timestamp. The other methods of time.Time take a time, as in a.Before(b.Time).
 type Timestamp struct {
 	time.Time
 	text string
@@ -46,37 +50,137 @@ func parseTimestamp(text string) Timestamp {
 			return Timestamp{Time: t.UTC(), text: text}
 		}
 	}
-	return Timestamp{text: text}
+	return Timestamp{Time: parseOddTime(text), text: text}
 }
 
-// Text returns the timestamp exactly as the API wrote it, or "" if it sent none.
+// oddTimes are the other notations, with the numbers, the fraction and the zone in groups. The last
+// group is a zone that has lost its plus sign to a server that decodes URLs. Java writes the name of
+// a zone behind it.
+var oddTimes = []*regexp.Regexp{
+	regexp.MustCompile(`^(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d+))?)?` +
+		`(?: ?(Z|UTC|GMT|[-+]\d\d(?::?\d\d)?)(?:\[[^\]]+\])?| (\d\d:\d\d))?$`),
+	regexp.MustCompile(`^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)(?:[.,](\d+))?(Z|[-+]\d\d(?::?\d\d)?)?()$`),
+}
+
+// parseOddTime reads a notation that a program elsewhere writes, or returns zero.
+func parseOddTime(text string) time.Time {
+	text = strings.TrimSpace(text)
+	if t, err := time.Parse(http.TimeFormat, text); err == nil {
+		return t
+	}
+	if _, err := time.Parse(time.DateOnly, text); err == nil { // there were spaces around it
+		return parseTimestamp(text).Time
+	}
+	for _, notation := range oddTimes {
+		if parts := notation.FindStringSubmatch(strings.ToUpper(text)); parts != nil {
+			return timeOf(parts[1:7], parts[7], parts[8]+parts[9])
+		}
+	}
+	return time.Time{}
+}
+
+// timeOf makes a time of its numbers, or returns zero if there is no such time. A day may end at
+// 24:00:00, and a minute with a leap second.
+func timeOf(numbers []string, fraction, zone string) time.Time {
+	var n [6]int
+	for i, digits := range numbers {
+		n[i], _ = strconv.Atoi(digits) // "" is 0: there are no seconds
+	}
+	year, month, day, hour, minute, second := n[0], time.Month(n[1]), n[2], n[3], n[4], n[5]
+	nanos, _ := strconv.Atoi((fraction + "000000000")[:9])
+	offset, ok := zoneOffset(zone)
+	date := time.Date(year, month, day, 0, 0, 0, 0, time.UTC)
+	switch {
+	case !ok || date.Month() != month || date.Day() != day || minute > 59 || second > 60 || hour > 24:
+		return time.Time{}
+	case hour == 24 && minute+second+nanos > 0:
+		return time.Time{}
+	}
+	return time.Date(year, month, day, hour, minute, second, nanos, time.UTC).Add(-offset)
+}
+
+// zoneOffset reads "Z", "+02", "+0200" and "+02:00". Without a sign the offset was positive.
+func zoneOffset(zone string) (offset time.Duration, ok bool) {
+	digits := strings.ReplaceAll(strings.TrimLeft(zone, "+-"), ":", "")
+	switch digits {
+	case "", "Z", "UTC", "GMT":
+		return 0, true
+	}
+	n, _ := strconv.Atoi((digits + "00")[:4])
+	hours, minutes := n/100, n%100
+	offset = time.Duration(hours)*time.Hour + time.Duration(minutes)*time.Minute
+	if zone[0] == '-' {
+		offset = -offset
+	}
+	return offset, hours <= 23 && minutes <= 59
+}
+
+// Text returns the timestamp exactly as the API wrote it, or "" if it sent none. It does not change
+// with Time.
 func (t Timestamp) Text() string { return t.text }
 
+// isOriginal reports whether Time is what the API wrote.
+func (t Timestamp) isOriginal() bool {
+	return t.text != "" && parseTimestamp(t.text).Time.Equal(t.Time)
+}
+
 // DateOnly reports whether the API sent a day without a time, as MoneyKit does in balance_date.
-func (t Timestamp) DateOnly() bool { return !t.IsZero() && len(t.text) == len(time.DateOnly) }
+func (t Timestamp) DateOnly() bool {
+	return len(strings.TrimSpace(t.text)) == len(time.DateOnly) && !t.IsZero() && t.isOriginal()
+}
+
+// Equal reports whether both are the same instant, in whatever notation. Two timestamps that could
+// not be read are equal if their texts are.
+func (t Timestamp) Equal(other Timestamp) bool {
+	return t.Time.Equal(other.Time) && (!t.IsZero() || t.text == other.text)
+}
 
 // String returns the instant as RFC 3339 in UTC, or the text if it could not be read.
 func (t Timestamp) String() string {
-	if t.IsZero() {
+	switch {
+	case !t.IsZero():
+		return t.UTC().Format(time.RFC3339Nano)
+	case t.isOriginal():
 		return t.text
 	}
-	return t.UTC().Format(time.RFC3339Nano)
+	return ""
 }
 
-// MarshalText writes the original text, or RFC 3339 if there is none. [Timestamp.UnmarshalText]
-// reads it back.
-func (t Timestamp) MarshalText() ([]byte, error) {
-	if t.text != "" {
-		return []byte(t.text), nil
+// AppendText appends what [Timestamp.MarshalText] writes.
+func (t Timestamp) AppendText(b []byte) ([]byte, error) {
+	switch {
+	case t.isOriginal():
+		return append(b, t.text...), nil
+	case t.IsZero():
+		return b, nil
 	}
-	return []byte(t.String()), nil
+	return t.UTC().AppendText(b)
 }
+
+// MarshalText writes the original text, or RFC 3339 if there is none or Time was changed.
+// [Timestamp.UnmarshalText] reads it back.
+func (t Timestamp) MarshalText() ([]byte, error) { return t.AppendText([]byte{}) }
 
 // UnmarshalText reads any notation of the two APIs and never fails.
 func (t *Timestamp) UnmarshalText(text []byte) error {
 	*t = parseTimestamp(string(text))
 	return nil
 }
+
+// AppendBinary appends what [Timestamp.MarshalText] writes.
+func (t Timestamp) AppendBinary(b []byte) ([]byte, error) { return t.AppendText(b) }
+
+// MarshalBinary writes what [Timestamp.MarshalText] does.
+func (t Timestamp) MarshalBinary() ([]byte, error) { return t.MarshalText() }
+
+// UnmarshalBinary reads what [Timestamp.MarshalBinary] wrote.
+func (t *Timestamp) UnmarshalBinary(text []byte) error { return t.UnmarshalText(text) }
+
+// GobEncode writes what [Timestamp.MarshalText] does.
+func (t Timestamp) GobEncode() ([]byte, error) { return t.MarshalText() }
+
+// GobDecode reads what [Timestamp.GobEncode] wrote.
+func (t *Timestamp) GobDecode(text []byte) error { return t.UnmarshalText(text) }
 
 // MarshalJSON writes what [Timestamp.MarshalText] does, and null for an absent timestamp.
 func (t Timestamp) MarshalJSON() ([]byte, error) {
@@ -96,13 +200,17 @@ func (t *Timestamp) UnmarshalJSON(data []byte) error {
 
 // Decimal is a number as the API wrote it, such as "340.12" or "1e-05". It keeps every digit of an
 // amount of money, which a float64 would not. The empty Decimal means absent.
+//
+// What a person reads as a number is kept as one: "+5.00" as "5.00", and "1,234.56" as "1234.56". A
+// text that is not a number, such as "NaN" or "12.5 USD", is kept as it is, and Rat returns false.
 type Decimal string
 
 // maxDecimal bounds what Rat computes with, because an exponent of a few bytes can ask for
 // gigabytes of digits.
 const maxDecimal = 400
 
-// Rat returns the exact value, or false if the number is absent or has more than 400 digits.
+// Rat returns the exact value. It returns false if the number is absent, if the text is not a
+// number, or if it has more than 400 digits.
 func (d Decimal) Rat() (*big.Rat, bool) {
 	if !d.valid() || len(d) > maxDecimal {
 		return nil, false
@@ -115,18 +223,19 @@ func (d Decimal) Rat() (*big.Rat, bool) {
 	return new(big.Rat).SetString(string(d))
 }
 
-// MarshalJSON writes the number as it came, and null for an absent one.
+// MarshalJSON writes the number as it came, null for an absent one, and a text that is not a number
+// as a string.
 func (d Decimal) MarshalJSON() ([]byte, error) {
-	if d == "" {
+	switch {
+	case d == "":
 		return []byte("null"), nil
-	}
-	if !d.valid() {
-		return nil, errors.New("duolink: a Decimal that is not a JSON number")
+	case !d.valid():
+		return json.Marshal(string(d))
 	}
 	return []byte(d), nil
 }
 
-// UnmarshalJSON reads a JSON number, or a string that holds one. Anything else is absent.
+// UnmarshalJSON reads a JSON number, or a string. Anything else is absent.
 func (d *Decimal) UnmarshalJSON(data []byte) error {
 	text, err := textOf(data)
 	*d, _ = parseDecimal(text)
@@ -135,12 +244,15 @@ func (d *Decimal) UnmarshalJSON(data []byte) error {
 
 func (d Decimal) valid() bool { return wire.IsNumber(string(d)) }
 
-// parseDecimal returns false if the text is not a number.
+// parseDecimal returns false for a blank text.
 func parseDecimal(text string) (Decimal, bool) {
-	if d := Decimal(text); d.valid() {
-		return d, true
+	if number, ok := wire.ParseNumber(text); ok {
+		return Decimal(number), true
 	}
-	return "", false
+	if strings.TrimSpace(text) == "" {
+		return "", false
+	}
+	return Decimal(text), true
 }
 
 // byTags reads the types of this package by their tags.

@@ -1,9 +1,12 @@
 package duolink
 
 import (
+	"bytes"
+	"encoding/gob"
 	"encoding/json"
 	"fmt"
 	"math/big"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -37,25 +40,51 @@ func TestTimestampNotations(t *testing.T) {
 		"2024-02-29":                          "2024-02-29T00:00:00Z",
 		"9999-12-31T23:59:59Z":                "9999-12-31T23:59:59Z",
 		"1969-12-31T23:59:59Z":                "1969-12-31T23:59:59Z",
+
+		"2026-01-01T00:00:00,25Z":            "2026-01-01T00:00:00.25Z",
+		"2026-01-01 00:00:00.123456+00":      "2026-01-01T00:00:00.123456Z", // PostgreSQL
+		"2026-01-01T02:00:00+02":             "2026-01-01T00:00:00Z",
+		"2026-01-01 00:00:00+0000":           "2026-01-01T00:00:00Z",
+		"2026-01-01 02:00:00 +0200":          "2026-01-01T00:00:00Z", // Ruby
+		"2026-01-01 00:00:00 UTC":            "2026-01-01T00:00:00Z", // Rails
+		"2026-01-01 00:00:00 GMT":            "2026-01-01T00:00:00Z",
+		"2026-01-01t00:00:00z":               "2026-01-01T00:00:00Z",
+		"2026-01-01T00:00Z":                  "2026-01-01T00:00:00Z",
+		"2026-01-01T00:00":                   "2026-01-01T00:00:00Z",
+		"2026-01-01T02:00-02:00":             "2026-01-01T04:00:00Z",
+		"2026-01-01T02:00:00 02:00":          "2026-01-01T00:00:00Z", // a URL has eaten the plus sign
+		"2026-01-01T24:00:00Z":               "2026-01-02T00:00:00Z",
+		"2025-12-31T24:00":                   "2026-01-01T00:00:00Z",
+		"2016-12-31T23:59:60Z":               "2017-01-01T00:00:00Z",
+		"20260101T000000Z":                   "2026-01-01T00:00:00Z",
+		"20260101T020000.5+0200":             "2026-01-01T00:00:00.5Z",
+		"Thu, 01 Jan 2026 00:00:00 GMT":      "2026-01-01T00:00:00Z",
+		"2026-01-01T02:00:00+02:00[UTC]":     "2026-01-01T00:00:00Z", // Java
+		"2026-01-01T02:00:00+02:00[Etc/X-2]": "2026-01-01T00:00:00Z",
+		" 2026-01-01T00:00:00Z\n":            "2026-01-01T00:00:00Z",
+		"2026-01-01T00:00:00 Z":              "2026-01-01T00:00:00Z",
+		"\u00a02026-01-01 ":                  "2026-01-01T00:00:00Z",
 	} {
 		t.Run(text, func(t *testing.T) {
 			instant, err := time.Parse(time.RFC3339Nano, want)
 			require.NoError(t, err)
 			got := parseTimestamp(text)
 			require.Equal(t, text, got.Text())
-			require.True(t, got.Equal(instant), "%v", got.Time)
+			require.True(t, got.Time.Equal(instant), "%v", got.Time)
 			require.Equal(t, time.UTC, got.Location())
 			require.False(t, got.IsZero())
 			require.Equal(t, want, got.String())
 			require.Equal(t, want, fmt.Sprint(got))
-			require.Equal(t, len(text) == 10, got.DateOnly())
+			require.Equal(t, len(strings.TrimSpace(text)) == 10, got.DateOnly())
 		})
 	}
 	for _, text := range []string{
 		"0000-00-00 00:00:00", "0000-00-00", "1767225600", "1767225600.5", "soon",
-		"2026-02-30", "2026-13-01", "2025-02-29T00:00:00Z", "2026-01-01T24:00:00Z", "2016-12-31T23:59:60Z",
-		"2026-1-1", "01/02/2026", "2026-01-01T00:00", "2026-01", "20260101T000000Z",
-		"2026-01-01T00:00:00 Z", " 2026-01-01", "2026-01-01\n", "2026-01-01T00:00:00+", "2026-01-01T00:00:00Z and more",
+		"2026-02-30", "2026-13-01", "2025-02-29T00:00:00Z", "2025-02-29T00:00Z", "2026-01-01T24:00:01Z",
+		"2026-01-01T25:00:00Z", "2026-01-01T00:60:00Z", "2026-01-01T23:59:61Z",
+		"2026-1-1", "01/02/2026", "2026-01", "20260101", "20260101000000", "2026-01-01T00", "26-01-01T00:00:00Z",
+		"2026-01-01T00:00:00+", "2026-01-01T00:00:00Z and more", "2026-01-01T00:00:00 CET", "2026-01-01T00:00:0000",
+		"2026-01-01T00:00:00[Europe/Helsinki]", "2026-01-01T00:00:00 02", "Thu, 01 Jan 2026 00:00:00 CET", "now", "0",
 		"-2026-01-01T00:00:00Z", "12026-01-01T00:00:00Z", "\x00", "ключ", "\xff", strings.Repeat("2", 1<<20),
 	} {
 		got := parseTimestamp(text)
@@ -120,7 +149,7 @@ func TestTimestampWithoutText(t *testing.T) {
 	require.NoError(t, err)
 	var back Timestamp
 	require.NoError(t, json.Unmarshal(b, &back))
-	require.True(t, back.Equal(made.Time))
+	require.True(t, back.Equal(made))
 
 	b, err = Timestamp{}.MarshalText()
 	require.NoError(t, err)
@@ -129,6 +158,109 @@ func TestTimestampWithoutText(t *testing.T) {
 	require.Equal(t, Timestamp{}, back)
 	require.NoError(t, back.UnmarshalText([]byte("soon")))
 	require.Equal(t, unreadable("soon"), back)
+}
+
+// Whatever is written is what Time says now. Text stays what the API wrote.
+func TestTimestampThatWasChanged(t *testing.T) {
+	day := time.Date(2026, 5, 6, 7, 8, 9, 0, time.FixedZone("", 7200))
+	const changed = "2026-05-06T05:08:09Z"
+	for _, text := range []string{
+		"2026-01-01T00:00:00Z", "2026-01-01", "2026-01-01 00:00:00.5", "soon", "", "20260101T000000Z",
+	} {
+		ts := parseTimestamp(text)
+		ts.Time = day
+		require.Equal(t, text, ts.Text())
+		require.Equal(t, changed, ts.String())
+		require.False(t, ts.DateOnly())
+		for name, write := range timestampWriters(ts) {
+			b, err := write()
+			require.NoError(t, err)
+			require.Equal(t, changed, strings.Trim(string(b), `"`), name)
+		}
+		ts.Time = time.Time{}
+		if text == "soon" {
+			continue // the text says the same again
+		}
+		require.Empty(t, ts.String())
+		b, err := json.Marshal(ts)
+		require.NoError(t, err)
+		require.Equal(t, "null", string(b))
+	}
+	// The same instant in another zone is no change.
+	ts := parseTimestamp("2026-01-01")
+	ts.Time = ts.In(time.FixedZone("", 3600))
+	require.True(t, ts.DateOnly())
+	require.Equal(t, "2026-01-01", mustText(t, ts))
+}
+
+func mustText(t *testing.T, ts Timestamp) string {
+	t.Helper()
+	b, err := ts.MarshalText()
+	require.NoError(t, err)
+	return string(b)
+}
+
+// timestampWriters are the methods that write a timestamp.
+func timestampWriters(ts Timestamp) map[string]func() ([]byte, error) {
+	return map[string]func() ([]byte, error){
+		"MarshalText": ts.MarshalText, "MarshalBinary": ts.MarshalBinary, "MarshalJSON": ts.MarshalJSON,
+		"GobEncode":    ts.GobEncode,
+		"AppendText":   func() ([]byte, error) { return ts.AppendText(nil) },
+		"AppendBinary": func() ([]byte, error) { return ts.AppendBinary(nil) },
+	}
+}
+
+// No method that writes or reads a time comes from time.Time, because it would not know the text.
+func TestTimestampMethods(t *testing.T) {
+	readers := map[string]func(*Timestamp, []byte) error{
+		"MarshalText": (*Timestamp).UnmarshalText, "MarshalBinary": (*Timestamp).UnmarshalBinary,
+		"MarshalJSON": (*Timestamp).UnmarshalJSON, "GobEncode": (*Timestamp).GobDecode,
+		"AppendText": (*Timestamp).UnmarshalText, "AppendBinary": (*Timestamp).UnmarshalBinary,
+	}
+	for m := range reflect.TypeFor[*time.Time]().Methods() {
+		writes := strings.HasPrefix(m.Name, "Marshal") || strings.HasSuffix(m.Name, "Encode")
+		writes = writes || m.Name == "AppendText" || m.Name == "AppendBinary"
+		require.Equal(t, writes, readers[m.Name] != nil, "a timestamp has its own %s", m.Name)
+	}
+	for _, text := range []string{
+		"2026-01-01", "2026-01-01T00:00:00.5+02:00", "soon", "", "12.5", "2026-01-01 00:00:00",
+	} {
+		ts := parseTimestamp(text)
+		for name, write := range timestampWriters(ts) {
+			b, err := write()
+			require.NoError(t, err)
+			again := stamp("2000-01-01T00:00:00Z")
+			require.NoError(t, readers[name](&again, b))
+			require.Equal(t, ts, again, "%s of %q", name, text)
+		}
+		var stored bytes.Buffer
+		require.NoError(t, gob.NewEncoder(&stored).Encode(LoginLink{CreatedTime: ts}.CreatedTime))
+		var again Timestamp
+		require.NoError(t, gob.NewDecoder(&stored).Decode(&again))
+		require.Equal(t, ts, again)
+	}
+}
+
+// Equal has the form that go-cmp looks for. It compares instants, and texts that are no times.
+func TestTimestampEqual(t *testing.T) {
+	for _, typ := range []reflect.Type{
+		reflect.TypeFor[Timestamp](), reflect.TypeFor[Sensitive](), reflect.TypeFor[Secret](),
+	} {
+		m, ok := typ.MethodByName("Equal")
+		require.True(t, ok, "%s", typ)
+		require.Equal(t, "func("+typ.String()+", "+typ.String()+") bool", m.Type.String())
+	}
+	for _, pair := range [][2]string{
+		{"2026-01-01T00:00:00Z", "2026-01-01 02:00:00+02:00"}, {"2026-01-01", "2026-01-01T00:00:00Z"}, {"", ""},
+		{"soon", "soon"},
+	} {
+		require.True(t, parseTimestamp(pair[0]).Equal(parseTimestamp(pair[1])), pair)
+	}
+	for _, pair := range [][2]string{
+		{"2026-01-01T00:00:00Z", "2026-01-01T00:00:01Z"}, {"soon", "later"}, {"soon", ""}, {"", "2026-01-01"},
+	} {
+		require.False(t, parseTimestamp(pair[0]).Equal(parseTimestamp(pair[1])), pair)
+	}
 }
 
 func TestDecimal(t *testing.T) {
@@ -188,28 +320,38 @@ func TestDecimal(t *testing.T) {
 	}
 }
 
-// A text that is not a number is absent, and is not written.
+// A text that is not a number is not absent. It is kept, and written as a text.
 func TestDecimalOfNoNumber(t *testing.T) {
 	for _, text := range []string{
-		"", " ", "01", "-01", "00", "+1", "1.", ".5", "-.5", "-", "--1", "1e", "1e+", "1.e5", "1e5.5", "1e5e5", "1.2.3",
-		"0x10", "0b1", "1_000", "1,000", "1 000", " 1", "1 ", "1\n", "1/2", "1 2", "1\x00", "$5", "5 USD", "１",
-		"NaN", "nan", "Infinity", "-Infinity", "inf", "abc", "true", "null", "{}", "[1]", `"1"`,
+		"-", "--1", "1e", "1e+", "1e5.5", "1e5e5", "1.2.3", "0x10", "0b1", "1_000", "1,000", "1 000", "1/2", "1 2",
+		"1\x00",
+		"$5", "5 USD", "１", "NaN", "nan", "Infinity", "-Infinity", "inf", "abc", "true", "null", "{}", "[1]", `"1"`,
+		" n/a ",
 	} {
-		_, ok := Decimal(text).Rat()
+		quoted, err := json.Marshal(text)
+		require.NoError(t, err)
+		var d Decimal
+		require.NoError(t, json.Unmarshal(quoted, &d))
+		require.Equal(t, Decimal(text), d)
+		_, ok := d.Rat()
 		require.False(t, ok, "%q", text)
+		b, err := json.Marshal(d)
+		require.NoError(t, err)
+		require.Equal(t, string(quoted), string(b))
+	}
+	for text, number := range map[string]Decimal{
+		"+5.00": "5.00", "007.50": "7.50", " 12.5 ": "12.5", "1,234.56": "1234.56", ".5": "0.5", "": "", " ": "",
+		"\t": "",
+	} {
 		quoted, err := json.Marshal(text)
 		require.NoError(t, err)
 		d := Decimal("7")
 		require.NoError(t, json.Unmarshal(quoted, &d))
-		require.Empty(t, d, "%q", text)
-		b, err := json.Marshal(Decimal(text))
-		if text == "" {
-			require.NoError(t, err)
-			require.Equal(t, "null", string(b))
-		} else {
-			require.Error(t, err, "%q", text)
-		}
+		require.Equal(t, number, d, "%q", text)
 	}
+	b, err := json.Marshal(Decimal(""))
+	require.NoError(t, err)
+	require.Equal(t, "null", string(b))
 	for _, odd := range []string{"null", "true", "{}", `{"value":1}`, "[1]", `""`} {
 		d := Decimal("7")
 		require.NoError(t, json.Unmarshal([]byte(odd), &d), odd)

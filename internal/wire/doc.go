@@ -8,8 +8,8 @@
 // drift.go tells how a document differs from what is documented, which `wire:"required"` is a part
 // of.
 //
-//   - A text is a string, or a number as it is written. A flag is a boolean, also a quoted one. A
-//     whole number may be quoted, or have a fraction of zeros.
+//   - A text is a string, or a number as it is written. Of flags and numbers, what a person reads at a
+//     glance is read: scalar.go has the rules.
 //   - A value of another type than the field's is skipped. So are null and an empty text: they
 //     never erase a value that came under another name of the field.
 //   - In a list, an item of a wrong type is left out. An object whose names are numbers is a list,

@@ -2,7 +2,6 @@ package wire
 
 import (
 	"reflect"
-	"strconv"
 	"strings"
 	"sync"
 )
@@ -136,8 +135,7 @@ func readBool(s *Scanner, to reflect.Value) error {
 // readInt reads a whole number. It skips a number that an int64 cannot hold.
 func readInt(s *Scanner, to reflect.Value) error {
 	text, err := s.Text()
-	whole, fraction, _ := strings.Cut(text, ".")
-	if n, bad := strconv.ParseInt(whole, 10, 64); bad == nil && strings.Trim(fraction, "0") == "" {
+	if n, ok := ParseInteger(text); ok {
 		to.SetInt(n)
 	}
 	return err

@@ -163,11 +163,11 @@ func TestOddValues(t *testing.T) {
 	reads(t, uppers)
 	reads(t, smalls)
 	reads(t, map[string]bool{
-		"true": true, "1": true, `"true"`: true, `"1"`: true, `"True"`: true, `"yes"`: false, `"false"`: false,
+		"true": true, "1": true, `"true"`: true, `"1"`: true, `"True"`: true, `"yes"`: true, `"false"`: false,
 		"2": false,
 	})
 	reads(t, map[string]int64{
-		"0": 0, "1": 1, "-1": -1, "3600.0": 3600, `"3600"`: 3600, `"3600.00"`: 3600,
+		"0": 0, "1": 1, "-1": -1, "3600.0": 3600, "1e3": 1000, `" 5 "`: 5, `"3600"`: 3600, `"3600.00"`: 3600,
 		"9223372036854775807": math.MaxInt64, "-9223372036854775808": math.MinInt64, "9223372036854775808": 0,
 		"3600.5": 0, `"3600.5"`: 0, `"0x10"`: 0, `"1_000"`: 0, `"12abc"`: 0, `"-"`: 0,
 	})

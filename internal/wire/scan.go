@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"math"
-	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -173,8 +172,8 @@ func (s *Scanner) Flag() (value, ok bool, err error) {
 		return value, err == nil, err
 	}
 	text, err := s.Text()
-	value, bad := strconv.ParseBool(text)
-	return value, bad == nil, err
+	value, ok = ParseFlag(text)
+	return value, ok, err
 }
 
 // Nothing reports whether the document is empty.
