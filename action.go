@@ -19,8 +19,9 @@ const (
 	// ActionWaitUntil: there is a limit. Try again after Error.RetryAfter. If that is 0, try again
 	// much later.
 	ActionWaitUntil Action = "wait until"
-	// ActionReauthenticate: with ErrUnauthorized you need a new credential. With ErrBankLinkState
-	// and ErrRefreshFailed the person has to link the bank again. (A bank link of somebody else is
+	// ActionReauthenticate: with ErrUnauthorized you need a new credential. With ErrLoginRequired a
+	// person has to log in to the data source: Links.Create makes the link. With ErrBankLinkState and
+	// ErrRefreshFailed the person has to link the bank again. (A bank link of somebody else is
 	// ErrUnauthorized with ActionFixRequest, because no credential of yours helps.)
 	ActionReauthenticate Action = "reauthenticate"
 	// ActionAskPermission: the administrator of the account, or the person whose data it is, has to
@@ -40,10 +41,13 @@ const (
 
 // Action names what to do next. Every error of this package has an action, also with a new code.
 func (e *Error) Action() Action {
+	known := e.documented()
 	switch kind := e.kind(); {
+	case e.rule() != passing && known.action != byKind:
+		return known.action
 	case errors.Is(kind, ErrRateLimited):
 		return ActionWaitUntil
-	case strings.HasPrefix(string(e.Code), "LICENSE_"):
+	case strings.HasPrefix(string(folded(e.Code)), "license_"):
 		return ActionContactSupport
 	case errors.Is(kind, ErrServer) && e.RetryAfter > 0:
 		return ActionWaitUntil
@@ -53,7 +57,7 @@ func (e *Error) Action() Action {
 		return ActionFixRequest
 	}
 	return cmp.Or(
-		documentedCodes[e.Code].action, bankLinkActions[e.BankLinkErrorCode], productActions[e.ProductErrorCode],
+		known.action, bankLinkActions[folded(e.BankLinkErrorCode)], productActions[folded(e.ProductErrorCode)],
 		actionOfKind(e.kind()), ActionRetry,
 	)
 }
@@ -73,7 +77,7 @@ var kindActions = map[error]Action{
 	ErrBadRequest: ActionFixRequest, ErrUnauthorized: ActionReauthenticate, ErrForbidden: ActionAskPermission,
 	ErrNotFound: ActionFixRequest, ErrDeleted: ActionRecreate, ErrConflict: ActionFixRequest,
 	ErrValidation:    ActionFixRequest,
-	ErrBankLinkState: ActionReauthenticate, ErrServer: ActionRetry,
+	ErrLoginRequired: ActionReauthenticate, ErrBankLinkState: ActionReauthenticate, ErrServer: ActionRetry,
 
 	ErrArgument: ActionFixRequest, ErrNotConfigured: ActionFixRequest, ErrMalformedResponse: ActionContactSupport,
 	ErrResponseTooLarge: ActionFixRequest,

@@ -19,37 +19,41 @@ func TestActionOfEveryCode(t *testing.T) {
 			CodeUnprocessableContent, CodeValidationFailed, CodeRequestValidationFailed, CodeLinkLimitExceeded,
 			CodeUnauthorizedAccess,
 			CodeInvalidAccountID, CodeInvalidBody, CodeMissingFields, CodeInvalidField, CodeIncompatibleAPIVersion,
+			CodeQueryError,
 		},
 		ActionReauthenticate: {
 			CodeUnauthorized, CodeAccessTokenInvalid, CodeInvalidAccessToken, CodeAccessTokenExpired, CodeInvalidToken,
 			CodeTokenRevoked,
 			CodeAPIKeyInvalid, CodeAPIKeyRequired, CodeOAuthInvalidToken, CodeExpiredAccessToken, CodeAuthUnauthorized,
 			CodeInvalidAPIKeys,
-			CodeBadLinkState, CodeItemLoginRequired,
+			CodeBadLinkState, CodeItemLoginRequired, CodeItemLocked,
+			CodeQueryAuthNotFound, CodeQueryAuthLoginFailed, CodeQueryAuthUnavailable,
 		},
 		ActionAskPermission: {
 			CodeForbidden, CodePermissionError, CodeAccessDenied, CodeAccessDeniedIP, CodeAccessDeniedPermissions,
 			CodeForbiddenAction,
-			CodeAccessNotGranted,
+			CodeAccessNotGranted, CodeAdditionalConsentRequired,
 		},
 		ActionContactSupport: {
 			CodeAPIKeyDisabled, CodeLicenseExpired, CodeLicenseAccountLimitExceeded, CodeLicenseNotFound,
 			CodeLicenseAccessDataSource,
-			CodeUnauthorizedEnvironment,
+			CodeUnauthorizedEnvironment, CodeLicenseHistoricalRangeExceeded, CodeLicenseQueriesSuspended,
+			CodeLicenseRowLimitExceeded, CodeCreditsExhausted,
 		},
 		ActionRecreate: {
 			CodeLinkNotFound, CodeLoginNotFound, CodeBankLinkNotFound, CodeBankLinkDeleted, CodeProductsNotSupported,
 			CodeNoAuthAccounts,
-			CodeNoAccounts,
+			CodeNoAccounts, CodeItemNotFound, CodeUserPermissionRevoked, CodeProductNotEnabled,
 		},
 		ActionWaitUntil: {
 			CodeTooManyRequests, CodeRateLimitExceeded, CodeLicenseDailyQueryLimitExceeded, CodeAPIRateLimitExceeded,
-			CodeAuthLimit, CodeAccountsLimit,
+			CodeAuthLimit, CodeAccountsLimit, CodeRateLimit, CodeInstitutionRateLimit,
 		},
 		ActionRetry: {
 			CodeInternalServerError, CodeLoginSearchFailed, CodeLinkUpdateFailed, CodeServiceUnavailable,
 			CodeDuplicationFailed,
-			CodePlannedMaintenance, CodeProductNotReady,
+			CodePlannedMaintenance, CodeProductNotReady, CodeInstitutionDown, CodeInstitutionNotAvailable,
+			CodeInstitutionNotResponding,
 		},
 	}
 	seen := map[Code]bool{}
@@ -57,12 +61,13 @@ func TestActionOfEveryCode(t *testing.T) {
 		for _, code := range codes {
 			require.False(t, seen[code], code)
 			seen[code] = true
-			e := &Error{Code: code, Kind: documentedCodes[code].kind}
+			e := &Error{Code: code}
+			e.Kind = e.documented().kind
 			require.Equal(t, action, e.Action(), code)
 		}
 	}
-	for code := range documentedCodes {
-		require.Truef(t, seen[code], "%s has no action in this table", code)
+	for name, code := range constantsOf(t, "Code") {
+		require.Truef(t, seen[Code(code)], "%s has no action in this table", name)
 	}
 }
 

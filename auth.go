@@ -102,6 +102,11 @@ type ACHNumber struct {
 	AccountNumber     Sensitive `json:"account_number" also:"account" wire:"required"`
 	RoutingNumber     string    `json:"routing_number" also:"routing" wire:"required"`
 	WireRoutingNumber string    `json:"wire_routing_number" also:"wire_routing"`
+	// Tokenized, CanTransferIn and CanTransferOut come only from Plaid. A tokenized number ends when
+	// the user takes the permission back.
+	Tokenized      OptionalBool `json:"is_tokenized_account_number"`
+	CanTransferIn  OptionalBool `json:"can_transfer_in"`
+	CanTransferOut OptionalBool `json:"can_transfer_out"`
 }
 
 // EFTNumber is an account number in Canada.
@@ -126,7 +131,7 @@ type InternationalNumber struct {
 	BIC       string    `json:"bic" wire:"required"`
 }
 
-// Item is what Plaid calls a link.
+// Item is what Plaid calls a link. See plaid.com/docs/api/items.
 type Item struct {
 	ID                string         `json:"item_id" wire:"required"`
 	InstitutionID     string         `json:"institution_id"`
@@ -136,7 +141,37 @@ type Item struct {
 	BilledProducts    []PlaidProduct `json:"billed_products" wire:"required"`
 	Products          []PlaidProduct `json:"products"`
 	ConsentedProducts []PlaidProduct `json:"consented_products"`
+
+	InstitutionName       string     `json:"institution_name"`
+	AuthMethod            AuthMethod `json:"auth_method"`             // how the numbers were found
+	UpdateType            UpdateType `json:"update_type"`             // whether data comes without the user
+	ConsentExpirationTime Timestamp  `json:"consent_expiration_time"` // absent: the consent has no end
 }
+
+// AuthMethod is how the account numbers of an item were found. The set is open.
+type AuthMethod string
+
+// The methods that Plaid documents.
+const (
+	AuthMethodInstantAuth            AuthMethod = "INSTANT_AUTH"
+	AuthMethodInstantMatch           AuthMethod = "INSTANT_MATCH"
+	AuthMethodAutomatedMicrodeposits AuthMethod = "AUTOMATED_MICRODEPOSITS"
+	AuthMethodSameDayMicrodeposits   AuthMethod = "SAME_DAY_MICRODEPOSITS"
+	AuthMethodInstantMicrodeposits   AuthMethod = "INSTANT_MICRODEPOSITS"
+	AuthMethodDatabaseMatch          AuthMethod = "DATABASE_MATCH"
+	AuthMethodDatabaseInsights       AuthMethod = "DATABASE_INSIGHTS"
+	AuthMethodTransferMigrated       AuthMethod = "TRANSFER_MIGRATED"
+	AuthMethodInvestmentsFallback    AuthMethod = "INVESTMENTS_FALLBACK"
+)
+
+// UpdateType is whether the data of an item is fetched without the user. The set is open.
+type UpdateType string
+
+// The types that Plaid documents.
+const (
+	UpdateTypeBackground          UpdateType = "background"
+	UpdateTypeUserPresentRequired UpdateType = "user_present_required"
+)
 
 // ItemError is what is wrong with an item. It is a part of an answer, not a Go error.
 type ItemError struct {
@@ -148,6 +183,18 @@ type ItemError struct {
 	Status           int64          `json:"status"`
 	DocumentationURL string         `json:"documentation_url"`
 	SuggestedAction  string         `json:"suggested_action"`
+	// Causes are the errors of single items, if a request was about several.
+	Causes []ItemErrorCause `json:"causes"`
+}
+
+// ItemErrorCause is the error of one item behind an [ItemError].
+type ItemErrorCause struct {
+	ItemID         string         `json:"item_id"`
+	Type           PlaidErrorType `json:"error_type"`
+	Code           Code           `json:"error_code"`
+	Message        string         `json:"error_message"`
+	DisplayMessage string         `json:"display_message"`
+	RequestID      string         `json:"request_id"`
 }
 
 // PlaidProduct is a product of the Plaid-compatible layer. The set is open.

@@ -46,6 +46,8 @@ func TestGoldenAuthGet(t *testing.T) {
 		ID: one, Balances: Balances{Currency: "USD", Available: "340.12", Current: "445.89", Limit: "500"},
 		Mask: "0047", Name: "Premier Checking", Type: AccountTypeDepository, Subtype: "checking",
 	}
+	tokenless := of(plaid, ach)
+	tokenless.Tokenized, tokenless.CanTransferIn, tokenless.CanTransferOut = "false", "true", "true"
 	inError := premier
 	inError.Balances.Limit = ""
 	goldens(t, "auth.get", func(ctx context.Context, c *Client) (*PlaidNumbers, error) {
@@ -70,6 +72,10 @@ func TestGoldenAuthGet(t *testing.T) {
 						Status:           400,
 						DocumentationURL: "https://docs.example.com/errors/item/#item_login_required",
 						SuggestedAction:  "Send the user through the update flow.",
+						Causes: []ItemErrorCause{{
+							Type: PlaidErrorTypeItemError, Code: "INVALID_CREDENTIALS",
+							Message: "the provided credentials were not correct",
+						}},
 					},
 					AvailableProducts: []PlaidProduct{PlaidProductBalance, PlaidProductIdentity},
 					BilledProducts:    []PlaidProduct{PlaidProductAuth, PlaidProductTransactions},
@@ -165,6 +171,7 @@ func TestGoldenAuthGet(t *testing.T) {
 					Type: something, Code: something, Message: something, DisplayMessage: something,
 					RequestID: something, Status: 123,
 					DocumentationURL: something, SuggestedAction: something,
+					Causes: []ItemErrorCause{}, // an empty object is no cause
 				},
 				AvailableProducts: []PlaidProduct{something}, BilledProducts: []PlaidProduct{something},
 				Products: []PlaidProduct{something}, ConsentedProducts: []PlaidProduct{something},
@@ -182,12 +189,13 @@ func TestGoldenAuthGet(t *testing.T) {
 				},
 				{
 					ID:       "exampleAccountId0000000000000000000002",
-					Balances: Balances{Current: "23631.9805"}, Name: "Sample 401k", Type: AccountTypeInvestment,
+					Balances: Balances{Current: "23631.9805", UnofficialCurrency: "BTC"},
+					Name:     "Sample 401k", Type: AccountTypeInvestment,
 					Subtype: "401k",
 				},
 			},
 			Numbers: NumbersByScheme{
-				ACH: []ACHNumber{of(plaid, ach)}, EFT: []EFTNumber{of(plaid, eft)}, BACS: []BACSNumber{of(plaid, bacs)},
+				ACH: []ACHNumber{tokenless}, EFT: []EFTNumber{of(plaid, eft)}, BACS: []BACSNumber{of(plaid, bacs)},
 				International: []InternationalNumber{of(plaid, gb)},
 			},
 			Item: Item{
@@ -197,6 +205,8 @@ func TestGoldenAuthGet(t *testing.T) {
 				BilledProducts:    []PlaidProduct{PlaidProductAuth, PlaidProductTransactions},
 				Products:          []PlaidProduct{PlaidProductAuth, PlaidProductTransactions},
 				ConsentedProducts: []PlaidProduct{PlaidProductAuth, PlaidProductIdentity},
+				InstitutionName:   "Sample Platypus Bank", AuthMethod: AuthMethodInstantAuth,
+				UpdateType: UpdateTypeBackground, ConsentExpirationTime: stamp("2026-12-31T23:59:59Z"),
 			},
 			RequestID: "example-req-auth-get-0002",
 		}),

@@ -1,6 +1,9 @@
 package duolink
 
-import "cmp"
+import (
+	"cmp"
+	"strings"
+)
 
 // Code is a machine-readable error code. The set is open: a code without a constant is kept as it
 // is. [Code.Meaning] says what a code means, and [Error.Action] what to do.
@@ -8,7 +11,7 @@ type Code string
 
 // Meaning says in a few words what a code means, such as "there is no such login link". The words
 // are this package's own and safe to log. The meaning of a code without a constant is empty.
-func (c Code) Meaning() string { return documentedCodes[c].meaning }
+func (c Code) Meaning() string { return (&Error{Code: c}).documented().meaning }
 
 // Codes of Supermetrics.
 const (
@@ -63,6 +66,18 @@ const (
 	CodeLicenseNotFound         Code = "LICENSE_NOT_FOUND"
 	CodeLicenseAccessDataSource Code = "LICENSE_ACCESS_DATA_SOURCE"
 
+	// With various statuses, from Logins.QueryAccounts and Logins.StreamAccounts. The vendor's pages do
+	// not list them.
+	CodeQueryAuthNotFound    Code = "QUERY_AUTH_NOT_FOUND"
+	CodeQueryAuthLoginFailed Code = "QUERY_AUTH_LOGIN_FAILED"
+	CodeQueryAuthUnavailable Code = "QUERY_AUTH_UNAVAILABLE"
+	CodeQueryError           Code = "QUERY_ERROR"
+
+	// With various statuses.
+	CodeLicenseHistoricalRangeExceeded Code = "LICENSE_HISTORICAL_RANGE_EXCEEDED"
+	CodeLicenseQueriesSuspended        Code = "LICENSE_QUERIES_SUSPENDED"
+	CodeLicenseRowLimitExceeded        Code = "LICENSE_ROW_LIMIT_EXCEEDED"
+
 	// With a 5xx.
 	CodeServiceUnavailable Code = "SERVICE_UNAVAILABLE"
 	CodeDuplicationFailed  Code = "DUPLICATION_FAILED"
@@ -87,49 +102,6 @@ const (
 	CodeAPIRateLimitExceeded    Code = "api_error.rate_limit_exceeded"
 )
 
-// Codes of the Plaid-compatible layer. Nearly all of them come with a 400.
-const (
-	// Of the type INVALID_INPUT.
-	CodeInvalidAccountID        Code = "INVALID_ACCOUNT_ID"
-	CodeInvalidAPIKeys          Code = "INVALID_API_KEYS"
-	CodeUnauthorizedEnvironment Code = "UNAUTHORIZED_ENVIRONMENT"
-
-	// Of the type INVALID_REQUEST.
-	CodeInvalidBody            Code = "INVALID_BODY"
-	CodeMissingFields          Code = "MISSING_FIELDS"
-	CodeInvalidField           Code = "INVALID_FIELD"
-	CodeIncompatibleAPIVersion Code = "INCOMPATIBLE_API_VERSION"
-
-	// Of the type ITEM_ERROR.
-	CodeItemLoginRequired    Code = "ITEM_LOGIN_REQUIRED"
-	CodeProductNotReady      Code = "PRODUCT_NOT_READY"
-	CodeProductsNotSupported Code = "PRODUCTS_NOT_SUPPORTED"
-	CodeNoAuthAccounts       Code = "NO_AUTH_ACCOUNTS"
-	CodeAccessNotGranted     Code = "ACCESS_NOT_GRANTED"
-	CodeNoAccounts           Code = "NO_ACCOUNTS"
-
-	// Of the type RATE_LIMIT_EXCEEDED.
-	CodeAuthLimit     Code = "AUTH_LIMIT"
-	CodeAccountsLimit Code = "ACCOUNTS_LIMIT"
-
-	// Of the type API_ERROR.
-	CodePlannedMaintenance Code = "PLANNED_MAINTENANCE"
-)
-
-// PlaidErrorType is the family of a Plaid error code. The set is open.
-type PlaidErrorType string
-
-// The families that the Plaid-compatible layer documents.
-const (
-	PlaidErrorTypeInvalidInput      PlaidErrorType = "INVALID_INPUT"
-	PlaidErrorTypeInvalidRequest    PlaidErrorType = "INVALID_REQUEST"
-	PlaidErrorTypeItemError         PlaidErrorType = "ITEM_ERROR"
-	PlaidErrorTypeRateLimitExceeded PlaidErrorType = "RATE_LIMIT_EXCEEDED"
-	PlaidErrorTypeAPIError          PlaidErrorType = "API_ERROR"
-	PlaidErrorTypeInstitutionError  PlaidErrorType = "INSTITUTION_ERROR"
-	PlaidErrorTypeOAuthError        PlaidErrorType = "OAUTH_ERROR"
-)
-
 // documentedCode is what is known of a code.
 type documentedCode struct {
 	kind    error // if the status does not decide: in the Plaid dialect, and for an error in a 2xx
@@ -140,9 +112,9 @@ type documentedCode struct {
 // byKind is the action of a code whose kind decides on the action.
 const byKind Action = ""
 
-// documentedCodes says all that is known of each code. Whoever adds a constant adds a line here.
-// There are more codes that begin with LICENSE_. None is retried, whatever its status, and all of
-// them except limits ask for ActionContactSupport.
+// documentedCodes says all that is known of each code. Whoever adds a constant adds a line here, or
+// in plaidCodes. There are more codes that begin with LICENSE_. All of them except limits ask for
+// ActionContactSupport.
 var documentedCodes = map[Code]documentedCode{
 	// Codes of Supermetrics.
 	CodeBadRequest:       {ErrBadRequest, byKind, "the request is not one that the API takes"},
@@ -151,7 +123,7 @@ var documentedCodes = map[Code]documentedCode{
 
 	CodeUnauthorized:       {ErrUnauthorized, byKind, "the credential is missing or wrong"},
 	CodeAccessTokenInvalid: {ErrUnauthorized, byKind, "the token is wrong; the same as INVALID_ACCESS_TOKEN"},
-	CodeInvalidAccessToken: {ErrUnauthorized, byKind, "the token is wrong, or, at Plaid, no item's of yours"},
+	CodeInvalidAccessToken: {ErrUnauthorized, byKind, "the token is wrong"},
 	CodeAccessTokenExpired: {ErrUnauthorized, byKind, "the token has expired"},
 	CodeInvalidToken:       {ErrUnauthorized, byKind, "the token is wrong"},
 	CodeTokenRevoked:       {ErrUnauthorized, byKind, "the token has been revoked"},
@@ -182,13 +154,20 @@ var documentedCodes = map[Code]documentedCode{
 	CodeRateLimitExceeded:              {ErrRateLimited, byKind, "too many requests"},
 	CodeLicenseDailyQueryLimitExceeded: {ErrRateLimited, byKind, "the daily quota of the data source is used up"},
 
-	CodeInternalServerError:     {ErrServer, byKind, "the server failed"},
-	CodeLoginSearchFailed:       {ErrServer, byKind, "the server failed to search the logins"},
-	CodeLinkUpdateFailed:        {ErrServer, byKind, "the server failed to change the login link"},
-	CodeLicenseNotFound:         {ErrServer, ActionContactSupport, "there is no licence for this"},
-	CodeLicenseAccessDataSource: {ErrServer, ActionContactSupport, "the licence does not cover this data source"},
-	CodeServiceUnavailable:      {ErrServer, byKind, "the server cannot serve this now"},
-	CodeDuplicationFailed:       {ErrServer, byKind, "the server failed to make a copy"},
+	CodeInternalServerError:            {ErrServer, byKind, "the server failed"},
+	CodeLoginSearchFailed:              {ErrServer, byKind, "the server failed to search the logins"},
+	CodeLinkUpdateFailed:               {ErrServer, byKind, "the server failed to change the login link"},
+	CodeLicenseNotFound:                {ErrServer, ActionContactSupport, "there is no licence for this"},
+	CodeLicenseAccessDataSource:        {ErrServer, ActionContactSupport, "the licence does not cover the data source"},
+	CodeQueryAuthNotFound:              {ErrLoginRequired, byKind, "nobody has logged in to the data source"},
+	CodeQueryAuthLoginFailed:           {ErrLoginRequired, byKind, "the login to the data source has ended"},
+	CodeQueryAuthUnavailable:           {ErrLoginRequired, byKind, "the user's login has expired or is not this key's"},
+	CodeQueryError:                     {ErrBadRequest, ActionFixRequest, "the data source refused: see Message"},
+	CodeLicenseHistoricalRangeExceeded: {ErrForbidden, ActionContactSupport, "the licence covers a shorter time"},
+	CodeLicenseQueriesSuspended:        {ErrForbidden, ActionContactSupport, "the licence's queries are suspended"},
+	CodeLicenseRowLimitExceeded:        {ErrForbidden, ActionContactSupport, "the licence covers fewer rows"},
+	CodeServiceUnavailable:             {ErrServer, byKind, "the server cannot serve this now"},
+	CodeDuplicationFailed:              {ErrServer, byKind, "the server failed to make a copy"},
 
 	CodeOAuthInvalidToken: {ErrUnauthorized, byKind, "the token is wrong"},
 
@@ -203,37 +182,6 @@ var documentedCodes = map[Code]documentedCode{
 	CodeBankLinkNotFound:   {ErrNotFound, ActionRecreate, "there is no such bank link"},
 	CodeBankLinkDeleted:    {ErrDeleted, byKind, "the bank link has been deleted"},
 	CodeBadLinkState:       {ErrBankLinkState, byKind, "the bank link cannot serve this now: see BankLinkErrorCode"},
-
-	// Codes of the Plaid-compatible layer.
-	CodeInvalidAccountID:        {ErrBadRequest, byKind, "the item has no such account"},
-	CodeInvalidAPIKeys:          {ErrUnauthorized, byKind, "the client id or the secret is wrong"},
-	CodeUnauthorizedEnvironment: {ErrUnauthorized, ActionContactSupport, "the client may not use this environment"},
-
-	CodeInvalidBody:            {ErrBadRequest, byKind, "the body is not the JSON that is expected"},
-	CodeMissingFields:          {ErrBadRequest, byKind, "a required field is missing"},
-	CodeInvalidField:           {ErrBadRequest, byKind, "a field has a value that it cannot have"},
-	CodeIncompatibleAPIVersion: {ErrBadRequest, byKind, "this version of the API does not have the request"},
-
-	CodeItemLoginRequired:    {ErrBankLinkState, ActionReauthenticate, "the user has to authenticate again"},
-	CodeProductNotReady:      {ErrBankLinkState, ActionRetry, "the data is still being fetched"},
-	CodeProductsNotSupported: {ErrBankLinkState, ActionRecreate, "the institution does not have the product"},
-	CodeNoAuthAccounts:       {ErrBankLinkState, ActionRecreate, "no account of the item has numbers"},
-	CodeAccessNotGranted:     {ErrForbidden, ActionAskPermission, "the user did not permit this data"},
-	CodeNoAccounts:           {ErrBankLinkState, ActionRecreate, "the item has no open accounts"},
-
-	CodeAuthLimit:          {ErrRateLimited, byKind, "too many requests for account numbers"},
-	CodeAccountsLimit:      {ErrRateLimited, byKind, "too many requests for accounts"},
-	CodePlannedMaintenance: {ErrServer, byKind, "the server is down for maintenance"},
-}
-
-// plaidTypeKinds has the kind of a Plaid code that has no constant.
-var plaidTypeKinds = map[PlaidErrorType]error{
-	PlaidErrorTypeInvalidInput:      ErrBadRequest,
-	PlaidErrorTypeInvalidRequest:    ErrBadRequest,
-	PlaidErrorTypeItemError:         ErrBankLinkState,
-	PlaidErrorTypeRateLimitExceeded: ErrRateLimited,
-	PlaidErrorTypeAPIError:          ErrServer,
-	PlaidErrorTypeInstitutionError:  ErrServer,
 }
 
 // kind returns Kind. If a fake has left it empty, the status and the codes decide, unless there is
@@ -247,7 +195,7 @@ func (e *Error) kind() error {
 	case status >= 400, status >= 200 && e.Code != "":
 		return kindOf(status, e)
 	}
-	kind := cmp.Or(documentedCodes[e.Code].kind, plaidTypeKinds[e.PlaidType])
+	kind := cmp.Or(e.documented().kind, e.PlaidType.kind())
 	switch {
 	case kind != nil:
 		return kind
@@ -260,26 +208,87 @@ func (e *Error) kind() error {
 }
 
 // kindOf decides the kind of an error. Plaid says nearly everything with a 400, so its code and
-// type come first. Elsewhere the status decides. The code decides only for an error in a 2xx and
-// for MoneyKit's 400 for bad credentials.
+// type come first. Elsewhere the status decides. The code decides only for an error in a 2xx, for
+// MoneyKit's 400 for bad credentials, and if its row says so.
 func kindOf(status int, e *Error) error {
-	kind := documentedCodes[e.Code].kind
+	known := e.documented()
+	kind := known.kind
 	if e.PlaidType != "" {
-		if kind = cmp.Or(kind, plaidTypeKinds[e.PlaidType]); kind != nil {
+		if kind = cmp.Or(kind, e.PlaidType.kind()); kind != nil {
 			return kind
 		}
 	}
 	switch {
+	case e.rule() == firm:
+		return kind
 	case status < 300:
 		return cmp.Or(kind, ErrServer)
-	case status == 422 && (e.Code == CodeBadLinkState || e.BankLinkErrorCode != ""):
+	case status == 422 && (same(e.Code, CodeBadLinkState) || e.BankLinkErrorCode != ""):
 		return ErrBankLinkState
-	case status == 400 && e.Code == CodeAuthUnauthorized:
+	case status == 400 && same(e.Code, CodeAuthUnauthorized):
 		return ErrUnauthorized
 	case status >= 500:
 		return ErrServer
 	}
 	return cmp.Or(statusKinds[status], ErrBadRequest)
+}
+
+// documented returns what is known of the error's code. Some codes mean something else in the Plaid
+// dialect.
+func (e *Error) documented() documentedCode {
+	code := folded(e.Code)
+	if e.PlaidType != "" || e.API == PlaidCompatible {
+		if known, ok := plaidByFolded[code]; ok {
+			return known
+		}
+	}
+	if known, ok := documentedByFolded[code]; ok {
+		return known
+	}
+	return plaidByFolded[code]
+}
+
+// codeRule says what a code decides besides its action.
+type codeRule int
+
+const (
+	passing codeRule = iota // the kind decides whether a repetition may help
+	lasting                 // no repetition helps, whatever the status
+	firm                    // lasting, and the kind is the code's, whatever the status
+)
+
+// codeRules has the codes that do not pass, besides those that begin with LICENSE_.
+var codeRules = map[Code]codeRule{
+	CodeQueryAuthNotFound: firm, CodeQueryAuthLoginFailed: firm, CodeQueryAuthUnavailable: firm,
+	CodeQueryError: lasting,
+
+	CodeCreditsExhausted: lasting, "UNSUPPORTED_RESPONSE": lasting,
+}
+
+// rule returns what the error's code decides besides its action. There are more codes that begin
+// with LICENSE_ than are documented.
+func (e *Error) rule() codeRule {
+	if strings.HasPrefix(string(folded(e.Code)), "license_") {
+		return lasting
+	}
+	return ruleByFolded[folded(e.Code)]
+}
+
+var (
+	documentedByFolded, plaidByFolded = foldKeys(documentedCodes), foldKeys(plaidCodes)
+
+	ruleByFolded = foldKeys(codeRules)
+)
+
+// folded is a text of a server in the form by which the client looks it up.
+func folded[T ~string](said T) T { return T(strings.ToLower(strings.TrimSpace(string(said)))) }
+
+func foldKeys[T ~string, V any](table map[T]V) map[T]V {
+	all := make(map[T]V, len(table))
+	for key, value := range table {
+		all[folded(key)] = value
+	}
+	return all
 }
 
 var statusKinds = map[int]error{

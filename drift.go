@@ -97,6 +97,7 @@ func (p *prepared) safePath(path string, header http.Header) string {
 // documentedTypes say what is documented of the types of answers, besides their tags.
 var documentedTypes = []wire.Type{
 	wire.Unusual(wire.String, oddTime), wire.Unusual(wire.Number, func(Decimal) wire.Difference { return 0 }),
+	wire.Unusual(wire.Bool, func(OptionalBool) wire.Difference { return 0 }),
 
 	wire.Enum(LoginLinkOpen, LoginLinkClosed, LoginLinkExpired),
 	wire.Enum(BankLinkConnecting, BankLinkAwaitingTokenExchange, BankLinkConnected, BankLinkDeleted, BankLinkInError),
@@ -109,6 +110,10 @@ var documentedTypes = []wire.Type{
 	wire.Enum(documentedProducts...),
 	wire.Enum(ProviderMoneyKit, ProviderFinicity, ProviderPlaid, ProviderYodlee, ProviderMX, ProviderAkoya),
 	wire.Enum(PhoneTypeHome, PhoneTypeWork, PhoneTypeMobile, PhoneTypeOther),
+	wire.Enum(AuthMethodInstantAuth, AuthMethodInstantMatch, AuthMethodAutomatedMicrodeposits,
+		AuthMethodSameDayMicrodeposits, AuthMethodInstantMicrodeposits, AuthMethodDatabaseMatch,
+		AuthMethodDatabaseInsights, AuthMethodTransferMigrated, AuthMethodInvestmentsFallback),
+	wire.Enum(UpdateTypeBackground, UpdateTypeUserPresentRequired),
 	wire.Enum(PlaidProductTransactions, PlaidProductAuth, PlaidProductBalance, PlaidProductIdentity),
 	wire.Unusual(wire.String, oddAccountType),
 	wire.Unusual(wire.String, func(c Code) wire.Difference {

@@ -27,6 +27,9 @@ var (
 	ErrUnauthorized = errors.New("unauthorized")
 	// ErrForbidden: the credential is good and does not allow this (403).
 	ErrForbidden = errors.New("forbidden")
+	// ErrLoginRequired: nobody has logged in to the data source, or the login does not work any more.
+	// Make a login link with Links.Create (Supermetrics' QUERY_AUTH codes, with any status).
+	ErrLoginRequired = errors.New("login required")
 	// ErrNotFound: there is no such resource (404). Error.Code is empty if the 404 does not come
 	// from the API but from a proxy or a wrong base URL.
 	ErrNotFound = errors.New("not found")

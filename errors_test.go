@@ -106,7 +106,7 @@ func TestErrorShapes(t *testing.T) {
 		status    int
 		want      plain
 	}{
-		"array.json": {"links.get", 503, plain{kind: ErrServer, request: header}},
+		"array.json": {"links.get", 503, plain{kind: ErrServer, message: "try again later", request: header}},
 		"detail_list.json": {
 			"identity.get", 422,
 			plain{kind: ErrValidation, message: "value is not a valid enumeration member", request: header,
@@ -230,10 +230,10 @@ func TestRetryAfterOfAnError(t *testing.T) {
 func TestWhatLooksLikeACode(t *testing.T) {
 	codes := []string{
 		"NOT_FOUND", "N", "N1", "OAUTH2_ERROR", "A_", "A__B", "invalid_token", "n1",
-		"link_error.not_found", "a.", "a.b.c", "42", "0", strings.Repeat("A", 100),
+		"link_error.not_found", "a.", "a.b.c", "42", "0", "Not_Found", strings.Repeat("A", 100),
 	}
 	messages := []string{
-		"_NOT_FOUND", "_", "_a", ".not_found", ".", "1_A", "4XX", "4xx", "1.5", "1_000", "Not_Found", "A.B", "A-B",
+		"_NOT_FOUND", "_", "_a", ".not_found", ".", "1_A", "4XX", "4xx", "1.5", "1_000", "Not_There", "A.B", "A-B",
 		"not found", "é", "-1", strings.Repeat("A", 101), strings.Repeat("1", 101),
 	}
 	for _, text := range slices.Concat(codes, messages) {

@@ -152,11 +152,12 @@ type BankAccount struct {
 // Balances are amounts in Currency. An amount is absent if the bank does not say it. What a
 // customer owes is positive.
 type Balances struct {
-	Currency    string    `json:"currency" also:"iso_currency_code"` // ISO 4217
-	Available   Decimal   `json:"available"`
-	Current     Decimal   `json:"current"`
-	Limit       Decimal   `json:"limit"`
-	BalanceDate Timestamp `json:"balance_date"` // usually a day: see Timestamp.DateOnly
+	Currency           string    `json:"currency" also:"iso_currency_code"` // ISO 4217
+	UnofficialCurrency string    `json:"unofficial_currency_code"`          // only at Plaid, if there is no ISO code
+	Available          Decimal   `json:"available"`
+	Current            Decimal   `json:"current"`
+	Limit              Decimal   `json:"limit"`
+	BalanceDate        Timestamp `json:"balance_date"` // usually a day: see Timestamp.DateOnly
 }
 
 // Owner is a person or company that owns an account.

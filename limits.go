@@ -140,7 +140,7 @@ func (a *attempts) closeGroups(ctx context.Context, at *attempt, now time.Time) 
 func (a *attempts) closedBy(at *attempt, now time.Time) []limitGroup {
 	if a.op.api == Supermetrics {
 		// The daily quota is for one data source. Every other limit is for the credential.
-		daily := at.err.Code == CodeLicenseDailyQueryLimitExceeded
+		daily := same(at.err.Code, CodeLicenseDailyQueryLimitExceeded)
 		return having(at.groups, func(g limitGroup) bool { return g.whole != daily })
 	}
 	narrow := at.groups[0].key

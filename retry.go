@@ -104,15 +104,17 @@ var comesBack = map[int]bool{
 	http.StatusRequestTimeout: true, http.StatusMisdirectedRequest: true, http.StatusTooEarly: true,
 }
 
-// permanent reports that no repetition helps: after licence codes, although some come with 500 or
+// permanent reports that no repetition helps: after codes that last, although some come with 500 or
 // 429, and after refusals on the way to the server.
 func permanent(e *Error) bool {
-	return send.IsIncurable(e.Unwrap()) || strings.HasPrefix(string(e.Code), "LICENSE_")
+	return send.IsIncurable(e.Unwrap()) || e.rule() != passing
 }
 
-// refusesToken reports whether the server refuses the credential. A link_error is about the link.
+// refusesToken reports whether the server refuses the credential. A link_error is about the bank
+// link, and ErrLoginRequired about the login to a data source.
 func (e *Error) refusesToken() bool {
-	return e.StatusCode == http.StatusUnauthorized && !strings.HasPrefix(string(e.Code), "link_error.")
+	return e.StatusCode == http.StatusUnauthorized && e.kind() != ErrLoginRequired &&
+		!strings.HasPrefix(string(folded(e.Code)), "link_error.")
 }
 
 // again decides whether there is another attempt. A wait that cannot end in time is not started.

@@ -23,7 +23,7 @@ var answerTypes = map[string]any{
 	"ProductStatus": ProductStatus{},
 	"PlaidNumbers":  PlaidNumbers{}, "PlaidAccount": PlaidAccount{}, "NumbersByScheme": NumbersByScheme{},
 	"ACHNumber": ACHNumber{}, "EFTNumber": EFTNumber{},
-	"BACSNumber": BACSNumber{}, "InternationalNumber": InternationalNumber{}, "Item": Item{}, "ItemError": ItemError{},
+	"ItemErrorCause": ItemErrorCause{}, "BACSNumber": BACSNumber{}, "InternationalNumber": InternationalNumber{}, "Item": Item{}, "ItemError": ItemError{},
 	"BankNumbers": BankNumbers{}, "BankAccountWithNumbers": BankAccountWithNumbers{}, "accessToken": accessToken{},
 }
 
@@ -195,6 +195,8 @@ func TestOddMembersAreAbsent(t *testing.T) {
 			}
 			odd := []any{nil}
 			switch {
+			case f.typ == reflect.TypeFor[OptionalBool]():
+				odd = append(odd, map[string]any{"a": true}, []any{true}, "", " ")
 			case leaf(f.typ) || f.typ.Kind() == reflect.String:
 				odd = append(odd, true, map[string]any{"a": []any{1}}, []any{"a"})
 			case f.typ.Kind() == reflect.Slice || f.typ.Kind() == reflect.Map || f.typ.Kind() == reflect.Struct:
@@ -220,6 +222,11 @@ var scalars = map[reflect.Type]map[string]any{
 	reflect.TypeFor[int64](): {
 		`3600`: int64(3600), `"3600"`: int64(3600), `3600.0`: int64(3600), `" 3600 "`: int64(3600), `1e3`: int64(1000),
 		`"3,600.00"`: int64(3600),
+	},
+	reflect.TypeFor[OptionalBool](): {
+		`true`: OptionalBoolTrue, `"Yes"`: OptionalBoolTrue, `1`: OptionalBoolTrue, `false`: OptionalBoolFalse,
+		`"no"`: OptionalBoolFalse, `0.0`: OptionalBoolFalse, `null`: OptionalBool(""),
+		`"perhaps"`: OptionalBool("perhaps"),
 	},
 	reflect.TypeFor[Decimal](): {
 		`340.12`: Decimal("340.12"), `"+5.00"`: Decimal("5.00"), `"007.50"`: Decimal("7.50"),

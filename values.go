@@ -146,6 +146,12 @@ func (t Timestamp) String() string {
 	return ""
 }
 
+// GoString shows the text that the timestamp is written as, because the time alone would hide it.
+func (t Timestamp) GoString() string {
+	text, _ := t.MarshalText()
+	return "duolink.Timestamp(" + strconv.Quote(string(text)) + ")"
+}
+
 // AppendText appends what [Timestamp.MarshalText] writes.
 func (t Timestamp) AppendText(b []byte) ([]byte, error) {
 	switch {
@@ -255,10 +261,70 @@ func parseDecimal(text string) (Decimal, bool) {
 	return Decimal(text), true
 }
 
+// OptionalBool is "true" or "false", or "" if the API does not say it. A text that is neither is kept
+// as it is.
+type OptionalBool string
+
+// The values of an OptionalBool that the API says.
+const (
+	OptionalBoolTrue  OptionalBool = "true"
+	OptionalBoolFalse OptionalBool = "false"
+)
+
+// IsTrue reports whether the API has said yes.
+func (b OptionalBool) IsTrue() bool { return b == OptionalBoolTrue }
+
+// IsFalse reports whether the API has said no.
+func (b OptionalBool) IsFalse() bool { return b == OptionalBoolFalse }
+
+// MarshalJSON writes true or false, null for an absent value, and any other text as a string.
+func (b OptionalBool) MarshalJSON() ([]byte, error) {
+	switch b {
+	case "":
+		return []byte("null"), nil
+	case OptionalBoolTrue, OptionalBoolFalse:
+		return []byte(b), nil
+	}
+	return json.Marshal(string(b))
+}
+
+// UnmarshalJSON reads what a person reads as yes or no. Anything else keeps its text.
+func (b *OptionalBool) UnmarshalJSON(data []byte) error {
+	value, err := wire.Whole(wire.Document(data, 0), func(s *wire.Scanner) (value OptionalBool, err error) {
+		err = readOptionalBool(nil, s, &value)
+		return value, err
+	})
+	*b = value
+	return err
+}
+
+func readOptionalBool(_ *wire.Reader, s *wire.Scanner, to *OptionalBool) error {
+	if s.Next() == wire.Bool {
+		value, err := s.Bool()
+		*to = OptionalBool(strconv.FormatBool(value))
+		return err
+	}
+	text, err := s.Text()
+	if value, ok := wire.ParseFlag(text); ok {
+		text = strconv.FormatBool(value)
+	}
+	if strings.TrimSpace(text) != "" {
+		*to = OptionalBool(text)
+	}
+	return err
+}
+
+// readCause reads a cause with a function of its own, so that an empty object is no cause: the
+// vendor's sample has one.
+func readCause(r *wire.Reader, s *wire.Scanner, to *ItemErrorCause) error {
+	return r.ReadObject(s, to, func([]byte) (bool, error) { return false, nil })
+}
+
 // byTags reads the types of this package by their tags.
 var byTags = wire.New(append([]wire.Type{
 	wire.Text(always(parseTimestamp)), wire.Text(parseDecimal),
 	wire.Text(always(NewSensitive)), wire.Text(always(NewSecret)),
+	wire.Custom(readOptionalBool), wire.Custom(readCause),
 }, documentedTypes...)...)
 
 // always makes a parser that takes every text.

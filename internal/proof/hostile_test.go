@@ -74,7 +74,9 @@ func TestStreamAccountsInBoundedMemory(t *testing.T) {
 			&repeated{head: `{"data":[` + login, piece: "{},", tail: "{}]}]}", n: millions*1_000_000 - 1},
 			millions * 1_000_000,
 		},
-		"logins": {&repeated{head: `{"data":[`, piece: "{},", tail: "{}]}", n: millions*100_000 - 1}, 0},
+		"logins": {
+			&repeated{head: `{"data":[`, piece: login + "]},", tail: login + "]}]}", n: millions*100_000 - 1}, 0,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c, _ := inMemory(t, func(*http.Request) *http.Response {

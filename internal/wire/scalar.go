@@ -68,6 +68,10 @@ func ungrouped(whole string, pointed bool) (string, bool) {
 // ParseInteger returns the whole number that a person reads in a text. It returns false if the number
 // has a fraction, or if an int64 cannot hold it.
 func ParseInteger(text string) (int64, bool) {
+	const longest = 100
+	if len(text) > longest {
+		return 0, false
+	}
 	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
 		return n, true
 	}

@@ -46,6 +46,7 @@ func TestParseInteger(t *testing.T) {
 	}
 	for _, text := range []string{
 		"", "n/a", "3600.5", "3,600", "9223372036854775808", "1e19", "1e400", "1e999999999", "-1e-999999999", "1e-1",
+		strings.Repeat("9", 1<<24),
 	} {
 		_, ok := ParseInteger(text)
 		require.False(t, ok, text)
