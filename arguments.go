@@ -120,6 +120,18 @@ func checkText(name, s string, most int) error {
 	return nil
 }
 
+// checkRedirectURL refuses what no browser can follow.
+func checkRedirectURL(redirectURL string) error {
+	u, err := url.Parse(redirectURL)
+	switch {
+	case redirectURL == "":
+		return nil
+	case err != nil || u.Hostname() == "" || u.Scheme != "https" && u.Scheme != "http":
+		return argumentError("RedirectURL is not an absolute http or https URL")
+	}
+	return nil
+}
+
 // compactJSON encodes a value without HTML escapes.
 func compactJSON(v any) ([]byte, error) {
 	text, err := wire.Compact(v)

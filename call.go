@@ -253,7 +253,7 @@ func (a *attempts) sign(req *http.Request, at *attempt) error {
 	}
 	switch a.op.api {
 	case MoneyKit:
-		h.Set("MoneyKit-Version", moneyKitVersion)
+		h.Set("MoneyKit-Version", a.client.config.moneyKitVersion)
 	case PlaidCompatible:
 		h.Set("Plaid-Version", plaidVersion)
 	}

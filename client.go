@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/duolink/duolink/internal/flight"
 	"github.com/duolink/duolink/internal/pace"
@@ -87,6 +88,7 @@ type config struct {
 	limiter      Limiter
 
 	redirectParameter string
+	moneyKitVersion   string
 }
 
 // Option sets up a [Client].
@@ -100,7 +102,7 @@ func New(opts ...Option) (*Client, error) {
 	c := &Client{
 		config: config{
 			credentials: map[API]Credentials{}, base: map[API]hidden{}, userAgent: "duolink-go/" + Version,
-			redirectParameter: defaultRedirectParameter,
+			redirectParameter: defaultRedirectParameter, moneyKitVersion: moneyKitVersion,
 		},
 		auth:   map[API]authorizer{},
 		pace:   pace.NewGroups(),
@@ -245,6 +247,18 @@ func WithBaseURL(api API, base string) Option {
 			u.Host = send.HostPort(name, u.Port())
 		}
 		cfg.base[api] = hide(strings.TrimRight(u.String(), "/"))
+		return nil
+	}
+}
+
+// WithMoneyKitVersion sends another MoneyKit-Version than "2023-02-18". The version is a day, and this
+// package reads the answers of the default.
+func WithMoneyKitVersion(version string) Option {
+	return func(cfg *config) error {
+		if _, err := time.Parse(time.DateOnly, version); err != nil {
+			return argumentError("WithMoneyKitVersion: the version is not a day such as %s", moneyKitVersion)
+		}
+		cfg.moneyKitVersion = version
 		return nil
 	}
 }

@@ -103,7 +103,18 @@ func ClientHeaders(id, secret string) Credentials { return newPair(id, secret) }
 // ClientCredentials is MoneyKit's client id and secret, exchanged for a bearer token. The token is
 // kept until the server refuses it, and is renewed in the background shortly before it expires. The
 // Plaid-compatible layer gets the id and secret instead.
-func ClientCredentials(id, secret string) Credentials { return &exchange{newPair(id, secret)} }
+//
+// The scopes bound what the token allows. Without scopes it allows what the client may do. See
+// docs.moneykit.com/api, "Authentication".
+func ClientCredentials(id, secret string, scopes ...string) Credentials {
+	x := &exchange{pair: newPair(id, secret), scope: strings.Join(scopes, " ")}
+	for _, scope := range scopes {
+		if x.err == nil {
+			x.err = checkCredential("scope", scope)
+		}
+	}
+	return x
+}
 
 // pair is a client id and its secret.
 type pair struct {
@@ -150,13 +161,17 @@ func (p *pair) authorize(_ context.Context, api API, h http.Header) error {
 }
 
 // exchange is a pair that is traded for a token.
-type exchange struct{ *pair }
+type exchange struct {
+	*pair
+	scope string
+}
 
-func (x *exchange) bind(c *Client) authorizer { return newTokenCache(x.pair, c) }
+func (x *exchange) bind(c *Client) authorizer { return newTokenCache(x, c) }
 
 // tokenCache keeps the token of one client.
 type tokenCache struct {
 	*pair
+	scope  string
 	client *Client
 	tokens flight.Renewed[Secret]
 }
@@ -174,8 +189,8 @@ func exchangeError(err error) error {
 	return e
 }
 
-func newTokenCache(p *pair, client *Client) *tokenCache {
-	c := &tokenCache{pair: p, client: client}
+func newTokenCache(x *exchange, client *Client) *tokenCache {
+	c := &tokenCache{pair: x.pair, scope: x.scope, client: client}
 	c.tokens.Renew, c.tokens.Limit = c.exchange, exchangeLimit
 	c.tokens.Tell = func(ctx context.Context, d time.Duration, err error) { client.renewed(ctx, d, exchangeError(err)) }
 	return c
@@ -214,6 +229,9 @@ func (c *tokenCache) exchange(ctx context.Context) (token Secret, life time.Dura
 	op := tokenExchange
 	id, secret := c.id.Reveal(), c.secret.Reveal()
 	op.form = url.Values{"grant_type": {"client_credentials"}, "client_id": {id}, "client_secret": {secret}}
+	if c.scope != "" {
+		op.form.Set("scope", c.scope)
+	}
 	op.secrets = []string{id, secret}
 	op.items = []string{id}
 	t, err := call(ctx, c.client, op, readToken, []CallOption{func(o *callOptions) error {

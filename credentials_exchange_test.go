@@ -74,6 +74,42 @@ func TestExchangeForm(t *testing.T) {
 		form)
 }
 
+// The scopes are sent with the exchange. What cannot be a scope is refused.
+func TestExchangeScope(t *testing.T) {
+	for _, scopes := range [][]string{{"links:read"}, {"links:read", "identity:read"}} {
+		c, m := inMemory(t, func(*http.Request) *http.Response { return reply(401, "") },
+			WithMoneyKit(ClientCredentials(testID, testSecret, scopes...)))
+		require.ErrorIs(t, linkOf(t.Context(), c), ErrUnauthorized)
+		form, err := url.ParseQuery(m.bodies[0])
+		require.NoError(t, err)
+		require.Equal(t, strings.Join(scopes, " "), form.Get("scope"))
+	}
+	for _, scope := range []string{"", " ", "a b", "a\n", "é"} {
+		_, err := New(WithMoneyKit(ClientCredentials(testID, testSecret, "links:read", scope)))
+		kindIs(t, err, ErrArgument)
+	}
+}
+
+// Another version of the API is sent with every native call, and with no other.
+func TestWithMoneyKitVersion(t *testing.T) {
+	c, m := inMemory(t, func(*http.Request) *http.Response { return reply(403, "") },
+		WithMoneyKit(ClientHeaders(testID, testSecret)), WithSupermetrics(BearerToken(testKey)),
+		WithMoneyKitVersion("2025-01-31"))
+	for operation, call := range calls {
+		m.requests = nil
+		require.ErrorIs(t, call(t.Context(), c), ErrForbidden)
+		want := ""
+		if strings.HasPrefix(operation, "identity.") || operation == "auth.numbers" {
+			want = "2025-01-31"
+		}
+		require.Equal(t, want, m.requests[0].Header.Get("MoneyKit-Version"), operation)
+	}
+	for _, version := range []string{"", "latest", "2025-1-31", "2025-02-30", "2025-01-31 ", "20250131"} {
+		_, err := New(WithMoneyKitVersion(version))
+		kindIs(t, err, ErrArgument)
+	}
+}
+
 func TestExchangeIsCached(t *testing.T) {
 	inWorld(t, func(t *testing.T, w world) {
 		c := w.client(t, exchanging())

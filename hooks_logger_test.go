@@ -67,7 +67,7 @@ func everything(t *testing.T, c *Client, s *sandbox.Sandbox) {
 	}
 	_, err := c.Logins.QueryAccounts(t.Context(),
 		AccountsQuery{DataSourceID: "GAWA", Users: []string{sandbox.RequiredUsername}})
-	require.NoError(t, err)
+	require.ErrorIs(t, err, ErrLoginRequired, "the login has been revoked above")
 	_, err = c.Identity.Get(t.Context(), sandbox.LinkID, IdentityQuery{AccountIDs: []string{sandbox.JointAccountID}})
 	require.NoError(t, err)
 	_, err = c.Links.Get(t.Context(), "dsll_none")

@@ -75,12 +75,12 @@ func (s *LinksService) Close(ctx context.Context, loginLinkID string, opts ...Ca
 // Without them the link expires 24 hours after its creation.
 type LoginLinkCreate struct {
 	DataSourceID    string        // required, such as "GAWA"
-	ExpiresAt       time.Time     // sent in UTC, to the second
+	ExpiresAt       time.Time     // after now, by this machine's clock; sent in UTC, to the second
 	ExpiresIn       time.Duration // from now by this machine's clock; sent as a time
 	Expires         string        // the vendor's own words, such as "10 hours"; at most 50 characters
 	Description     string        // for you, not shown to the person; at most 1,000 characters
 	RequireUsername string        // only this user of the data source may log in; at most 255 characters
-	RedirectURL     string        // where the browser goes after success; at most 500 characters
+	RedirectURL     string        // where the browser goes after success: http or https; at most 500 characters
 }
 
 // private lists the texts that errors must not quote.
@@ -140,6 +140,9 @@ func (l LoginLinkCreate) wire(now time.Time) (loginLinkBody, error) {
 			return body, err
 		}
 	}
+	if err := checkRedirectURL(l.RedirectURL); err != nil {
+		return body, err
+	}
 	var err error
 	body.ExpiryTime, err = l.expiry(now)
 	return body, err
@@ -156,7 +159,13 @@ func (l LoginLinkCreate) expiry(now time.Time) (string, error) {
 		// Rounded up to a whole second, so that the link never lives shorter than asked for.
 		l.ExpiresAt = now.Add(l.ExpiresIn).Add(time.Second - time.Nanosecond)
 	case !at:
+		if stated := parseTimestamp(l.Expires); !stated.IsZero() && !stated.After(now) {
+			return "", argumentError("Expires is in the past")
+		}
 		return l.Expires, nil
+	}
+	if !l.ExpiresAt.After(now) {
+		return "", argumentError("ExpiresAt is in the past")
 	}
 	if year := l.ExpiresAt.UTC().Year(); year < 1 || year > 9999 {
 		return "", argumentError("ExpiresAt is not a time that the API can read")

@@ -23,7 +23,9 @@ var answerTypes = map[string]any{
 	"ProductStatus": ProductStatus{},
 	"PlaidNumbers":  PlaidNumbers{}, "PlaidAccount": PlaidAccount{}, "NumbersByScheme": NumbersByScheme{},
 	"ACHNumber": ACHNumber{}, "EFTNumber": EFTNumber{},
-	"ItemErrorCause": ItemErrorCause{}, "BACSNumber": BACSNumber{}, "InternationalNumber": InternationalNumber{}, "Item": Item{}, "ItemError": ItemError{},
+	"ItemErrorCause": ItemErrorCause{},
+	"BACSNumber":     BACSNumber{}, "InternationalNumber": InternationalNumber{}, "Item": Item{},
+	"ItemError":   ItemError{},
 	"BankNumbers": BankNumbers{}, "BankAccountWithNumbers": BankAccountWithNumbers{}, "accessToken": accessToken{},
 }
 

@@ -62,6 +62,8 @@ func (w *canaryWorld) argument(t *testing.T, typ reflect.Type, place, spoil stri
 		v.Set(reflect.ValueOf(duolink.NewSecret(w.secretAt(place, credentialTail+spoil))))
 	case w.good && (place == "LinksService.CreateOnce 2" || place == "LinksService.Close 1"):
 		v.SetString(canaryRef)
+	case strings.HasSuffix(place, "LoginLinkCreate.RedirectURL"):
+		v.SetString("https://app.test/" + w.secretAt(strings.TrimPrefix(place, "Field."), awkwardTail+spoil))
 	case typ == reflect.TypeFor[string]() && isCanaryID(place):
 		v.SetString(w.secretAt(strings.TrimPrefix(place, "Field."), spoil))
 	case typ.Kind() == reflect.String:

@@ -11,6 +11,7 @@ import (
 
 	"github.com/duolink/duolink"
 	"github.com/duolink/duolink/internal/proof/operations"
+	"github.com/duolink/duolink/internal/sandbox"
 	"github.com/stretchr/testify/require"
 )
 
@@ -111,4 +112,23 @@ func TestLastingCodes(t *testing.T) {
 			require.Equal(t, 1, requests)
 		}
 	}
+}
+
+// The sandbox answers so, too, for a data source that nobody has logged in to.
+func TestLoginRequiredByTheSandbox(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := sandbox.New()
+		transport := s.Transport()
+		defer transport.Close()
+		c := sandboxClient(t, transport)
+		query := operations.Named("logins.query_accounts")
+		err := query.On(t.Context(), c, "NOBODY")
+		kindIs(t, err, duolink.ErrLoginRequired)
+		require.Equal(t, duolink.CodeQueryAuthNotFound, asError(t, err).Code)
+		require.Equal(t, 1, s.Count("logins.query_accounts"))
+		nobody := duolink.AccountsQuery{DataSourceID: "GAWA", Users: []string{"nobody"}}
+		_, err = c.Logins.QueryAccounts(t.Context(), nobody)
+		kindIs(t, err, duolink.ErrLoginRequired)
+		require.Equal(t, duolink.CodeQueryAuthUnavailable, asError(t, err).Code)
+	})
 }

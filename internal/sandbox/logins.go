@@ -135,16 +135,30 @@ type queryLogin struct {
 	Accounts    []queryAccount `json:"accounts"`
 }
 
+// queryAccounts answers with the logins of a data source. If nobody has logged in, or none of the
+// named users, the answer is an error. The vendor's pages say no status for the first one.
 func (s *Sandbox) queryAccounts(c *call) answer {
 	q, refusal, ok := c.accountsQuery()
 	if !ok {
 		return refusal
 	}
-	rows := []queryLogin{}
+	rows, anybody := []queryLogin{}, false
 	for _, l := range s.logins {
-		if len(rows) < 100 && l.dataSource == q.dataSource && l.revoked.IsZero() && q.wants(l.username) {
+		if l.dataSource != q.dataSource || !l.revoked.IsZero() {
+			continue
+		}
+		anybody = true
+		if len(rows) < 100 && q.wants(l.username) {
 			rows = append(rows, l.query(q.cacheMinutes, c.now))
 		}
+	}
+	switch {
+	case !anybody:
+		return c.problem(http.StatusInternalServerError, "QUERY_AUTH_NOT_FOUND", "No authentication found",
+			"Log in to the data source first.")
+	case len(rows) == 0:
+		return c.problem(http.StatusForbidden, "QUERY_AUTH_UNAVAILABLE", "Authentication is not available",
+			"The login has expired or belongs to another key.")
 	}
 	meta := obj{"request_id": c.requestID, "query": obj{"cache_minutes": q.cacheMinutes}}
 	return reply(http.StatusOK, envelope{Meta: meta, Data: rows})

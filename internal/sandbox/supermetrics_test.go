@@ -107,12 +107,16 @@ func TestQueryAccounts(t *testing.T) {
 	require.Len(t, got.at("data"), 1)
 	require.NotNil(t, got.at("data", 0, "cache_time"))
 	require.Equal(t, 60.0, got.at("meta", "query", "cache_minutes"))
-	require.Len(t, ask(`{"ds_id":"GAWA","ds_users":"nobody@example.com"}`).at("data"), 0)
-	require.Len(t, ask(`{"ds_id":"UNKNOWN"}`).at("data"), 0)
+	got = ask(`{"ds_id":"GAWA","ds_users":"nobody@example.com"}`)
+	require.Equal(t, 403, got.status)
+	require.Equal(t, "QUERY_AUTH_UNAVAILABLE", got.at("error", "code"))
+	got = ask(`{"ds_id":"UNKNOWN"}`)
+	require.Equal(t, 500, got.status)
+	require.Equal(t, "QUERY_AUTH_NOT_FOUND", got.at("error", "code"))
 
 	// A plus sign that is not escaped is a space, and matches nobody.
 	got = do(t, s, sm("GET", `/query/accounts?json={"ds_id":"GAWA","ds_users":"avery+ads@example.com"}`, ""))
-	require.Len(t, got.at("data"), 0)
+	require.Equal(t, "QUERY_AUTH_UNAVAILABLE", got.at("error", "code"))
 }
 
 func TestLogins(t *testing.T) {
