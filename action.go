@@ -77,7 +77,8 @@ var kindActions = map[error]Action{
 	ErrBadRequest: ActionFixRequest, ErrUnauthorized: ActionReauthenticate, ErrForbidden: ActionAskPermission,
 	ErrNotFound: ActionFixRequest, ErrDeleted: ActionRecreate, ErrConflict: ActionFixRequest,
 	ErrValidation:    ActionFixRequest,
-	ErrLoginRequired: ActionReauthenticate, ErrBankLinkState: ActionReauthenticate, ErrServer: ActionRetry,
+	ErrLoginRequired: ActionReauthenticate, ErrBankLinkState: ActionReauthenticate,
+	ErrServer: ActionRetry, ErrTimeout: ActionRetry,
 
 	ErrArgument: ActionFixRequest, ErrNotConfigured: ActionFixRequest, ErrMalformedResponse: ActionContactSupport,
 	ErrResponseTooLarge: ActionFixRequest,

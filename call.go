@@ -198,16 +198,12 @@ func (a *attempts) run(ctx context.Context) error {
 
 // ready asks the caller's Limiter, and gets permits of the limit groups and a credential.
 func (a *attempts) ready(req *http.Request) error {
-	ctx := req.Context()
 	a.next = &attempt{number: len(a.history) + 1}
-	if l := a.client.config.limiter; l != nil {
-		for _, g := range a.groups {
-			if err := l.Wait(ctx, g.key); err != nil {
-				return &Error{Outcome: OutcomeNotSent, Message: "the limiter let nothing out", cause: &err}
-			}
-		}
+	err := a.askLimiter(req.Context())
+	if err == nil {
+		err = a.admitAndSign(req, a.next)
 	}
-	return a.admitAndSign(req, a.next)
+	return a.notReady(req.Context(), err)
 }
 
 // readyNext makes another attempt ready. If that fails, the call ends with the last attempt's
@@ -280,8 +276,8 @@ func (a *attempts) RoundTrip(req *http.Request) (*http.Response, error) {
 	for {
 		admitted := attempt{groups: at.groups} // a transport may ask later, on another goroutine
 		rules.MayGo = func() bool { return a.allOpen(&admitted) }
-		if err := ctx.Err(); err != nil { // net/http would not ask for a connection
-			return nil, err
+		if ctx.Err() != nil { // net/http would not ask for a connection
+			return nil, endOf(ctx, nil)
 		}
 		var resp *http.Response
 		var err error
@@ -293,7 +289,7 @@ func (a *attempts) RoundTrip(req *http.Request) (*http.Response, error) {
 		a.nothingHappened(OutcomeNotSent)
 		a.release()
 		cookies := req.Header["Cookie"]
-		if at.held = a.admitAndSign(req, at); at.held != nil {
+		if at.held = a.notReady(ctx, a.admitAndSign(req, at)); at.held != nil {
 			return nil, at.held
 		}
 		if cookies != nil { // http.Client had set them
@@ -349,12 +345,12 @@ func (a *attempts) classify(ctx context.Context, at *attempt, resp *http.Respons
 	case !ok: // the status decides, however much of the body arrived
 		return a.refusal(at)
 	case err != nil:
-		return a.failure(at, err)
+		return a.failure(ctx, at, err)
 	}
 	document := wire.Document(at.body, a.limit)
 	tellDrift := a.watchDrift(ctx, document, at.header)
 	if err := a.decode(document); err != nil {
-		return a.unreadable(at, err)
+		return a.unreadable(ctx, at, err)
 	}
 	tellDrift()
 	return nil
@@ -400,7 +396,7 @@ func (a *attempts) checkRetry(ctx context.Context, _ *http.Response, err error) 
 		a.settle(ctx)
 		return false, at.err
 	case at.err == nil: // no answer was received
-		at.err = a.failure(at, err)
+		at.err = a.failure(ctx, at, err)
 		a.settle(ctx)
 	}
 	a.lastError = at.err
@@ -425,9 +421,9 @@ func (a *attempts) result(ctx context.Context, err error) error {
 	e, ours := errors.AsType[*Error](err)
 	if !ours { // the context ended between two attempts: the error says that and why the last one failed
 		if e = a.lastError; e == nil {
-			e = a.failure(a.latest, err)
+			e = a.failure(ctx, a.latest, err)
 		}
-		e.because(cmp.Or(ctx.Err(), err))
+		e.because(endOf(ctx, err))
 	}
 	return a.fail(e)
 }

@@ -145,11 +145,11 @@ func TestEveryBodyIsClosedOnce(t *testing.T) {
 		},
 		"stalled, once": {script: []sandbox.Fault{{Stall: true}}, bodies: 2},
 		"stalled": {
-			opts: []Option{three}, script: always(sandbox.Fault{Stall: true}), fails: context.DeadlineExceeded,
+			opts: []Option{three}, script: always(sandbox.Fault{Stall: true}), fails: ErrTimeout,
 			bodies: 3,
 		},
 		"attempt timeout": {
-			opts: []Option{three}, script: always(sandbox.Fault{Delay: time.Hour}), fails: context.DeadlineExceeded,
+			opts: []Option{three}, script: always(sandbox.Fault{Delay: time.Hour}), fails: ErrTimeout,
 		},
 		"dropped": {opts: []Option{three}, script: always(sandbox.Fault{Drop: sandbox.DropAfter}), fails: io.EOF},
 		"exhausted": {
@@ -245,7 +245,7 @@ func TestEveryBodyIsClosedOnce(t *testing.T) {
 			script: []sandbox.Fault{{Truncate: 2000}}, call: eachOfMany, fails: io.ErrUnexpectedEOF, bodies: 1,
 		},
 		"stream, stalled": {
-			script: []sandbox.Fault{{Stall: true}}, call: eachOfMany, fails: context.DeadlineExceeded, bodies: 1,
+			script: []sandbox.Fault{{Stall: true}}, call: eachOfMany, fails: ErrTimeout, bodies: 1,
 		},
 		"stream, canceled": {
 			script: []sandbox.Fault{{Stall: true}}, call: until(time.Second, eachOfMany), fails: context.Canceled,

@@ -90,8 +90,8 @@ func TestAttemptTimeBeginsWithTheConnection(t *testing.T) {
 		want         error
 	}{
 		"both within":            {29 * time.Second, 29 * time.Second, nil},
-		"the dial is too slow":   {31 * time.Second, 0, context.DeadlineExceeded},
-		"the answer is too slow": {29 * time.Second, 31 * time.Second, context.DeadlineExceeded},
+		"the dial is too slow":   {31 * time.Second, 0, ErrTimeout},
+		"the answer is too slow": {29 * time.Second, 31 * time.Second, ErrTimeout},
 	} {
 		for queues, most := range map[string]int{"": 0, ", with a bounded pool": 5} {
 			t.Run(name+queues, func(t *testing.T) {

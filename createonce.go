@@ -59,9 +59,10 @@ func (s *LinksService) CreateOnce(
 	o.asked = p
 	f, err := s.client.creates.Join(ctx, flight.KeyOf(tenant, marker), o.run, nil)
 	if err != nil {
-		e := p.newError(nil, transportText(err))
+		ended := endOf(ctx, err)
+		e := p.newError(nil, transportText(ended))
 		e.Outcome = writeOutcome(f.Outcome())
-		e.because(err)
+		e.because(ended)
 		return nil, p.handOver(&Response{}, e)
 	}
 	if err := p.handOver(&f.Result.response, f.Err); err != nil {

@@ -2,7 +2,6 @@ package duolink
 
 import (
 	"cmp"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/duolink/duolink/internal/flight"
 	"github.com/duolink/duolink/internal/send"
 	"github.com/duolink/duolink/internal/wire"
 )
@@ -49,6 +49,9 @@ var (
 	ErrRateLimited = errors.New("rate limited")
 	// ErrServer: the server, or a proxy before it, failed (5xx).
 	ErrServer = errors.New("server error")
+	// ErrTimeout: no whole answer came within Retry.AttemptTimeout, or within the Timeout of your
+	// http.Client. The end of your own context is not ErrTimeout.
+	ErrTimeout = errors.New("attempt timed out")
 
 	// ErrArgument: an argument or option cannot be right; nothing was sent.
 	ErrArgument = errors.New("invalid argument")
@@ -264,11 +267,12 @@ func transportText(err error) string {
 		timed net.Error
 		cured *send.Incurable
 	)
+	if end, ok := errors.AsType[*contextEnd](err); ok {
+		return end.text
+	}
 	switch {
-	case errors.Is(err, context.Canceled):
-		return "canceled"
-	case errors.Is(err, context.DeadlineExceeded):
-		return "deadline exceeded"
+	case errors.Is(err, flight.ErrTooLong):
+		return flight.ErrTooLong.Error()
 	case errors.As(err, &cured):
 		return cured.What
 	case errors.Is(err, send.ErrNoAnswer):

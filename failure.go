@@ -3,6 +3,7 @@ package duolink
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -67,13 +68,13 @@ func (a *attempts) malformed(at *attempt, kind error, message string) *Error {
 }
 
 // unreadable is the error for a 2xx with the wrong body.
-func (a *attempts) unreadable(at *attempt, err error) *Error {
+func (a *attempts) unreadable(ctx context.Context, at *attempt, err error) *Error {
 	switch {
 	case at.unsized && (wire.BrokenOff(err) || len(bytes.TrimSpace(at.body)) == 0):
 		// If only the connection's end ends the answer, nothing else shows that it broke off.
-		return a.failure(at, io.ErrUnexpectedEOF)
+		return a.failure(ctx, at, io.ErrUnexpectedEOF)
 	case errors.Is(err, wire.ErrTooLarge):
-		return a.failure(at, err)
+		return a.failure(ctx, at, err)
 	case errors.Is(err, wire.ErrErrorMember):
 		return a.refusal(at)
 	}
@@ -84,15 +85,26 @@ func (a *attempts) unreadable(at *attempt, err error) *Error {
 }
 
 // failure is the error of an attempt whose connection failed, or that was cut short.
-func (a *attempts) failure(at *attempt, err error) *Error {
+func (a *attempts) failure(ctx context.Context, at *attempt, err error) *Error {
 	switch {
 	case wire.IsCorrupt(err):
 		return a.malformed(at, ErrMalformedResponse, "the body is not the gzip that its header announces")
 	case errors.Is(err, wire.ErrTooLarge):
 		return a.malformed(at, ErrResponseTooLarge, "there is more of it than the client reads")
 	}
-	cause := at.sending.Cause(err)
-	e := a.newError(nil, transportText(cause))
+	cause := endOf(ctx, at.sending.Cause(err))
+	e := a.newError(nil, "")
+	switch {
+	case ctx.Err() != nil:
+	case cause == send.ErrAttemptEnded:
+		e.Kind, e.Message = ErrTimeout, "no whole answer within "+a.timeout().String()
+	case isContextEnd(cause) && !send.IsDialError(cause):
+		e.Kind, e.Message = ErrTimeout, "no whole answer within the http.Client's Timeout"
+		cause = notTheCallers{cause}
+	case isContextEnd(cause):
+		cause = notTheCallers{cause}
+	}
+	e.Message = cmp.Or(e.Message, transportText(cause))
 	e.cause, e.StatusCode, e.Outcome = &cause, at.status, OutcomeUnknown
 	e.RetryAfter = retryAfter(at.head, time.Now())
 	switch {
@@ -102,6 +114,21 @@ func (a *attempts) failure(at *attempt, err error) *Error {
 		e.Message = "the answer broke off"
 	}
 	return e
+}
+
+func isContextEnd(err error) bool {
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
+}
+
+// notReady is the error of an attempt that did not get ready. If the context has ended, that is why.
+func (a *attempts) notReady(ctx context.Context, err error) error {
+	if _, said := errors.AsType[*contextEnd](err); err == nil || ctx.Err() == nil {
+		return err
+	} else if _, ours := err.(*Error); said && ours { //nolint:errorlint // one that a provider wraps is the provider's
+		return err
+	}
+	both := errors.Join(endOf(ctx, nil), err)
+	return &Error{Outcome: OutcomeNotSent, Message: transportText(both), cause: &both}
 }
 
 // confidential returns a redactor for what the caller sent with this header and no error may quote.

@@ -145,6 +145,9 @@ func (p *prepared) poll(ctx context.Context, w pace.Poll, lapsed func(ended erro
 	if !ok {
 		return err
 	}
+	if l.Ended != nil {
+		l.Ended = endOf(ctx, errNoTime)
+	}
 	// The error tells the failure of the latest look, but has its own kind.
 	e := lapsed(l.Ended, "")
 	if last, failed := errors.AsType[*Error](l.Latest); failed && (l.Ended == nil || !errors.Is(last, l.Ended)) {

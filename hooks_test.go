@@ -102,7 +102,7 @@ func TestHooksTellTheStory(t *testing.T) {
 			"start links.get 3", "cooldown links.get 7s", "end links.get 3: 503 server error",
 			"wait links.get before 4: retry-after",
 			"start links.get 4", "end links.get 4: 200 the answer broke off", "wait links.get before 5: backoff",
-			"start links.get 5", "end links.get 5: 200 deadline exceeded", "wait links.get before 6: backoff",
+			"start links.get 5", "end links.get 5: 200 attempt timed out", "wait links.get before 6: backoff",
 			"start links.get 6", "cooldown links.get 20s", "end links.get 6: 429 rate limited",
 			"wait links.get before 7: cooldown",
 			"start links.get 7", "end links.get 7: 200",

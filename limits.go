@@ -41,8 +41,24 @@ func (op operation) groups(caller string) (all []limitGroup) {
 	return all
 }
 
+// askLimiter waits for the caller's Limiter.
+func (a *attempts) askLimiter(ctx context.Context) error {
+	if a.client.config.limiter == nil {
+		return nil
+	}
+	for _, g := range a.groups {
+		if err := a.client.config.limiter.Wait(ctx, g.key); err != nil {
+			return &Error{Outcome: OutcomeNotSent, Message: "the limiter let nothing out", cause: &err}
+		}
+	}
+	return nil
+}
+
 // admit waits until all limit groups of the call admit the attempt.
 func (a *attempts) admit(ctx context.Context, at *attempt) error {
+	if ctx.Err() != nil { // it comes before a limit that would have made it wait
+		return endOf(ctx, nil)
+	}
 	at.groups = slices.Clone(a.groups)
 	for i := range at.groups {
 		g := &at.groups[i]
@@ -87,11 +103,11 @@ func (a *attempts) notAdmitted(ctx context.Context, err error) error {
 		if e.StatusCode == 0 {
 			e.Message += "; try again in " + max(e.RetryAfter.Round(time.Second), time.Second).String()
 		}
-		if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= long.Wait {
-			e.because(context.DeadlineExceeded)
+		if outlasts(ctx, long.Wait) {
+			e.because(errNoTime)
 		}
 	} else {
-		e.because(err)
+		e.because(endOf(ctx, err))
 	}
 	return e
 }

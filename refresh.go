@@ -152,7 +152,7 @@ func refreshAndRead[T any](
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, cmp.Or(r.options.Timeout, defaultRefreshTimeout))
+	ctx, cancel := context.WithTimeoutCause(ctx, cmp.Or(r.options.Timeout, defaultRefreshTimeout), errRefreshTimeout)
 	defer cancel()
 	tenant, p, err := p.tenant(ctx)
 	if err != nil {
@@ -178,7 +178,7 @@ func refreshAndRead[T any](
 func (r *fetching) fetch(ctx context.Context, key flight.Key) (body []byte, again bool, err error) {
 	f, err := r.client.refreshes.Hold(ctx, key, r.run, r.options.Progress)
 	if err != nil {
-		return nil, false, r.leftEarly(f, err)
+		return nil, false, r.leftEarly(f, endOf(ctx, err))
 	}
 	defer f.Leave()
 	switch {
@@ -191,7 +191,7 @@ func (r *fetching) fetch(ctx context.Context, key flight.Key) (body []byte, agai
 	// Nobody leaves a reading that has ended, so that slow callers find it. It ends with the run.
 	g, err := f.Result.readings.Hold(ctx, flight.KeyOf(r.asked.url), r.readOnce, nil)
 	if err != nil {
-		return nil, false, r.leftEarly(f, err)
+		return nil, false, r.leftEarly(f, endOf(ctx, err))
 	}
 	return g.Result.body, false, r.asked.handOver(&g.Result.response, g.Err)
 }
@@ -234,7 +234,7 @@ const longestRefresh = time.Hour
 // whether it asks for a refresh. Nobody else of this client asks for one in the meantime.
 func (r *fetching) run(ctx context.Context, f *refreshRun) error {
 	f.OnAbandoned = r.asked.abandoned
-	ctx, cancel := context.WithTimeout(ctx, longestRefresh)
+	ctx, cancel := context.WithTimeoutCause(ctx, longestRefresh, errWatchedEnough)
 	defer cancel()
 	run := &refreshing{
 		fetching: r, shared: f, with: r.asked.inherit(&f.Result.response), began: time.Now(),

@@ -86,7 +86,7 @@ func (i idempotency) allows(e *Error) bool {
 		return false
 	case e.kind() == ErrRateLimited: // with another status only the body says so
 		return e.StatusCode == http.StatusTooManyRequests || i == readOnly
-	case e.kind() == nil: // the connection failed before, during or after the request
+	case e.kind() == nil || e.kind() == ErrTimeout: // the connection failed before, during or after the request
 		return e.Outcome == OutcomeNotSent || i >= idempotent
 	case comesBack[e.StatusCode]: // nothing was processed, and another connection may help
 		return i == readOnly
@@ -122,8 +122,8 @@ func (a *attempts) again(ctx context.Context, at *attempt) bool {
 	e := at.err
 	a.wait, a.reason = 0, ""
 	e.renewable = e.refusesToken() && a.auth.renew(at.header)
-	if err := ctx.Err(); err != nil {
-		e.because(err)
+	if ctx.Err() != nil {
+		e.because(endOf(ctx, nil))
 		return false
 	}
 	if len(a.history) >= a.retry.MaxAttempts || a.retry.MaxWait == 0 {
@@ -171,8 +171,8 @@ func (a *attempts) spread(ctx context.Context) time.Duration {
 
 // inTime reports whether a wait fits into MaxWait and ends before the context's deadline.
 func (a *attempts) inTime(ctx context.Context, e *Error, wait time.Duration) bool {
-	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= wait {
-		e.because(context.DeadlineExceeded)
+	if outlasts(ctx, wait) {
+		e.because(errNoTime)
 		return false
 	}
 	return wait <= a.retry.MaxWait

@@ -49,10 +49,10 @@ func stream[T any](
 		}
 		at.body = meter.Head
 		if meter.Err != nil {
-			yield(none, a.fail(a.failure(at, meter.Err)))
+			yield(none, a.fail(a.failure(ctx, at, meter.Err)))
 			return
 		}
-		yield(none, a.fail(a.unreadable(at, err)))
+		yield(none, a.fail(a.unreadable(ctx, at, err)))
 	}
 }
 

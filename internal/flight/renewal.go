@@ -3,9 +3,13 @@ package flight
 import (
 	"cmp"
 	"context"
+	"errors"
 	"sync"
 	"time"
 )
+
+// ErrTooLong is the cause of the context of a renewal that has reached its limit.
+var ErrTooLong = errors.New("the renewal took too long")
 
 // Renewed keeps a value that expires, such as a token. Without a good value, all callers wait for
 // one renewal, each on its own context. Shortly before it expires the value is renewed, while the
@@ -155,7 +159,7 @@ func (r *Renewed[T]) join(ctx context.Context) (value T, waits *renewal[T]) {
 }
 
 func (r *Renewed[T]) run(ctx context.Context, n *renewal[T]) {
-	ctx, cancel := context.WithTimeout(ctx, r.Limit)
+	ctx, cancel := context.WithTimeoutCause(ctx, r.Limit, ErrTooLong)
 	defer cancel()
 	began, tried := time.Now(), false
 	defer func() {

@@ -38,8 +38,8 @@ func withoutURL(err error) error {
 	}
 }
 
-// isDialError reports whether an error says that there was no connection.
-func isDialError(err error) bool {
+// IsDialError reports whether an error says that there was no connection.
+func IsDialError(err error) bool {
 	if _, ok := errors.AsType[*net.DNSError](err); ok {
 		return true
 	}

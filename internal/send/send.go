@@ -16,14 +16,14 @@ import (
 	"time"
 )
 
-// The reasons for which this package ends a request. Some of them wrap Canceled or
-// DeadlineExceeded.
+// The reasons for which this package ends a request. None of them is the end of the caller's
+// context.
 var (
 	ErrNoAnswer     = errors.New("the transport returned neither an answer nor an error")
 	ErrSentAgain    = errors.New("net/http was about to send the request a second time")
 	ErrNotNow       = errors.New("the request must not go out now")
 	ErrNobodyWaits  = fmt.Errorf("everybody who waited has given up: %w", context.Canceled)
-	ErrAttemptEnded = fmt.Errorf("the attempt took too long: %w", context.DeadlineExceeded)
+	ErrAttemptEnded = errors.New("the attempt took too long")
 )
 
 // Transport sends requests through another transport. Make it once, because it remembers which
@@ -318,5 +318,5 @@ func (s *Sending) HeldBack(err error) bool {
 func (s *Sending) NothingLeft(err error) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return !s.connected && !s.wrote && (s.stopped != nil || s.asked && (s.plain || isDialError(err)))
+	return !s.connected && !s.wrote && (s.stopped != nil || s.asked && (s.plain || IsDialError(err)))
 }
