@@ -227,7 +227,8 @@ func TestAwaitIsToldAndCancelled(t *testing.T) {
 		}}, WithResponse(&response))
 		require.ErrorIs(t, err, ErrLoginPending)
 		require.ErrorIs(t, err, context.Canceled)
-		require.Equal(t, "duolink: links.await: login pending: nobody has logged in yet", err.Error())
+		require.Equal(t, "duolink: links.await: login pending: nobody has logged in yet; canceled by the caller",
+			err.Error())
 		require.Len(t, told, 4)
 		require.Equal(t, sandbox.OpenLoginLinkID, told[0].Link.ID)
 		require.NoError(t, told[0].Err)

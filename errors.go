@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -144,10 +145,11 @@ func (e *Error) Error() string {
 	if e.Operation != "" {
 		b.WriteString(e.Operation + ": ")
 	}
-	switch kind := e.kind(); {
+	kind, message := e.kind(), e.words()
+	switch {
 	case e.StatusCode != 0:
 		b.WriteString(strings.TrimSpace(strconv.Itoa(e.StatusCode) + " " + string(e.Code)))
-		if kind == ErrMalformedResponse || kind == ErrResponseTooLarge {
+		if kind != nil && (e.StatusCode < 300 && message+string(e.Code) == "" || isOwnKind(kind)) {
 			b.WriteString(": " + kind.Error())
 		}
 	case e.Code != "":
@@ -157,8 +159,14 @@ func (e *Error) Error() string {
 	default:
 		b.WriteString("no answer")
 	}
-	if message := cmp.Or(brief(e.Message), http.StatusText(e.StatusCode)); message != "" {
+	if message == "" && e.StatusCode >= 300 {
+		message = http.StatusText(e.StatusCode)
+	}
+	if message != "" {
 		b.WriteString(": " + message)
+	}
+	if end, ok := errors.AsType[*contextEnd](e.Unwrap()); ok && end.text != e.Message {
+		b.WriteString("; " + end.text)
 	}
 	if e.RequestID != "" {
 		b.WriteString(" (request " + e.RequestID + ")")
@@ -167,6 +175,34 @@ func (e *Error) Error() string {
 		b.WriteString(" after " + strconv.Itoa(e.Attempts) + " attempts")
 	}
 	return b.String()
+}
+
+// isOwnKind reports whether the status of an answer does not tell its kind.
+func isOwnKind(kind error) bool {
+	return kind == ErrMalformedResponse || kind == ErrResponseTooLarge || kind == ErrTimeout
+}
+
+// words is the message, with the failed field or the link's error that says what is behind it.
+func (e *Error) words() string {
+	message := cmp.Or(brief(e.Message), brief(e.Description))
+	if len(e.Fields) > 0 {
+		f := e.Fields[0]
+		field := brief(strings.Trim(f.Location+": "+f.Message, ": "))
+		switch {
+		case strings.Contains(message, brief(f.Message)) && f.Location != "" && f.Message != "":
+			message = strings.Replace(message, brief(f.Message), field, 1)
+		case message == "":
+			message = field
+		case field != "":
+			message += " (" + field + ")"
+		}
+	}
+	for _, code := range []string{string(e.BankLinkErrorCode), string(e.ProductErrorCode)} {
+		if code = brief(code); code != "" && !strings.Contains(message, code) {
+			message = strings.TrimSpace(message + " (" + code + ")")
+		}
+	}
+	return message
 }
 
 // Format prints the text of Error for every verb, also %+v, %#v and %d.
@@ -191,24 +227,53 @@ func (e *Error) Unwrap() error {
 
 // class says what went wrong without any of the server's words.
 func (e *Error) class() string {
-	if kind := e.kind(); kind != nil {
-		return kind.Error()
-	}
-	return e.Message
+	return cmp.Or(kindText(e.kind()), e.Message)
 }
 
-// LogValue gives slog the parts that are safe to log.
+// LogValue gives slog what is safe to log: what Error says, and what to do. What is empty is left out.
 func (e *Error) LogValue() slog.Value {
-	return slog.GroupValue(
+	var field, cause string
+	if len(e.Fields) > 0 {
+		field = brief(strings.Trim(e.Fields[0].Location+": "+e.Fields[0].Message, ": "))
+	}
+	if e.Unwrap() != nil {
+		cause = transportText(e.Unwrap())
+	}
+	return slog.GroupValue(filled(
+		slog.String("message", cmp.Or(brief(e.Message), brief(e.Description), e.class())),
+		slog.String("kind", kindText(e.kind())),
+		slog.String("action", string(e.Action())),
 		slog.String("api", string(e.API)),
 		slog.String("operation", e.Operation),
 		slog.Int("status", e.StatusCode),
 		slog.String("code", string(e.Code)),
+		slog.String("bank_link_error", string(e.BankLinkErrorCode)),
+		slog.String("product_error", string(e.ProductErrorCode)),
+		slog.String("field", field),
+		slog.String("cause", cause),
 		slog.String("request_id", e.RequestID),
-		slog.Duration("retry_after", e.RetryAfter),
+		slog.String("retry_after", strings.TrimPrefix(e.RetryAfter.String(), "0s")),
 		slog.Int("attempts", e.Attempts),
 		slog.String("outcome", string(e.Outcome)),
-	)
+	)...)
+}
+
+// filled leaves out the attributes that are empty.
+func filled(attrs ...slog.Attr) []slog.Attr {
+	return slices.DeleteFunc(attrs, func(a slog.Attr) bool {
+		return a.Value.Kind() == slog.KindString && a.Value.String() == "" ||
+			a.Value.Kind() == slog.KindInt64 && a.Value.Int64() == 0
+	})
+}
+
+// readable is a duration as a text, such as "30s", because slog's JSON would have nanoseconds.
+func readable(name string, d time.Duration) slog.Attr { return slog.String(name, d.String()) }
+
+func kindText(kind error) string {
+	if kind == nil {
+		return ""
+	}
+	return kind.Error()
 }
 
 // brief makes one short line of a server's message.

@@ -122,9 +122,9 @@ func isContextEnd(err error) bool {
 
 // notReady is the error of an attempt that did not get ready. If the context has ended, that is why.
 func (a *attempts) notReady(ctx context.Context, err error) error {
-	if _, said := errors.AsType[*contextEnd](err); err == nil || ctx.Err() == nil {
-		return err
-	} else if _, ours := err.(*Error); said && ours { //nolint:errorlint // one that a provider wraps is the provider's
+	_, ours := err.(*Error) //nolint:errorlint // one that a provider wraps is the provider's
+	_, said := errors.AsType[*contextEnd](err)
+	if err == nil || ctx.Err() == nil || ours && said {
 		return err
 	}
 	both := errors.Join(endOf(ctx, nil), err)

@@ -135,10 +135,10 @@ func (a *attempts) finished(ctx context.Context, at *attempt) {
 		public.RequestID = a.requestID(at) // it costs time to read, so only if it is shown
 	}
 	if logged {
-		log.LogAttrs(ctx, slog.LevelDebug, "duolink: attempt", append(a.attrs(), slog.Int("attempt", at.number),
+		log.LogAttrs(ctx, slog.LevelDebug, "duolink: attempt", filled(append(a.attrs(), slog.Int("attempt", at.number),
 			slog.Int("status", at.status), slog.String("code", string(public.Code)),
-			slog.String("request_id", public.RequestID), slog.Duration("duration", public.Duration),
-			slog.String("failure", public.Failure))...)
+			slog.String("request_id", public.RequestID), readable("duration", public.Duration),
+			slog.String("failure", public.Failure))...)...)
 	}
 	if h := a.client.config.hooks.AttemptEnd; h != nil {
 		h(ctx, *public)
@@ -147,7 +147,7 @@ func (a *attempts) finished(ctx context.Context, at *attempt) {
 
 // waits tells the hook and the log of a wait before an attempt, or at its connection.
 func (p *prepared) waits(ctx context.Context, attempt int, reason WaitReason, d time.Duration) {
-	p.warn(ctx, "wait", slog.Int("attempt", attempt), slog.String("reason", string(reason)), slog.Duration("wait", d))
+	p.warn(ctx, "wait", slog.Int("attempt", attempt), slog.String("reason", string(reason)), readable("wait", d))
 	if h := p.client.config.hooks.Wait; h != nil {
 		h(ctx, Wait{
 			API: p.op.api, Operation: p.op.name, Route: p.op.route, Attempt: attempt, Reason: reason, Duration: d,
@@ -156,7 +156,7 @@ func (p *prepared) waits(ctx context.Context, attempt int, reason WaitReason, d 
 }
 
 func (p *prepared) coolsDown(ctx context.Context, d time.Duration) {
-	p.warn(ctx, "cooldown", slog.Duration("wait", d))
+	p.warn(ctx, "cooldown", readable("wait", d))
 	if h := p.client.config.hooks.Cooldown; h != nil {
 		h(ctx, Cooldown{API: p.op.api, Operation: p.op.name, Route: p.op.route, Duration: d})
 	}
@@ -166,7 +166,7 @@ func (p *prepared) coolsDown(ctx context.Context, d time.Duration) {
 func (p *prepared) abandoned(ctx context.Context, after time.Duration) {
 	if l := p.client.config.logger; l != nil {
 		l.LogAttrs(ctx, slog.LevelWarn, "duolink: abandoned", slog.String("api", string(p.op.api)),
-			slog.String("operation", p.op.name), slog.Duration("after", after))
+			slog.String("operation", p.op.name), readable("after", after))
 	}
 	if h := p.client.config.hooks.Abandoned; h != nil {
 		h(ctx, Abandoned{API: p.op.api, Operation: p.op.name, After: after})
@@ -176,7 +176,7 @@ func (p *prepared) abandoned(ctx context.Context, after time.Duration) {
 // warn logs at warning level.
 func (p *prepared) warn(ctx context.Context, what string, attrs ...slog.Attr) {
 	if l := p.client.config.logger; l != nil {
-		l.LogAttrs(ctx, slog.LevelWarn, "duolink: "+what, append(p.attrs(), attrs...)...)
+		l.LogAttrs(ctx, slog.LevelWarn, "duolink: "+what, filled(append(p.attrs(), attrs...)...)...)
 	}
 }
 
@@ -192,9 +192,9 @@ func (c *Client) renewed(ctx context.Context, d time.Duration, err error) {
 		r.Status, r.Code, r.Failure = e.StatusCode, e.Code, e.class()
 	}
 	if l := c.config.logger; l != nil {
-		l.LogAttrs(ctx, slog.LevelDebug, "duolink: token renewal", slog.String("api", string(r.API)),
-			slog.Duration("duration", d), slog.Int("status", r.Status), slog.String("code", string(r.Code)),
-			slog.String("failure", r.Failure))
+		l.LogAttrs(ctx, slog.LevelDebug, "duolink: token renewal", filled(slog.String("api", string(r.API)),
+			readable("duration", d), slog.Int("status", r.Status), slog.String("code", string(r.Code)),
+			slog.String("failure", r.Failure))...)
 	}
 	if h := c.config.hooks.TokenRenewal; h != nil {
 		h(ctx, r)

@@ -212,8 +212,8 @@ func TestRefreshIsGivenUp(t *testing.T) {
 			kindIs(t, err, ErrRefreshPending)
 			require.ErrorIs(t, err, context.DeadlineExceeded)
 			require.Equal(t, OutcomeUnknown, asError(t, err).Outcome)
-			require.Equal(t, "duolink: identity.refresh_and_get: refresh pending: the refresh was not seen to end",
-				err.Error())
+			require.Equal(t, "duolink: identity.refresh_and_get: refresh pending: the refresh was not seen to end; "+
+				"the caller's deadline has passed", err.Error())
 			response.Status = 1 // it is the caller's again
 		})
 		wg.Go(func() {
