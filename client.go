@@ -1,6 +1,7 @@
 package duolink
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -128,25 +129,47 @@ func New(opts ...Option) (*Client, error) {
 	return c, nil
 }
 
-func (cfg *config) apply(opts []Option) (err error) {
-	for _, opt := range opts {
+// apply applies the options. Its error names all that are wrong.
+func (cfg *config) apply(opts []Option) error {
+	var wrong []error
+	check := func(err error) {
+		if err != nil {
+			wrong = append(wrong, err)
+		}
+	}
+	for i, opt := range opts {
 		if opt == nil {
-			return argumentError("an option is nil")
+			check(argumentError("option %d is nil", i+1))
+			continue
 		}
-		if err := opt(cfg); err != nil {
-			return err
-		}
+		check(opt(cfg))
 	}
-	if cfg.retry, err = cfg.retry.withDefaults(); err != nil {
-		return err
-	}
+	var err error
+	cfg.retry, err = cfg.retry.withDefaults()
+	check(err)
 	cfg.setDefaultURLs()
-	for _, base := range cfg.base {
-		if err := cfg.checkScheme(base.reveal()); err != nil {
-			return err
+	for _, api := range []API{Supermetrics, MoneyKit, PlaidCompatible} {
+		check(cfg.checkScheme(api))
+	}
+	return allWrong(wrong)
+}
+
+// allWrong is one error for all options that are wrong, or nil.
+func allWrong(wrong []error) error {
+	switch len(wrong) {
+	case 0:
+		return nil
+	case 1:
+		return wrong[0]
+	}
+	var messages []string
+	for _, err := range wrong {
+		if e, ok := errors.AsType[*Error](err); ok {
+			messages = append(messages, e.Message)
 		}
 	}
-	return nil
+	all := errors.Join(wrong...)
+	return &Error{Kind: ErrArgument, Outcome: OutcomeNotSent, Message: strings.Join(messages, "; "), cause: &all}
 }
 
 func (cfg *config) setDefaultURLs() {
@@ -162,15 +185,15 @@ func (cfg *config) setDefaultURLs() {
 
 // checkScheme lets a credential travel unencrypted only on this machine, or if the caller asked for
 // it.
-func (cfg *config) checkScheme(base string) error {
-	u, err := url.Parse(base)
+func (cfg *config) checkScheme(api API) error {
+	u, err := url.Parse(cfg.base[api].reveal())
 	if err != nil {
-		return argumentError("a base URL cannot be read")
+		return argumentError("WithBaseURL: the URL of %s cannot be read", api)
 	}
 	if u.Scheme == "https" || cfg.insecureHTTP || send.LoopbackName(u.Hostname()) != "" {
 		return nil
 	}
-	return argumentError("a base URL is plain http to a host that is not loopback; see WithInsecureHTTP")
+	return argumentError("WithBaseURL: the URL of %s is plain http to another machine; see WithInsecureHTTP", api)
 }
 
 // sender is a copy of the caller's http.Client, or our own, and the transport of every attempt.
@@ -215,16 +238,28 @@ func WithMoneyKit(credentials Credentials) Option {
 }
 
 func withCredentials(api API, credentials Credentials) Option {
+	option := map[API]string{Supermetrics: "WithSupermetrics", MoneyKit: "WithMoneyKit"}[api]
 	return func(cfg *config) error {
 		if credentials == nil {
-			return argumentError("the credentials for %s are nil", api)
+			return argumentError("%s: the credentials are nil", option)
 		}
 		if _, twice := cfg.credentials[api]; twice {
-			return argumentError("%s has two credentials", api)
+			return argumentError("%s: %s has credentials already", option, api)
 		}
 		cfg.credentials[api] = credentials
-		return credentials.check(api)
+		return ofOption(option, credentials.check(api))
 	}
+}
+
+// ofOption puts an option's name on an error about its argument.
+func ofOption(option string, err error) error {
+	e, ok := errors.AsType[*Error](err)
+	if !ok {
+		return err
+	}
+	own := *e
+	own.Message = option + ": " + e.Message
+	return &own
 }
 
 // WithBaseURL sends an API's calls elsewhere, such as to a test server or a proxy.
@@ -239,9 +274,9 @@ func WithBaseURL(api API, base string) Option {
 		u, err := url.Parse(base)
 		switch {
 		case err != nil || u.Host == "" || u.Hostname() == "" || u.Scheme != "https" && u.Scheme != "http":
-			return argumentError("the base URL for %s is not an http or https URL", api)
+			return argumentError("WithBaseURL: the URL of %s is not an http or https URL", api)
 		case u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || strings.HasSuffix(base, "#"):
-			return argumentError("the base URL for %s has user info, a query or a fragment", api)
+			return argumentError("WithBaseURL: the URL of %s has user info, a query or a fragment", api)
 		}
 		if name := send.LoopbackName(u.Hostname()); name != "" {
 			u.Host = send.HostPort(name, u.Port())

@@ -190,3 +190,58 @@ func TestUserAgentAndHeaders(t *testing.T) {
 		refused(t, err, ErrArgument, "links.get", "value-0001")
 	}
 }
+
+// Each wrong option is named with its API, and New names all of them at once.
+func TestNewNamesWrongOptions(t *testing.T) {
+	negative := func(change func(*Retry)) Option {
+		var r Retry
+		change(&r)
+		return WithRetry(r)
+	}
+	wrong := map[string]Option{
+		"WithSupermetrics: the credentials are nil":           WithSupermetrics(nil),
+		"WithMoneyKit: the credentials are nil":               WithMoneyKit(nil),
+		"WithSupermetrics: the bearer token is empty":         WithSupermetrics(BearerToken("")),
+		"WithMoneyKit: the client secret is empty":            WithMoneyKit(ClientHeaders("id", "")),
+		"WithMoneyKit: the scope is empty":                    WithMoneyKit(ClientCredentials("id", "secret", "")),
+		"WithMoneyKit: BearerTokenFunc: the function is nil":  WithMoneyKit(BearerTokenFunc(nil)),
+		"WithBaseURL: the URL of moneykit is not":             WithBaseURL(MoneyKit, "ftp://x"),
+		"WithBaseURL: the URL of supermetrics has user info":  WithBaseURL(Supermetrics, "https://a@b"),
+		"WithBaseURL: the URL of plaid-compatible is plain":   WithBaseURL(PlaidCompatible, "http://a.example"),
+		"WithBaseURL: the API is none of":                     WithBaseURL("other", "https://x"),
+		"WithHTTPClient: the client is nil":                   WithHTTPClient(nil),
+		"WithMaxResponseBytes: -1 is not":                     WithMaxResponseBytes(-1),
+		"WithUserAgent: not the text":                         WithUserAgent("a\n"),
+		"WithLogger: the logger is nil":                       WithLogger(nil),
+		"WithLimiter: the limiter is nil":                     WithLimiter(nil),
+		"WithRedirectParameter: the name is empty":            WithRedirectParameter(""),
+		"WithMoneyKitVersion: the version is not a day":       WithMoneyKitVersion("latest"),
+		"WithRetry: MaxAttempts is negative":                  negative(func(r *Retry) { r.MaxAttempts = -1 }),
+		"WithRetry: MinBackoff is negative":                   negative(func(r *Retry) { r.MinBackoff = -1 }),
+		"WithRetry: MaxBackoff is negative":                   negative(func(r *Retry) { r.MaxBackoff = -1 }),
+		"WithRetry: MaxWait is negative":                      negative(func(r *Retry) { r.MaxWait = -1 }),
+		"WithRetry: AttemptTimeout is negative":               negative(func(r *Retry) { r.AttemptTimeout = -1 }),
+		"WithRetry: MinBackoff exceeds MaxBackoff":            negative(func(r *Retry) { r.MinBackoff,
+		r.MaxBackoff = 2, 1 }),
+		"option 1 is nil":                                     nil,
+		"WithSupermetrics: Supermetrics takes a bearer token": WithSupermetrics(ClientHeaders("id", "secret")),
+	}
+	for text, option := range wrong {
+		_, err := New(option)
+		kindIs(t, err, ErrArgument)
+		require.True(t, strings.HasPrefix(err.Error(), "duolink: new: invalid argument: "+text), err.Error())
+	}
+	_, err := New(
+		WithSupermetrics(BearerToken(" ")), nil, WithBaseURL(MoneyKit, "http://a.example"), WithUserAgent(""),
+		WithRetry(Retry{MaxWait: -1}),
+	)
+	kindIs(t, err, ErrArgument)
+	for _, text := range []string{
+		"WithSupermetrics: the bearer token is empty", "option 2 is nil", "WithUserAgent: ",
+		"WithRetry: MaxWait is negative",
+		"WithBaseURL: the URL of moneykit is plain http", "WithBaseURL: the URL of plaid-compatible is plain http",
+	} {
+		require.Contains(t, err.Error(), text)
+	}
+	require.NotContains(t, err.Error(), "\n")
+}

@@ -185,6 +185,9 @@ func isOwnKind(kind error) bool {
 // words is the message, with the failed field or the link's error that says what is behind it.
 func (e *Error) words() string {
 	message := cmp.Or(brief(e.Message), brief(e.Description))
+	if e.StatusCode == 0 { // our own words: New may name several options
+		message = shorten(e.Message, 1000)
+	}
 	if len(e.Fields) > 0 {
 		f := e.Fields[0]
 		field := brief(strings.Trim(f.Location+": "+f.Message, ": "))
@@ -277,8 +280,9 @@ func kindText(kind error) string {
 }
 
 // brief makes one short line of a server's message.
-func brief(s string) string {
-	const most = 200
+func brief(s string) string { return shorten(s, 200) }
+
+func shorten(s string, most int) string {
 	s = strings.Join(strings.Fields(printable(s)), " ")
 	if len(s) <= most {
 		return s
@@ -323,8 +327,8 @@ func (e *Error) because(err error) {
 	}
 }
 
-// transportText describes a network error by its type. The error's own text may have hosts, proxies
-// and anything from a caller's transport in it.
+// transportText describes a network error by its type. The error's own text may have anything from a
+// caller's transport in it.
 func transportText(err error) string {
 	var (
 		dns   *net.DNSError
@@ -335,6 +339,7 @@ func transportText(err error) string {
 	if end, ok := errors.AsType[*contextEnd](err); ok {
 		return end.text
 	}
+	byProxy := send.IsProxyError(err)
 	switch {
 	case errors.Is(err, flight.ErrTooLong):
 		return flight.ErrTooLong.Error()
@@ -344,12 +349,22 @@ func transportText(err error) string {
 		return send.ErrNoAnswer.Error()
 	case errors.Is(err, send.ErrSentAgain):
 		return "the connection ended, or the server reset the request"
+	case errors.As(err, &dns) && byProxy:
+		return "the proxy's host was not found"
+	case errors.As(err, &dns) && dns.IsTimeout:
+		return "the search for the host took too long"
 	case errors.As(err, &dns):
 		return "host not found"
+	case byProxy:
+		return "no connection to the proxy"
 	case errors.As(err, &errno):
 		return errno.Error()
+	case errors.As(err, &timed) && timed.Timeout() && send.IsDialError(err):
+		return "no connection in time"
 	case errors.As(err, &timed) && timed.Timeout():
 		return "timeout"
+	case send.IsNotHTTP(err):
+		return "the answer is not HTTP"
 	default:
 		return connectionFailed
 	}

@@ -41,12 +41,18 @@ func (a *attempts) refusal(at *attempt) *Error {
 	if at.status >= 400 && at.status < 500 {
 		e.Outcome = OutcomeRejected
 	}
-	if at.status/100 == 3 { // the API never redirects, whatever the body says
+	switch {
+	case at.status == http.StatusNotModified:
+		e.Kind, e.Message = ErrMalformedResponse, "a 304 has no body, and the request had no condition"
+	case at.status/100 == 3: // the API never redirects, whatever the body says
 		e.Kind = ErrMalformedResponse
 		e.Message = "redirects are never followed; this one leads to " + brief(send.RedirectHost(at.location))
-	} else {
+	default:
 		e.describe(at.body[:min(len(at.body), errorLimit)])
 		e.Kind = kindOf(at.status, e)
+		if wantsHTTPS(at.body) && strings.HasPrefix(a.url, "http:") {
+			e.Message = "the server speaks https, and the base URL says http (" + a.host() + ")"
+		}
 	}
 	e.scrub(a.confidential(at.header))
 	return e
@@ -78,10 +84,42 @@ func (a *attempts) unreadable(ctx context.Context, at *attempt, err error) *Erro
 	case errors.Is(err, wire.ErrErrorMember):
 		return a.refusal(at)
 	}
-	if unfit, ok := errors.AsType[wire.Unfit](err); ok {
-		return a.malformed(at, ErrMalformedResponse, unfit.Error())
+	unfit, ok := errors.AsType[wire.Unfit](err)
+	if !ok || unfit == wire.ErrNoObject {
+		unfit = cmp.Or(wire.Unfit(notJSON(at)), unfit, "the body is not valid JSON")
 	}
-	return a.malformed(at, ErrMalformedResponse, "the body is not the JSON that was asked for")
+	return a.malformed(at, ErrMalformedResponse, unfit.Error())
+}
+
+// notJSON says what a body is that cannot be JSON, or "".
+func notJSON(at *attempt) string {
+	body := bytes.TrimSpace(at.body)
+	encoding := at.head.Get("Content-Encoding")
+	switch {
+	case len(body) == 0:
+		return "the body is empty"
+	case encoding != "" && !strings.EqualFold(encoding, "gzip") && !strings.EqualFold(encoding, "identity"):
+		return "the body has an encoding that was not asked for: " + brief(encoding)
+	case body[0] == '<':
+		return "the body is HTML or XML, not JSON"
+	case !bytes.ContainsAny(body[:1], `{["-0123456789tfn`+"\xef"):
+		return "the body is text, not JSON"
+	}
+	return ""
+}
+
+// wantsHTTPS reports whether a server that speaks https has got plain http. Go's server and nginx say
+// so in these words.
+func wantsHTTPS(body []byte) bool {
+	return bytes.Contains(body, []byte("HTTP request to an HTTPS server")) ||
+		bytes.Contains(body, []byte("plain HTTP request was sent to HTTPS port"))
+}
+
+// host is the host of the request, with its port.
+func (p *prepared) host() string {
+	_, rest, _ := strings.Cut(p.url, "://")
+	host, _, _ := strings.Cut(rest, "/")
+	return host
 }
 
 // failure is the error of an attempt whose connection failed, or that was cut short.
@@ -105,6 +143,9 @@ func (a *attempts) failure(ctx context.Context, at *attempt, err error) *Error {
 		cause = notTheCallers{cause}
 	}
 	e.Message = cmp.Or(e.Message, transportText(cause))
+	if send.IsDialError(cause) && !send.IsProxyError(cause) && ctx.Err() == nil { // the host is the problem
+		e.Message += " (" + a.host() + ")"
+	}
 	e.cause, e.StatusCode, e.Outcome = &cause, at.status, OutcomeUnknown
 	e.RetryAfter = retryAfter(at.head, time.Now())
 	switch {

@@ -31,7 +31,7 @@ func WithToken(token string) CallOption {
 	return func(o *callOptions) error {
 		b := BearerToken(token).(*bearer)
 		o.token = b
-		return b.err
+		return ofOption("WithToken", b.err)
 	}
 }
 
@@ -43,14 +43,16 @@ func WithToken(token string) CallOption {
 // Use it for a header that does not say who calls, such as a trace id. Callers share a run of a
 // flow whatever their headers, and the first caller's headers are sent. For a header that says who
 // calls there is [WithTenantHeader].
-func WithHeader(name, value string) CallOption {
+func WithHeader(name, value string) CallOption { return header("WithHeader", name, value) }
+
+func header(option, name, value string) CallOption {
 	name = http.CanonicalHeaderKey(name)
 	return func(o *callOptions) error {
 		if slices.Contains(ownHeaders, name) || slices.Contains(credentialHeaders, name) {
-			return argumentError("WithHeader: %s is not the caller's to set", name)
+			return argumentError("%s: %s is not the caller's to set", option, name)
 		}
 		if !send.IsHeaderName(name) || !send.IsHeaderText(value) {
-			return argumentError("WithHeader: not a header")
+			return argumentError("%s: not a header", option)
 		}
 		if o.extra == nil {
 			o.extra = http.Header{}
@@ -64,7 +66,7 @@ func WithHeader(name, value string) CallOption {
 // [WithHeader] refuses. Only callers with equal values share runs of flows, limit groups and a
 // retry budget.
 func WithTenantHeader(name, value string) CallOption {
-	add := WithHeader(name, value)
+	add := header("WithTenantHeader", name, value)
 	return func(o *callOptions) error {
 		o.tenants = append(o.tenants, http.CanonicalHeaderKey(name))
 		return add(o)

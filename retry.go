@@ -41,8 +41,16 @@ var defaultRetry = Retry{
 
 // withDefaults sets empty members and refuses impossible values.
 func (r Retry) withDefaults() (Retry, error) {
-	if r.MaxAttempts < 0 || r.MinBackoff < 0 || r.MaxBackoff < 0 || r.MaxWait < 0 || r.AttemptTimeout < 0 {
-		return r, argumentError("a Retry member is negative")
+	for _, member := range []struct {
+		name  string
+		value int64
+	}{
+		{"MaxAttempts", int64(r.MaxAttempts)}, {"MinBackoff", int64(r.MinBackoff)}, {"MaxBackoff", int64(r.MaxBackoff)},
+		{"MaxWait", int64(r.MaxWait)}, {"AttemptTimeout", int64(r.AttemptTimeout)},
+	} {
+		if member.value < 0 {
+			return r, argumentError("WithRetry: %s is negative", member.name)
+		}
 	}
 	r.MaxAttempts = cmp.Or(r.MaxAttempts, defaultRetry.MaxAttempts)
 	r.MinBackoff = cmp.Or(r.MinBackoff, min(defaultRetry.MinBackoff, cmp.Or(r.MaxBackoff, defaultRetry.MinBackoff)))
@@ -50,7 +58,7 @@ func (r Retry) withDefaults() (Retry, error) {
 	r.MaxWait = cmp.Or(r.MaxWait, defaultRetry.MaxWait)
 	r.AttemptTimeout = cmp.Or(r.AttemptTimeout, defaultRetry.AttemptTimeout)
 	if r.MinBackoff > r.MaxBackoff {
-		return r, argumentError("Retry.MinBackoff exceeds Retry.MaxBackoff")
+		return r, argumentError("WithRetry: MinBackoff exceeds MaxBackoff")
 	}
 	return r, nil
 }

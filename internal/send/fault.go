@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"reflect"
+	"strings"
 )
 
 // Cause returns why the request failed: the reason for which this package has ended it, or else the
@@ -47,6 +48,12 @@ func IsDialError(err error) bool {
 	return ok && (op.Op == "dial" || op.Op == "proxyconnect" || op.Op == "socks connect")
 }
 
+// IsProxyError reports whether an error is about the connection to a proxy.
+func IsProxyError(err error) bool {
+	op, ok := errors.AsType[*net.OpError](err)
+	return ok && (op.Op == "proxyconnect" || op.Op == "socks connect")
+}
+
 // Incurable is a failure that no repetition cures.
 type Incurable struct {
 	What string // in our own words
@@ -73,7 +80,7 @@ func (s *Sending) diagnose(err error) error {
 	)
 	switch {
 	case isCertificateError(err):
-		what = "certificate not trusted"
+		what = "certificate not trusted" + certificateFault(err)
 	case errors.Is(err, http.ErrSchemeMismatch), errors.As(err, &record):
 		what = "the server does not speak TLS"
 	case errors.As(err, &op) && passingAlert(op):
@@ -120,6 +127,29 @@ func isCertificateError(err error) bool {
 	)
 	return errors.As(err, &verification) || errors.As(err, &authority) || errors.As(err, &hostname) ||
 		errors.As(err, &invalid)
+}
+
+// certificateFault says what is wrong with a certificate.
+func certificateFault(err error) string {
+	var (
+		authority x509.UnknownAuthorityError
+		hostname  x509.HostnameError
+		invalid   x509.CertificateInvalidError
+	)
+	switch {
+	case errors.As(err, &hostname):
+		return ": it is for another host"
+	case errors.As(err, &authority):
+		return ": its authority is not known"
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return ": it has expired, or is not valid yet"
+	}
+	return ""
+}
+
+// IsNotHTTP reports whether what came is not HTTP. net/http has no type for that.
+func IsNotHTTP(err error) bool {
+	return err != nil && strings.Contains(err.Error(), "malformed HTTP")
 }
 
 // handshakeRefused reports whether a TLS handshake failed for another reason than the network, for

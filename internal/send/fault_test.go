@@ -22,9 +22,18 @@ func TestCause(t *testing.T) {
 		err  error
 		what string
 	}{
-		"an authority that is not known": {x509.UnknownAuthorityError{}, "certificate not trusted"},
+		"an authority that is not known": {
+			x509.UnknownAuthorityError{}, "certificate not trusted: its authority is not known",
+		},
 		"another host's certificate": {x509.HostnameError{Certificate: &x509.Certificate{}},
-			"certificate not trusted"},
+			"certificate not trusted: it is for another host"},
+		"a certificate that has expired": {
+			x509.CertificateInvalidError{Reason: x509.Expired},
+			"certificate not trusted: it has expired, or is not valid yet",
+		},
+		"a certificate for another use": {
+			x509.CertificateInvalidError{Reason: x509.IncompatibleUsage}, "certificate not trusted",
+		},
 		"http behind https":        {http.ErrSchemeMismatch, "the server does not speak TLS"},
 		"an answer that is no TLS": {tls.RecordHeaderError{Msg: "x"}, "the server does not speak TLS"},
 		"an alert of the server": {
