@@ -211,7 +211,7 @@ func TestNewNamesWrongOptions(t *testing.T) {
 		"WithBaseURL: the API is none of":                     WithBaseURL("other", "https://x"),
 		"WithHTTPClient: the client is nil":                   WithHTTPClient(nil),
 		"WithMaxResponseBytes: -1 is not":                     WithMaxResponseBytes(-1),
-		"WithUserAgent: not the text":                         WithUserAgent("a\n"),
+		"WithUserAgent: not the text":                         WithUserAgent("a\x00b"),
 		"WithLogger: the logger is nil":                       WithLogger(nil),
 		"WithLimiter: the limiter is nil":                     WithLimiter(nil),
 		"WithRedirectParameter: the name is empty":            WithRedirectParameter(""),
@@ -228,7 +228,7 @@ func TestNewNamesWrongOptions(t *testing.T) {
 	}
 	for text, option := range wrong {
 		_, err := New(option)
-		kindIs(t, err, ErrArgument)
+		require.ErrorIs(t, err, ErrArgument, text)
 		require.True(t, strings.HasPrefix(err.Error(), "duolink: new: invalid argument: "+text), err.Error())
 	}
 	_, err := New(

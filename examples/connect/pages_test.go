@@ -35,6 +35,12 @@ func TestProblems(t *testing.T) {
 	const envelope = `{"meta":{"request_id":"req_0123456789"},` +
 		`"error":{"code":"CODE","message":"the server's own words"}}`
 	code := func(c string) string { return strings.Replace(envelope, "CODE", c, 1) }
+	// What the log says, and the page does not.
+	reasons := map[string]string{
+		"server": `error.message="the server's own words" error.kind="server error"`,
+		"drop":   `error.message="connection failed"`, "silence": `the caller's deadline`,
+		"limit": `error.retry_after=1h0m0s`, "permission": "error.kind=forbidden error.action=\"ask permission\"",
+	}
 	for name, tc := range map[string]struct {
 		fault  sandbox.Fault
 		status int
@@ -78,6 +84,11 @@ func TestProblems(t *testing.T) {
 				}
 				plain(t, got)
 				require.NotContains(t, got.text, "own words")
+				logged := f.logs.String()
+				require.Contains(t, logged, "error.message=", "the reason is in the log")
+				require.Contains(t, logged, "error.action=")
+				require.Contains(t, logged, reasons[name])
+				require.NotContains(t, logged, `=""`, "what is empty is left out")
 				require.NotContains(t, p.send("/", nil).text, "Your connections")
 
 				f.vendor.ClearScript()

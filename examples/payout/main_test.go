@@ -274,7 +274,7 @@ func TestDecisions(t *testing.T) {
 			2, "the bank cannot be asked for identity now", false,
 		},
 		"too long": {
-			[]string{"-timeout", "30s"}, nil, 2, "the refresh was not seen to end\nNext: try again later", false,
+			[]string{"-timeout", "30s"}, nil, 2, "RefreshOptions.Timeout has passed\nNext: try again later", false,
 		},
 		"server error": {
 			nil, script(sandbox.Fault{Operation: "identity.get", Status: 500, Times: -1}), 2,

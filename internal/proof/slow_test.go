@@ -229,7 +229,8 @@ func slowError(t *testing.T, server slowServer, err error) *duolink.Error {
 		)
 		require.Equal(t, server.status, e.StatusCode)
 	default:
-		require.ErrorIs(t, err, context.DeadlineExceeded)
+		kindIs(t, err, duolink.ErrTimeout)
+		require.NotErrorIs(t, err, context.DeadlineExceeded, "it is not the caller's")
 		for _, k := range kinds {
 			require.NotErrorIs(t, err, k)
 		}
