@@ -243,7 +243,7 @@ func (r *fetching) run(ctx context.Context, f *refreshRun) error {
 	if err != nil {
 		return err
 	}
-	run.before = link.Products[r.product]
+	run.before = run.statusIn(link)
 	run.now = run.before
 	var did freshness
 	if did.age, did.known = run.age(link); !did.serves(r.options.MaxAge) {
@@ -311,7 +311,7 @@ func (r *refreshing) refresh(ctx context.Context) error {
 
 // classify says whether the refresh is done, or has failed.
 func (r *refreshing) classify(link *BankLink) pace.Look {
-	r.now = link.Products[r.product]
+	r.now = r.statusIn(link)
 	if changed(r.before.RefreshedAt, r.now.RefreshedAt) && !same(link.State, BankLinkDeleted) {
 		return pace.Look{Over: true}
 	}
@@ -339,6 +339,16 @@ func (r *refreshing) classify(link *BankLink) pace.Look {
 // a wrong clock has put into the future would make every refresh look as if it never ended.
 func changed(before, now Timestamp) bool { return !now.IsZero() && !now.Time.Equal(before.Time) }
 
+// statusIn is the status of the product, in whatever case the server writes its name.
+func (r *refreshing) statusIn(link *BankLink) ProductStatus {
+	for name, status := range link.Products {
+		if same(name, r.product) {
+			return status
+		}
+	}
+	return ProductStatus{}
+}
+
 // patient ends the wait if a trouble that may pass has lasted for half a minute.
 func (r *refreshing) patient(trouble error) pace.Look {
 	if r.failing.IsZero() {
@@ -353,7 +363,7 @@ func (r *refreshing) patient(trouble error) pace.Look {
 
 // hopeless returns an error if the link is in a state that no waiting changes.
 func (r *refreshing) hopeless(link *BankLink) error {
-	status := link.Products[r.product]
+	status := r.statusIn(link)
 	switch {
 	case same(link.State, BankLinkDeleted):
 		return r.asked.newError(ErrDeleted, "the bank link is deleted")

@@ -1,6 +1,7 @@
 package duolink
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"strings"
@@ -16,7 +17,8 @@ import (
 type refreshServer struct {
 	before, after string // refreshed_at
 	state, code   string
-	asked         int // refreshes
+	product       string // its name, if not "identity"
+	asked         int    // refreshes
 }
 
 func (s *refreshServer) client(t *testing.T) *Client {
@@ -27,8 +29,8 @@ func (s *refreshServer) client(t *testing.T) *Client {
 		if s.asked > 0 {
 			at = s.after
 		}
-		link := fmt.Sprintf(`{"link_id":"mk_1","state":%q,"error_code":%q,"products":{"identity":{"refreshed_at":%q},
-			"account_numbers":{"refreshed_at":%[3]q}}}`, s.state, s.code, at)
+		link := fmt.Sprintf(`{"link_id":"mk_1","state":%q,"error_code":%q,"products":{%q:{"refreshed_at":%q},
+			"account_numbers":{"refreshed_at":%[4]q}}}`, s.state, s.code, cmp.Or(s.product, "identity"), at)
 		switch {
 		case r.Method == http.MethodPost:
 			s.asked++
@@ -150,6 +152,14 @@ func TestStatesInAnotherCase(t *testing.T) {
 			})
 		}
 	}
+	synctest.Test(t, func(t *testing.T) { // the product's name, too
+		s := refreshServer{
+			state: "connected", before: "2026-04-01T00:00:00", after: "2026-05-01T00:00:00", product: "Identity",
+		}
+		_, err := s.client(t).Identity.RefreshAndGet(t.Context(), "mk_1", RefreshOptions{})
+		require.NoError(t, err)
+		require.Equal(t, 1, s.asked)
+	})
 	for _, c := range []ProductErrorCode{"rate_limit", "TIMEOUT", " Institution_Error ", "Unknown"} {
 		require.True(t, c.passes(), c)
 	}

@@ -214,7 +214,8 @@ func (p *problemReader) readLinks() error {
 func (p *problemReader) takeCode(text string, mustBeKnown bool) bool {
 	text = strings.TrimSpace(text)
 	known := p.known != nil && p.known(text)
-	if mustBeKnown && !known || !codeLike(text) && !(known && strings.ContainsAny(text, "_.")) {
+	isCode := codeLike(text) || known && strings.ContainsAny(text, "_.")
+	if !isCode || mustBeKnown && !known {
 		return false
 	}
 	if p.Code == "" || isNumber(p.Code) && !isNumber(text) {
