@@ -64,28 +64,37 @@ func (p *prepared) watchDrift(ctx context.Context, s *wire.Scanner, header http.
 	if hook == nil {
 		return func() {}
 	}
-	found := map[Drift]bool{} // not told yet, because the answer may turn out to be none
+	var found []Drift // not told yet, because the answer may turn out to be none
+	seen := map[Drift]bool{}
 	s.Watch(func(path string, what wire.Difference) {
-		if len(found) < mostDrifts {
-			found[Drift{p.op.api, p.op.name, p.op.route, path, driftKinds[what]}] = true
+		drift := Drift{p.op.api, p.op.name, p.op.route, path, driftKinds[what]}
+		if !seen[drift] && len(seen) < mostDrifts {
+			seen[drift], found = true, append(found, drift)
 		}
 	})
 	return func() {
-		for drift := range found {
-			if drift.Kind == DriftKindUnknownMember {
-				drift.Path = p.safePath(drift.Path, header)
+		for _, drift := range found {
+			if !p.client.drifts.isNew(drift) {
+				continue
 			}
-			if p.client.drifts.isNew(drift) {
-				hook(ctx, drift)
+			if safe := p.safePath(drift, header); safe != drift.Path {
+				if drift.Path = safe; !p.client.drifts.isNew(drift) {
+					continue
+				}
 			}
+			hook(ctx, drift)
 		}
-		clear(found)
+		found = found[:0]
 	}
 }
 
-// safePath hides the last name in a path if it quotes something confidential. The others are
-// documented names.
-func (p *prepared) safePath(path string, header http.Header) string {
+// safePath hides the name of an unknown member if it quotes something confidential. The other names
+// in a path are documented.
+func (p *prepared) safePath(drift Drift, header http.Header) string {
+	path := drift.Path
+	if drift.Kind != DriftKindUnknownMember {
+		return path
+	}
 	at := strings.LastIndex(path, ".") + 1
 	name := path[at:]
 	if p.confidential(header).Clean(&name); name != path[at:] {

@@ -184,10 +184,7 @@ func isOwnKind(kind error) bool {
 
 // words is the message, with the failed field or the link's error that says what is behind it.
 func (e *Error) words() string {
-	message := cmp.Or(brief(e.Message), brief(e.Description))
-	if e.StatusCode == 0 { // our own words: New may name several options
-		message = shorten(e.Message, 1000)
-	}
+	message := e.message()
 	if len(e.Fields) > 0 {
 		f := e.Fields[0]
 		field := brief(strings.Trim(f.Location+": "+f.Message, ": "))
@@ -233,6 +230,14 @@ func (e *Error) class() string {
 	return cmp.Or(kindText(e.kind()), e.Message)
 }
 
+// message is the message of the server, or our own, which is longer if New names several options.
+func (e *Error) message() string {
+	if e.StatusCode == 0 {
+		return shorten(e.Message, 1000)
+	}
+	return cmp.Or(brief(e.Message), brief(e.Description))
+}
+
 // LogValue gives slog what is safe to log: what Error says, and what to do. What is empty is left out.
 func (e *Error) LogValue() slog.Value {
 	var field, cause string
@@ -242,16 +247,19 @@ func (e *Error) LogValue() slog.Value {
 	if e.Unwrap() != nil {
 		cause = transportText(e.Unwrap())
 	}
+	if cause == e.Message || cause == connectionFailed { // it is said already, or not known
+		cause = ""
+	}
 	return slog.GroupValue(filled(
-		slog.String("message", cmp.Or(brief(e.Message), brief(e.Description), e.class())),
+		slog.String("message", cmp.Or(e.message(), e.class())),
 		slog.String("kind", kindText(e.kind())),
 		slog.String("action", string(e.Action())),
 		slog.String("api", string(e.API)),
 		slog.String("operation", e.Operation),
 		slog.Int("status", e.StatusCode),
 		slog.String("code", string(e.Code)),
-		slog.String("bank_link_error", string(e.BankLinkErrorCode)),
-		slog.String("product_error", string(e.ProductErrorCode)),
+		slog.String("bank_link_error", brief(string(e.BankLinkErrorCode))),
+		slog.String("product_error", brief(string(e.ProductErrorCode))),
 		slog.String("field", field),
 		slog.String("cause", cause),
 		slog.String("request_id", e.RequestID),
@@ -343,6 +351,8 @@ func transportText(err error) string {
 	switch {
 	case errors.Is(err, flight.ErrTooLong):
 		return flight.ErrTooLong.Error()
+	case errors.Is(err, send.ErrNobodyWaits):
+		return "everybody who waited has given up"
 	case errors.As(err, &cured):
 		return cured.What
 	case errors.Is(err, send.ErrNoAnswer):

@@ -136,10 +136,10 @@ func (a *attempts) failure(ctx context.Context, at *attempt, err error) *Error {
 	case ctx.Err() != nil:
 	case cause == send.ErrAttemptEnded:
 		e.Kind, e.Message = ErrTimeout, "no whole answer within "+a.timeout().String()
-	case isContextEnd(cause) && !send.IsDialError(cause):
-		e.Kind, e.Message = ErrTimeout, "no whole answer within the http.Client's Timeout"
-		cause = notTheCallers{cause}
-	case isContextEnd(cause):
+	case isContextEnd(cause) && !errors.Is(cause, send.ErrNobodyWaits):
+		if a.client.http.Timeout > 0 && errors.Is(cause, context.DeadlineExceeded) && !send.IsDialError(cause) {
+			e.Kind, e.Message = ErrTimeout, "no whole answer within the http.Client's Timeout"
+		}
 		cause = notTheCallers{cause}
 	}
 	e.Message = cmp.Or(e.Message, transportText(cause))
