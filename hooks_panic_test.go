@@ -57,6 +57,10 @@ func TestPanicInAHook(t *testing.T) {
 		"Cooldown": {
 			Hooks{Cooldown: func(_ context.Context, c Cooldown) { link(c.Operation) }}, []sandbox.Fault{limited},
 		},
+		"Drift": {
+			Hooks{Drift: func(_ context.Context, d Drift) { link(d.Operation) }},
+			[]sandbox.Fault{{Operation: "identity.link", Body: `{"link_id":"mk_1","a_new_member":1}`}},
+		},
 		"TokenRenewal": {Hooks{TokenRenewal: func(context.Context, TokenRenewal) { disarm() }}, nil},
 		"TokenRenewal of a failure": {
 			Hooks{TokenRenewal: func(context.Context, TokenRenewal) { disarm() }},
