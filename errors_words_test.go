@@ -206,13 +206,12 @@ func TestBodiesAreNamed(t *testing.T) {
 // The vendor's page about an error is found in both dialects, if it is a URL of the web.
 func TestDocumentationURL(t *testing.T) {
 	for body, want := range map[string]string{
-		`{"error":{"code":"FORBIDDEN","links":{"docs":{"href":"https://docs.example/x"}}}}`: "https://docs.example/x",
-		`{"links":{"help":{"href":"https://help.example"},"docs":{"href":"http://d.example"}},"error":"FORBIDDEN"}`: "" +
-			"http://d.example",
-		`{"documentation_url":"https://d.example","links":{"docs":{"href":"https://other.example"}}}`: "https://d.example",
-		`{"error":{"links":{"docs":{"href":"javascript:alert(1)"}}}}`:                                 "",
-		`{"error":{"links":{"docs":"https://d.example"}}}`:                                            "",
-		`{"error":{"links":["https://d.example"]}}`:                                                   "",
+		`{"error":{"code":"FORBIDDEN","links":{"docs":{"href":"https://docs.example/x"}}}}`:       "https://docs.example/x",
+		`{"links":{"help":{"href":"https://h.example"},"docs":{"href":"http://d.example"}}}`:      "http://d.example",
+		`{"documentation_url":"https://d.example","links":{"docs":{"href":"https://o.example"}}}`: "https://d.example",
+		`{"error":{"links":{"docs":{"href":"javascript:alert(1)"}}}}`:                             "",
+		`{"error":{"links":{"docs":"https://d.example"}}}`:                                        "",
+		`{"error":{"links":["https://d.example"]}}`:                                               "",
 	} {
 		require.Equal(t, want, asError(t, getLink(t.Context(), replying(t, 403, body))).DocumentationURL, body)
 	}
