@@ -206,7 +206,7 @@ func TestBodiesAreNamed(t *testing.T) {
 // The vendor's page about an error is found in both dialects, if it is a URL of the web.
 func TestDocumentationURL(t *testing.T) {
 	for body, want := range map[string]string{
-		`{"error":{"code":"FORBIDDEN","links":{"docs":{"href":"https://docs.example/x"}}}}`:       "https://docs.example/x",
+		`{"error":{"code":"FORBIDDEN","links":{"docs":{"href":"https://d.example"}}}}`:            "https://d.example",
 		`{"links":{"help":{"href":"https://h.example"},"docs":{"href":"http://d.example"}}}`:      "http://d.example",
 		`{"documentation_url":"https://d.example","links":{"docs":{"href":"https://o.example"}}}`: "https://d.example",
 		`{"error":{"links":{"docs":{"href":"javascript:alert(1)"}}}}`:                             "",
