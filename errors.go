@@ -165,7 +165,7 @@ func (e *Error) Error() string {
 	if message != "" {
 		b.WriteString(": " + message)
 	}
-	if end, ok := errors.AsType[*contextEnd](e.Unwrap()); ok && end.text != e.Message {
+	if end, ok := errors.AsType[*contextEnd](e.Unwrap()); ok && !strings.Contains(e.Message, end.text) {
 		b.WriteString("; " + end.text)
 	}
 	if e.RequestID != "" {

@@ -145,13 +145,14 @@ func (p *prepared) poll(ctx context.Context, w pace.Poll, lapsed func(ended erro
 	if !ok {
 		return err
 	}
+	var ended error
 	if l.Ended != nil {
-		l.Ended = endOf(ctx, errNoTime)
+		ended = endOf(ctx, errNoTime)
 	}
 	// The error tells the failure of the latest look, but has its own kind.
-	e := lapsed(l.Ended, "")
-	if last, failed := errors.AsType[*Error](l.Latest); failed && (l.Ended == nil || !errors.Is(last, l.Ended)) {
-		e = lapsed(errors.Join(l.Ended, last.Unwrap()), "; the latest look failed: "+last.class())
+	e := lapsed(ended, "")
+	if last, failed := errors.AsType[*Error](l.Latest); failed && (ended == nil || !errors.Is(last, l.Ended)) {
+		e = lapsed(errors.Join(ended, last.Unwrap()), "; the latest look failed: "+last.class())
 	}
 	e.RetryAfter = l.RetryAfter
 	return e

@@ -174,3 +174,50 @@ func TestTheAttemptsEnd(t *testing.T) {
 		}
 	}
 }
+
+// The flows say whose end it was, once, and match the cause, too.
+func TestTheCallersEndInFlows(t *testing.T) {
+	flows := map[string]func(context.Context, *duolink.Client) error{
+		"links.await": func(ctx context.Context, c *duolink.Client) error {
+			_, err := c.Links.Await(ctx, "dsll_1", duolink.AwaitOptions{})
+			return err
+		},
+		"links.create_once": func(ctx context.Context, c *duolink.Client) error {
+			_, err := c.Links.CreateOnce(ctx, duolink.LoginLinkCreate{DataSourceID: "GAWA"}, "job-7")
+			return err
+		},
+		"identity.refresh_and_get": func(ctx context.Context, c *duolink.Client) error {
+			_, err := c.Identity.RefreshAndGet(ctx, "mk_1", duolink.RefreshOptions{})
+			return err
+		},
+		"auth.refresh_and_numbers": func(ctx context.Context, c *duolink.Client) error {
+			_, err := c.Auth.RefreshAndNumbers(ctx, "mk_1", duolink.RefreshOptions{})
+			return err
+		},
+	}
+	for name, flow := range flows {
+		for how, end := range contextEnds {
+			for place, after := range map[string]time.Duration{"before the call": 0, "in the request": time.Second} {
+				t.Run(name+"/"+how+"/"+place, func(t *testing.T) {
+					synctest.Test(t, func(t *testing.T) {
+						c := clientOf(t, "http://127.0.0.1", operations.Named("links.get"),
+							&http.Client{Transport: roundTrip(endPlaces["in the request"])})
+						ctx, cancel := end.end(t.Context(), after)
+						defer cancel()
+						if after == 0 {
+							time.Sleep(time.Nanosecond)
+						}
+						err := flow(ctx, c)
+						for _, target := range end.match {
+							require.ErrorIs(t, err, target)
+						}
+						require.Equal(t, name, asError(t, err).Operation)
+						require.Equal(t, 1, strings.Count(err.Error(), end.says), err.Error())
+						require.NotContains(t, err.Error(), errShutdown.Error())
+						time.Sleep(2 * time.Hour)
+					})
+				})
+			}
+		}
+	}
+}
