@@ -139,7 +139,7 @@ func (s *Scanner) List(item func() error) (isList bool, err error) {
 	}
 	switch kind {
 	case jx.Array:
-		return true, s.Array(item)
+		return true, s.scan.Arr(func(*jx.Decoder) error { return item() })
 	case jx.Object:
 		n, numbered := 0, true
 		err := s.Object(func(key []byte) error {
