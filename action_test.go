@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"testing"
 
+	"github.com/duolink/duolink/internal/conceal"
 	"github.com/stretchr/testify/require"
 )
 
@@ -76,7 +77,7 @@ func TestActionOfTheRest(t *testing.T) {
 	reset := errors.New("connection reset")
 	for want, errs := range map[Action][]*Error{
 		ActionRetry: {
-			{}, {Kind: ErrServer, StatusCode: 502}, {cause: &reset}, {Kind: ErrServer, Code: "BRAND_NEW"},
+			{}, {Kind: ErrServer, StatusCode: 502}, {cause: conceal.ValueOf(reset)}, {Kind: ErrServer, Code: "BRAND_NEW"},
 			{Kind: ErrBankLinkState, Code: CodeBadLinkState, BankLinkErrorCode: BankLinkErrorProvider},
 			{Kind: ErrBankLinkState, BankLinkErrorCode: BankLinkErrorSystem},
 			{Kind: ErrBankLinkState, BankLinkErrorCode: BankLinkErrorInstitution},

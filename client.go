@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/duolink/duolink/internal/conceal"
 	"github.com/duolink/duolink/internal/flight"
 	"github.com/duolink/duolink/internal/pace"
 	"github.com/duolink/duolink/internal/send"
@@ -168,17 +169,17 @@ func allWrong(wrong []error) error {
 			messages = append(messages, e.Message)
 		}
 	}
-	all := errors.Join(wrong...)
-	return &Error{Kind: ErrArgument, Outcome: OutcomeNotSent, Message: strings.Join(messages, "; "), cause: &all}
+	all := conceal.ValueOf(errors.Join(wrong...))
+	return &Error{Kind: ErrArgument, Outcome: OutcomeNotSent, Message: strings.Join(messages, "; "), cause: all}
 }
 
 func (cfg *config) setDefaultURLs() {
 	for api, base := range map[API]string{Supermetrics: supermetricsURL, MoneyKit: moneyKitURL} {
-		if cfg.base[api] == (hidden{}) {
+		if cfg.base[api].isZero() {
 			cfg.base[api] = hide(base)
 		}
 	}
-	if cfg.base[PlaidCompatible] == (hidden{}) {
+	if cfg.base[PlaidCompatible].isZero() {
 		cfg.base[PlaidCompatible] = hide(cfg.base[MoneyKit].reveal() + plaidPath)
 	}
 }

@@ -188,7 +188,7 @@ var documentedCodes = map[Code]documentedCode{
 // a cause: then there was no answer.
 func (e *Error) kind() error {
 	switch status := e.StatusCode; {
-	case e.Kind != nil || e.cause != nil:
+	case e.Kind != nil || e.Unwrap() != nil:
 		return e.Kind
 	case status >= 300 && status < 400: // a redirect is never an answer of the API
 		return ErrMalformedResponse

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/duolink/duolink/internal/conceal"
 	"github.com/stretchr/testify/require"
 )
 
@@ -128,7 +129,7 @@ func TestTextOfAFake(t *testing.T) {
 // derived.
 func TestNoKindOfWhatFailedUnderneath(t *testing.T) {
 	reset := errors.New("connection reset")
-	e := &Error{StatusCode: 503, cause: &reset}
+	e := &Error{StatusCode: 503, cause: conceal.ValueOf(reset)}
 	require.False(t, slices.ContainsFunc(kinds, func(kind error) bool { return errors.Is(e, kind) }))
 	require.ErrorIs(t, e, reset)
 }

@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/duolink/duolink/internal/conceal"
 	"github.com/duolink/duolink/internal/flight"
 	"github.com/duolink/duolink/internal/send"
 	"github.com/duolink/duolink/internal/wire"
@@ -114,8 +115,8 @@ type Error struct {
 	// names: after a failed token exchange ("auth.token") the call itself was not sent.
 	Outcome Outcome
 
-	cause     *error // a pointer, because fmt prints the inside of an Error value without calling its methods
-	renewable bool   // the token was refused, and the next request may have another one
+	cause     conceal.Value[error] // a transport's error may quote what was sent
+	renewable bool                 // the token was refused, and the next request may have another one
 }
 
 // Outcome says what is known of the server's side of a failed call.
@@ -218,12 +219,7 @@ func (e *Error) Format(f fmt.State, verb rune) {
 func (e *Error) Is(target error) bool { return errors.Is(e.kind(), target) }
 
 // Unwrap returns the cause if it was not the server, such as a network error or a context's error.
-func (e *Error) Unwrap() error {
-	if e.cause == nil {
-		return nil
-	}
-	return *e.cause
-}
+func (e *Error) Unwrap() error { return e.cause.Get() }
 
 // class says what went wrong without any of the server's words.
 func (e *Error) class() string {
@@ -311,7 +307,7 @@ func argumentError(format string, args ...any) error {
 // the error, because many calls may share an option's error. An error of the token exchange keeps
 // its name. An error of a provider of credentials becomes the cause.
 func named(err error, api API, operation string) *Error {
-	own := Error{Message: "no credential could be had", cause: &err}
+	own := Error{Message: "no credential could be had", cause: conceal.ValueOf(err)}
 	if e, ok := err.(*Error); ok { //nolint:errorlint // one that a provider wraps is the cause, not the error
 		own = *e
 		own.Kind = e.kind() // before it gets a cause
@@ -328,10 +324,9 @@ func (e *Error) because(err error) {
 	switch cause := e.Unwrap(); {
 	case err == nil:
 	case cause == nil:
-		e.cause = &err
+		e.cause = conceal.ValueOf(err)
 	case !errors.Is(cause, err):
-		both := errors.Join(err, cause)
-		e.cause = &both
+		e.cause = conceal.ValueOf(errors.Join(err, cause))
 	}
 }
 

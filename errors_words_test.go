@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/duolink/duolink/internal/conceal"
 	"github.com/stretchr/testify/require"
 )
 
@@ -133,7 +134,7 @@ func TestWordsOfAnError(t *testing.T) {
 	}
 }
 
-func asCause(err error) *error { return &err }
+func asCause(err error) conceal.Value[error] { return conceal.ValueOf(err) }
 
 // The log has what the text has, and what to do, under names. What is empty is left out, and a
 // duration can be read.
@@ -142,7 +143,7 @@ func TestErrorInALog(t *testing.T) {
 	for want, e := range map[string]*Error{
 		`{"message":"connection refused (host)","action":"retry","operation":"links.get",` +
 			`"cause":"connection refused","attempts":2,"outcome":"not sent"}`: {
-			Operation: "links.get", Message: "connection refused (host)", cause: &refused, Attempts: 2,
+			Operation: "links.get", Message: "connection refused (host)", cause: conceal.ValueOf(refused), Attempts: 2,
 			Outcome: OutcomeNotSent,
 		},
 		`{"message":"too many requests","kind":"rate limited","action":"wait until","status":429,` +

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/duolink/duolink/internal/conceal"
 	"github.com/duolink/duolink/internal/redact"
 	"github.com/duolink/duolink/internal/send"
 	"github.com/duolink/duolink/internal/wire"
@@ -146,7 +147,7 @@ func (a *attempts) failure(ctx context.Context, at *attempt, err error) *Error {
 	if send.IsDialError(cause) && !send.IsProxyError(cause) && ctx.Err() == nil { // the host is the problem
 		e.Message += " (" + a.host() + ")"
 	}
-	e.cause, e.StatusCode, e.Outcome = &cause, at.status, OutcomeUnknown
+	e.cause, e.StatusCode, e.Outcome = conceal.ValueOf(cause), at.status, OutcomeUnknown
 	e.RetryAfter = retryAfter(at.head, time.Now())
 	switch {
 	case at.sending == nil || at.sending.NothingLeft(err):
@@ -169,7 +170,7 @@ func (a *attempts) notReady(ctx context.Context, err error) error {
 		return err
 	}
 	both := errors.Join(endOf(ctx, nil), err)
-	return &Error{Outcome: OutcomeNotSent, Message: transportText(both), cause: &both}
+	return &Error{Outcome: OutcomeNotSent, Message: transportText(both), cause: conceal.ValueOf(both)}
 }
 
 // confidential returns a redactor for what the caller sent with this header and no error may quote.

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/duolink/duolink/internal/conceal"
 	"github.com/duolink/duolink/internal/pace"
 )
 
@@ -48,7 +49,7 @@ func (a *attempts) askLimiter(ctx context.Context) error {
 	}
 	for _, g := range a.groups {
 		if err := a.client.config.limiter.Wait(ctx, g.key); err != nil {
-			return &Error{Outcome: OutcomeNotSent, Message: "the limiter let nothing out", cause: &err}
+			return &Error{Outcome: OutcomeNotSent, Message: "the limiter let nothing out", cause: conceal.ValueOf(err)}
 		}
 	}
 	return nil

@@ -272,7 +272,7 @@ func TestRevealJSONOfTypesThatWriteThemselves(t *testing.T) {
 		require.Equal(t, tc.want, string(text), "%T", tc.v)
 		require.Equal(t, tc.want == "", err != nil, "%T", tc.v)
 		if err != nil {
-			require.ErrorContains(t, err, "a Sensitive is not written to JSON")
+			require.ErrorContains(t, err, "a Sensitive is not written")
 			require.NotContains(t, err.Error(), "Avery")
 		}
 	}

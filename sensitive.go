@@ -2,22 +2,28 @@ package duolink
 
 import (
 	"crypto/subtle"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"strings"
 	"unicode"
+	"unicode/utf8"
+
+	"github.com/duolink/duolink/internal/conceal"
 )
 
 // Secret is a credential that the caller passes in, such as an access token. It never prints: every
-// fmt verb, slog and errors show a mask, and json.Marshal is an error. Only Reveal returns it.
+// fmt verb, slog, templates and printers that work by reflection show a mask or nothing. No encoder
+// and no database takes it. Only Reveal returns it.
 //
-// Compare with Equal and IsZero. == does not compile, because it would compare pointers to the
-// texts. reflect.DeepEqual compares the texts. The zero Secret is empty.
+// A Secret can be read from JSON, YAML and other texts, and scanned from a column. Compare with Equal
+// and IsZero: == does not compile. reflect.DeepEqual compares the texts. The zero Secret is empty.
 type Secret struct {
-	_      [0]func() // takes == away
-	hidden hidden
+	_       [0]func() // takes == away
+	hidden  hidden
+	written writing
 }
 
 // NewSecret wraps a credential.
@@ -27,7 +33,7 @@ func NewSecret(value string) Secret { return Secret{hidden: hide(value)} }
 func (s Secret) Reveal() string { return s.hidden.reveal() }
 
 // IsZero reports whether the Secret is empty.
-func (s Secret) IsZero() bool { return s.Reveal() == "" }
+func (s Secret) IsZero() bool { return s.hidden.isZero() }
 
 // Equal compares in constant time.
 func (s Secret) Equal(other Secret) bool { return s.hidden.equal(other.hidden) }
@@ -40,30 +46,58 @@ func (s Secret) String() string {
 	return mask
 }
 
-// Format writes the mask, whatever the verb.
-func (s Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.String()) }
+// Format writes the mask, whatever the verb. It keeps to the width.
+func (s Secret) Format(f fmt.State, _ rune) { pad(f, s.String()) }
 
 // LogValue gives slog the mask.
 func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
-// MarshalJSON returns an error, because no document should have a credential in it.
+// MarshalJSON returns an error, because no document should have a credential in it. Only [Masked]
+// and slog get the mask.
 func (s Secret) MarshalJSON() ([]byte, error) {
-	return nil, errors.New("duolink: a Secret is not written to JSON; use Reveal")
+	if s.written == masked || onlyShown() {
+		return maskJSON(s.String())
+	}
+	return nil, errSecretWritten
+}
+
+// MarshalText returns an error, so that YAML, XML and other texts do not have the credential.
+func (s Secret) MarshalText() ([]byte, error) { return nil, errSecretWritten }
+
+// MarshalBinary returns an error, so that gob and others do not write the credential.
+func (s Secret) MarshalBinary() ([]byte, error) { return nil, errSecretWritten }
+
+// Value returns an error, so that no database stores a mask. Store what Reveal returns.
+func (s Secret) Value() (driver.Value, error) { return nil, errSecretWritten }
+
+// UnmarshalText reads a credential, such as one in a file of settings.
+func (s *Secret) UnmarshalText(text []byte) error {
+	*s = NewSecret(string(text))
+	return nil
+}
+
+// Scan reads a column with a text. NULL is the empty Secret.
+func (s *Secret) Scan(column any) error {
+	text, err := scanned(column)
+	*s = NewSecret(text)
+	return err
 }
 
 // Sensitive is personal or confidential text in an answer: account numbers, IBANs, names, e-mail
 // addresses, phone numbers, login URLs. It prints as a mask. The mask shows the last four
 // characters if they are digits and the value is longer than eight bytes, like an account number.
 //
-// Reveal returns the value. [RevealJSON] writes it to JSON, and json.Marshal is an error.
+// Reveal returns the value, and [RevealJSON] writes it to JSON. All other encoders and databases
+// refuse it, because otherwise a mask could be stored in place of the value. To show an answer, log
+// it with slog, or give [Masked] to another encoder.
 //
-// Compare with Equal and IsZero. == does not compile, because it would compare pointers to the
-// texts. So a struct with a Sensitive in it has no == either, and cannot be the key of a map.
-// reflect.DeepEqual compares the texts. The zero Sensitive means absent.
+// A Sensitive can be read from JSON, YAML and other texts, and scanned from a column. Compare with
+// Equal and IsZero: == does not compile. So a struct with a Sensitive in it has no == either, and
+// cannot be the key of a map. reflect.DeepEqual compares the texts. The zero Sensitive means absent.
 type Sensitive struct {
-	_        [0]func() // takes == away
-	hidden   hidden
-	revealed bool // true only in the copies that RevealJSON makes
+	_       [0]func() // takes == away
+	hidden  hidden
+	written writing
 }
 
 // NewSensitive wraps a value that you have stored, such as a login link's redirect verifier.
@@ -73,7 +107,7 @@ func NewSensitive(value string) Sensitive { return Sensitive{hidden: hide(value)
 func (s Sensitive) Reveal() string { return s.hidden.reveal() }
 
 // IsZero reports whether the value is absent.
-func (s Sensitive) IsZero() bool { return s.Reveal() == "" }
+func (s Sensitive) IsZero() bool { return s.hidden.isZero() }
 
 // Equal compares in constant time.
 func (s Sensitive) Equal(other Sensitive) bool { return s.hidden.equal(other.hidden) }
@@ -91,22 +125,24 @@ func (s Sensitive) String() string {
 	return mask
 }
 
-// Format writes the masked value, whatever the verb.
-func (s Sensitive) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.String()) }
+// Format writes the masked value, whatever the verb. It keeps to the width.
+func (s Sensitive) Format(f fmt.State, _ rune) { pad(f, s.String()) }
 
 // LogValue gives slog the masked value.
 func (s Sensitive) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
 // MarshalJSON returns an error, because otherwise a mask could be stored in place of the value.
-// Only [RevealJSON] gets the text.
+// Only [RevealJSON] gets the text. Only [Masked] and slog get the mask.
 func (s Sensitive) MarshalJSON() ([]byte, error) {
 	switch {
-	case !s.revealed:
-		return nil, errors.New("duolink: a Sensitive is not written to JSON; use RevealJSON")
-	case s.IsZero():
+	case s.written == revealed && s.IsZero():
 		return []byte("null"), nil
-	default:
+	case s.written == revealed:
 		return compactJSON(s.Reveal())
+	case s.written == masked || onlyShown():
+		return maskJSON(s.String())
+	default:
+		return nil, errSensitiveWritten
 	}
 }
 
@@ -120,11 +156,63 @@ func (s *Sensitive) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
+// MarshalText returns an error, so that YAML, XML and other texts have neither value nor mask.
+func (s Sensitive) MarshalText() ([]byte, error) { return nil, errSensitiveWritten }
+
+// MarshalBinary returns an error, so that gob and others write neither value nor mask.
+func (s Sensitive) MarshalBinary() ([]byte, error) { return nil, errSensitiveWritten }
+
+// Value returns an error, so that no database stores a mask. Store what Reveal returns.
+func (s Sensitive) Value() (driver.Value, error) { return nil, errSensitiveWritten }
+
+// UnmarshalText reads a text that you have stored.
+func (s *Sensitive) UnmarshalText(text []byte) error {
+	*s = NewSensitive(string(text))
+	return nil
+}
+
+// Scan reads a column with a text that you have stored. NULL is absent.
+func (s *Sensitive) Scan(column any) error {
+	text, err := scanned(column)
+	*s = NewSensitive(text)
+	return err
+}
+
+var (
+	errSecretWritten = errors.New("duolink: a Secret is not written and not stored as it is; " +
+		"store what Reveal returns, or show Masked")
+	errSensitiveWritten = errors.New("duolink: a Sensitive is not written and not stored as it is; " +
+		"store what Reveal or RevealJSON returns, or show Masked")
+)
+
+// scanned is the text of a column.
+func scanned(column any) (string, error) {
+	switch column := column.(type) {
+	case nil:
+		return "", nil
+	case string:
+		return column, nil
+	case []byte:
+		return string(column), nil
+	}
+	return "", fmt.Errorf("duolink: the column is not a text but a %T", column)
+}
+
 const (
 	mask        = "****"
 	shownDigits = 4
 	longEnough  = 8
 )
+
+// pad writes a mask with the width that the verb asks for.
+func pad(f fmt.State, text string) {
+	width, _ := f.Width()
+	spaces := strings.Repeat(" ", max(0, width-utf8.RuneCountInString(text)))
+	if f.Flag('-') {
+		text, spaces = spaces, text
+	}
+	_, _ = io.WriteString(f, spaces+text)
+}
 
 // printable replaces control characters, and characters that change the direction of writing, with
 // spaces. So no value breaks or disguises a line of a log.
@@ -137,23 +225,15 @@ func printable(s string) string {
 	}, s)
 }
 
-// hidden keeps a text behind a pointer. fmt prints an unexported field without calling its methods,
-// but of a pointer inside a struct it prints only the address.
-type hidden struct{ value *string }
+// hidden keeps a text where no printer finds it, also if the printer works by reflection and calls
+// no method.
+type hidden struct{ text conceal.Text }
 
-func hide(value string) hidden {
-	if value == "" {
-		return hidden{}
-	}
-	return hidden{&value}
-}
+func hide[T string | []byte](value T) hidden { return hidden{conceal.Of(value)} }
 
-func (h hidden) reveal() string {
-	if h.value == nil {
-		return ""
-	}
-	return *h.value
-}
+func (h hidden) reveal() string { return h.text.Reveal() }
+
+func (h hidden) isZero() bool { return h.text.IsZero() }
 
 func (h hidden) equal(other hidden) bool {
 	return subtle.ConstantTimeCompare([]byte(h.reveal()), []byte(other.reveal())) == 1

@@ -323,7 +323,8 @@ func readCause(r *wire.Reader, s *wire.Scanner, to *ItemErrorCause) error {
 // byTags reads the types of this package by their tags.
 var byTags = wire.New(append([]wire.Type{
 	wire.Text(always(parseTimestamp)), wire.Text(parseDecimal),
-	wire.Text(always(NewSensitive)), wire.Text(always(NewSecret)),
+	wire.Bytes(func(text []byte) (Sensitive, bool) { return Sensitive{hidden: hide(text)}, true }),
+	wire.Text(always(NewSecret)),
 	wire.Custom(readOptionalBool), wire.Custom(readCause),
 }, documentedTypes...)...)
 

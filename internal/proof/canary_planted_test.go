@@ -40,6 +40,7 @@ type (
 	}
 	talkative  struct{ s string } // asks for its secret in a verb that nobody thinks of
 	revealing  struct{ s duolink.Sensitive }
+	pointed    struct{ s *string } // no method shows it
 	openOption struct{ token string }
 )
 
@@ -48,6 +49,10 @@ func (v talkative) Format(f fmt.State, verb rune) {
 		_, _ = fmt.Fprintf(f, "%d", []byte(v.s))
 	}
 }
+
+func (v pointed) Format(fmt.State, rune)       {}
+func (v pointed) LogValue() slog.Value         { return slog.Value{} }
+func (v pointed) MarshalJSON() ([]byte, error) { return nil, errors.New("refused") }
 
 func (v revealing) MarshalJSON() ([]byte, error) { return duolink.RevealJSON(v.s) }
 func (v revealing) String() string               { return "****" }
@@ -68,6 +73,11 @@ var plantedLeaks = map[string]plantedLeak{
 	"a verb that nobody thinks of": {
 		way:   "answer",
 		value: func(w *canaryWorld) { w.value("answer", talkative{secretAt("iban")}) },
+	},
+
+	"a text behind a pointer": {
+		way:   "reflection",
+		value: func(w *canaryWorld) { w.value("answer", pointed{new(secretAt("iban"))}) },
 	},
 
 	"a wrapper that names the URL": {

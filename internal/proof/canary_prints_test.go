@@ -28,7 +28,7 @@ const (
 
 // canaryWays are the ways on which something comes out.
 var canaryWays = []string{
-	"answer", "error", "panic", "log", "hook", "response", "limiter", "client", "stdout, stderr and log",
+	"answer", "error", "panic", "log", "hook", "response", "limiter", "client", "reflection", "stdout, stderr and log",
 }
 
 // canaryNeedles are the forms in which fmt, slog and the encoders would write a mark.
@@ -95,6 +95,10 @@ func (p *prints) value(way string, v any) {
 	p.add(way, fmt.Sprint(v, &v))
 	p.add(way, fmt.Sprintln("a", v))
 	p.encoded(way, v)
+	if way != "client" { // it holds connections, with what was written to them
+		p.add("reflection", reflected(v))
+		p.add("reflection", failed(v))
+	}
 }
 
 func (p *prints) formatted(way string, v any) {
@@ -108,10 +112,15 @@ func (p *prints) formatted(way string, v any) {
 	p.mu.Unlock()
 }
 
-// encoded prints a value as slog and encoding/json do.
+// encoded prints a value as slog, Masked and encoding/json do.
 func (p *prints) encoded(way string, v any) {
 	for _, text := range inLog("value", v, "group", slog.GroupValue(slog.Any("v", v), slog.Any("list", []any{v}))) {
 		p.add(way, text)
+	}
+	shown, err := json.Marshal(duolink.Masked(v))
+	p.add(way, string(shown))
+	if err != nil {
+		p.add(way, err.Error())
 	}
 	b, err := json.Marshal(v)
 	p.add(way, string(b))
@@ -192,7 +201,7 @@ func (p *prints) findings() (found []finding) {
 		p.searched += len(text)
 		p.redacted += bytes.Count(text, []byte("[redacted]"))
 		needles := canaryNeedles[hiddenMark]
-		if way != "answer" && way != "client" {
+		if way != "answer" && way != "client" && way != "reflection" {
 			needles = slices.Concat(needles, canaryNeedles[plainMark])
 		}
 		for _, needle := range needles {

@@ -1,37 +1,40 @@
-// Package reveal copies a value and marks everything of one type in the copy. RevealJSON marks each
-// Sensitive, so that json.Marshal writes its text. The value itself does not change, so other
-// goroutines may print it at the same time.
+// Package reveal copies a value and marks everything of some types in the copy. RevealJSON marks each
+// Sensitive, so that json.Marshal writes its text, and Masked marks it, so that json.Marshal writes
+// its mask. The value itself does not change, so other goroutines may print it at the same time.
 //
 // It visits what json.Marshal visits, by the same rules. It does not encode anything. The tests of
-// RevealJSON in the root package test it.
+// RevealJSON and Masked in the root package test it.
 package reveal
 
 import (
 	"encoding"
 	"encoding/json"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 )
 
-// Marker marks everything of one type in a copy of a value.
+// Marker marks everything of some types in a copy of a value. T is an interface that pointers to
+// these types have. A type that embeds one of them has it, too, but is none of them.
 type Marker[T any] struct {
-	mark    func(*T)
+	types   []reflect.Type
 	holders sync.Map // results of Holds: a reflect.Type to a bool
 }
 
-// New makes a marker.
-func New[T any](mark func(*T)) *Marker[T] { return &Marker[T]{mark: mark} }
+// New makes a marker of these types.
+func New[T any](types ...reflect.Type) *Marker[T] { return &Marker[T]{types: types} }
 
-// Mark replaces the value of a variable with a copy in which each T is marked.
-func (m *Marker[T]) Mark(v *any) {
-	copies[T]{m, map[copiedFrom]reflect.Value{}}.replace(reflect.ValueOf(v).Elem())
+// Mark replaces the value of a variable with a copy in which each value of the types is marked.
+func (m *Marker[T]) Mark(v *any, mark func(T)) {
+	copies[T]{m, mark, map[copiedFrom]reflect.Value{}}.replace(reflect.ValueOf(v).Elem())
 }
 
 // copies are the copies of a value's pointers, lists and maps. Each is copied once, so that copying
 // a value that contains itself ends.
 type copies[T any] struct {
 	*Marker[T]
+	mark func(T)
 	made map[copiedFrom]reflect.Value
 }
 
@@ -64,8 +67,8 @@ func (c copies[T]) replace(v reflect.Value) {
 			c.replace(v.Index(i))
 		}
 	case reflect.Struct:
-		if of, ok := v.Addr().Interface().(*T); ok {
-			c.mark(of)
+		if slices.Contains(c.types, v.Type()) {
+			c.mark(v.Addr().Interface().(T))
 			return
 		}
 		c.replaceFields(v)
@@ -149,13 +152,13 @@ func settable(field reflect.Value) reflect.Value {
 	return reflect.NewAt(field.Type(), field.Addr().UnsafePointer()).Elem()
 }
 
-// Holds reports whether json.Marshal may find a T in a value of this type. An interface may hold
+// Holds reports whether json.Marshal may find one of the types in a value of this type. An interface may hold
 // anything. In a type with a marshal method nothing is marked.
 func (m *Marker[T]) Holds(t reflect.Type) bool {
 	if known, ok := m.holders.Load(t); ok {
 		return known.(bool)
 	}
-	holds := t == reflect.TypeFor[T]() || t.Kind() == reflect.Interface
+	holds := slices.Contains(m.types, t) || t.Kind() == reflect.Interface
 	if !holds && !writesItself(t) {
 		m.holders.Store(t, true) // for now, because a type may contain itself
 		switch t.Kind() {

@@ -178,7 +178,7 @@ func (p *problemReader) readErrors() error {
 		})
 	case Object:
 		return p.s.Object(func(key []byte) error {
-			f := Field{Location: validUTF8(key)}
+			f := Field{Location: string(validUTF8(key))}
 			err := p.readText(&f.Message)
 			p.addField(f)
 			return err

@@ -28,9 +28,15 @@ type Type struct {
 
 // Text is a type that is made from a text. The function returns false if the text has no value.
 func Text[T any](parse func(text string) (T, bool)) Type {
+	return Bytes(func(text []byte) (T, bool) { return parse(string(text)) })
+}
+
+// Bytes is Text for a type that keeps the text in a form of its own. The bytes are valid until parse
+// returns.
+func Bytes[T any](parse func(text []byte) (T, bool)) Type {
 	read := func(_ *Reader, s *Scanner, to reflect.Value) error {
-		text, err := s.Text()
-		if err != nil || text == "" {
+		text, err := s.Bytes()
+		if err != nil || len(text) == 0 {
 			return err
 		}
 		if v, ok := parse(text); ok {

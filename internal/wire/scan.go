@@ -89,18 +89,24 @@ func (s *Scanner) Skip() error { return s.scan.Skip() }
 
 // Text takes a string, or a number as it is written. For any other value it returns "".
 func (s *Scanner) Text() (string, error) {
+	text, err := s.Bytes()
+	return string(text), err
+}
+
+// Bytes takes what Text does. The bytes are valid until the next value is taken.
+func (s *Scanner) Bytes() ([]byte, error) {
 	switch s.scan.Next() {
 	case jx.String:
 		raw, err := s.scan.Raw()
 		if err != nil {
-			return "", err
+			return nil, err
 		}
 		return unquote(raw), nil
 	case jx.Number:
 		n, err := s.scan.Num()
-		return string(n), err
+		return n, err
 	default:
-		return "", s.scan.Skip()
+		return nil, s.scan.Skip()
 	}
 }
 
@@ -225,24 +231,24 @@ func IsNumber(text string) bool {
 
 // unquote reads a JSON string. Most strings have no escapes. encoding/json reads the others,
 // because it has its own way to replace invalid characters.
-func unquote(raw []byte) string {
+func unquote(raw []byte) []byte {
 	inner := raw[1 : len(raw)-1]
 	if bytes.IndexByte(inner, '\\') < 0 {
 		return validUTF8(inner)
 	}
 	var s string
 	if json.Unmarshal(raw, &s) != nil {
-		return ""
+		return nil
 	}
-	return s
+	return []byte(s)
 }
 
 // validUTF8 replaces each invalid byte by U+FFFD, as encoding/json does.
-func validUTF8(b []byte) string {
+func validUTF8(b []byte) []byte {
 	if utf8.Valid(b) {
-		return string(b)
+		return b
 	}
-	return string(bytes.Runes(b))
+	return []byte(string(bytes.Runes(b)))
 }
 
 // SkipRest skips everything that is left.
