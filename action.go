@@ -81,7 +81,7 @@ var kindActions = map[error]Action{
 	ErrServer: ActionRetry, ErrTimeout: ActionRetry,
 
 	ErrArgument: ActionFixRequest, ErrNotConfigured: ActionFixRequest, ErrMalformedResponse: ActionContactSupport,
-	ErrResponseTooLarge: ActionFixRequest,
+	ErrResponseTooLarge: ActionFixRequest, ErrClosed: ActionRetry, // by the next process
 
 	ErrLoginLinkClosed: ActionRecreate, ErrLoginLinkExpired: ActionRecreate, ErrLoginPending: ActionRetry,
 	ErrRedirectMismatch: ActionFixRequest,

@@ -77,7 +77,8 @@ func TestActionOfTheRest(t *testing.T) {
 	reset := errors.New("connection reset")
 	for want, errs := range map[Action][]*Error{
 		ActionRetry: {
-			{}, {Kind: ErrServer, StatusCode: 502}, {cause: conceal.ValueOf(reset)}, {Kind: ErrServer, Code: "BRAND_NEW"},
+			{}, {Kind: ErrServer, StatusCode: 502}, {cause: conceal.ValueOf(reset)},
+			{Kind: ErrServer, Code: "BRAND_NEW"},
 			{Kind: ErrBankLinkState, Code: CodeBadLinkState, BankLinkErrorCode: BankLinkErrorProvider},
 			{Kind: ErrBankLinkState, BankLinkErrorCode: BankLinkErrorSystem},
 			{Kind: ErrBankLinkState, BankLinkErrorCode: BankLinkErrorInstitution},

@@ -11,11 +11,31 @@ import (
 // AwaitOptions changes how Links.Await waits.
 type AwaitOptions struct {
 	// Grace is how long Await goes on after it has first seen the link closed or expired, because a
-	// login that began before can still end well. 0 means 30 s. If the context ends sooner, the
-	// error is ErrLoginPending.
+	// login that began before can still end well. 0 means 30 s, and NoGrace means not at all. If the
+	// context ends sooner, the error is ErrLoginPending.
 	Grace time.Duration
+	// FirstInterval is the time between the first two requests. 0 means 2 s. Each interval is a third
+	// longer than the one before, up to MaxInterval. 0 means 15 s, or FirstInterval if that is longer.
+	// Both vary by a tenth. A longer time that the server asks for is kept.
+	FirstInterval, MaxInterval time.Duration
 	// Progress is called after each request that does not end the wait.
 	Progress func(AwaitProgress)
+}
+
+// NoGrace is an AwaitOptions.Grace: the wait ends as soon as the link is seen closed or expired.
+const NoGrace time.Duration = -1
+
+// check refuses options that cannot be right.
+func (o AwaitOptions) check() error {
+	switch {
+	case o.Grace < 0 && o.Grace != NoGrace:
+		return argumentError("Grace is negative")
+	case o.FirstInterval < 0 || o.MaxInterval < 0:
+		return argumentError("an interval is negative")
+	case o.MaxInterval > 0 && o.FirstInterval > o.MaxInterval:
+		return argumentError("FirstInterval is longer than MaxInterval")
+	}
+	return nil
 }
 
 // AwaitProgress is how far Links.Await has come.
@@ -34,7 +54,8 @@ type AwaitProgress struct {
 // decides when it expires.
 //
 // Await asks the server at once, again after about 2 s, then less often, down to every 15 s. That
-// is at most 300 requests for a link that lives for an hour, and 6,500 for a day.
+// is at most 300 requests for a link that lives for an hour, and 6,500 for a day. AwaitOptions
+// changes the intervals.
 //
 // If the link closes or expires without a login, the error after AwaitOptions.Grace is
 // ErrLoginLinkClosed or ErrLoginLinkExpired. An unknown link is ErrNotFound at once. If the context
@@ -48,17 +69,16 @@ func (s *LinksService) Await(
 ) (*LoginLink, error) {
 	op := linksGet.on(loginLinkID)
 	op.name = "links.await"
-	if options.Grace < 0 {
-		op.invalid = argumentError("Grace is negative")
-	}
+	op.invalid = options.check()
 	p, err := s.client.prepare(ctx, op, opts)
 	if err != nil {
 		return nil, err
 	}
-	a, began := &awaiting{asked: p, grace: cmp.Or(options.Grace, defaultGrace)}, time.Now()
+	a, began := &awaiting{asked: p, grace: cmp.Or(options.Grace, defaultGrace)}, time.Now() // NoGrace is over at once
 	response := cmp.Or(p.response, &Response{})
 	with := p.inherit(response)
-	var w pace.Poll
+	longest := cmp.Or(options.MaxInterval, max(options.FirstInterval, pace.LaterPause))
+	w := pace.Poll{First: options.FirstInterval, Longest: longest}
 	w.Look = func() (pace.Look, error) {
 		a.requests++
 		link, err := s.Get(ctx, loginLinkID, with, WithoutRetry())

@@ -116,7 +116,30 @@ func TestAwaitEndings(t *testing.T) {
 		},
 		"no id":          {id: "", kind: ErrArgument},
 		"no id at all":   {id: "../x", kind: ErrArgument},
-		"negative grace": {id: open, options: AwaitOptions{Grace: -1}, kind: ErrArgument},
+		"negative grace": {id: open, options: AwaitOptions{Grace: -time.Second}, kind: ErrArgument},
+		"no grace": {
+			id: sandbox.ExpiredLoginLinkID, options: AwaitOptions{Grace: NoGrace}, kind: ErrLoginLinkExpired,
+			least: 1, most: 1,
+		},
+		"every minute": {
+			id: open, options: AwaitOptions{FirstInterval: time.Minute},
+			script: func(t *testing.T, _ *Client, s *sandbox.Sandbox) { later(time.Hour, func() { comes(t, s) }) },
+			after:  time.Hour, within: time.Hour + 66*time.Second, least: 56, most: 68,
+		},
+		"often": {
+			id: open, options: AwaitOptions{MaxInterval: 100 * time.Millisecond},
+			script: func(t *testing.T, _ *Client, s *sandbox.Sandbox) { later(10*time.Second, func() { comes(t, s) }) },
+			after:  10 * time.Second, within: 10*time.Second + 110*time.Millisecond, least: 92, most: 112,
+		},
+		"growing": {
+			id: open, options: AwaitOptions{FirstInterval: time.Second, MaxInterval: time.Hour},
+			deadline: 2 * time.Hour, kind: ErrLoginPending, also: context.DeadlineExceeded,
+			after: 2*time.Hour - 2*time.Second, within: 2 * time.Hour, least: 25, most: 40,
+		},
+		"a negative interval": {id: open, options: AwaitOptions{FirstInterval: -1}, kind: ErrArgument},
+		"a wrong interval": {
+			id: open, options: AwaitOptions{FirstInterval: time.Minute, MaxInterval: time.Second}, kind: ErrArgument,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, []sandbox.Option{sandbox.WithHourlyLimit(0)}, nil,

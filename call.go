@@ -79,8 +79,14 @@ func (c *Client) do(
 	if err != nil {
 		return nil, err
 	}
-	a := &attempts{prepared: p, decode: decode, latest: &attempt{}, next: &attempt{}, endedAt: time.Now()}
-	return a, a.result(ctx, a.run(ctx))
+	if !c.life.enter() {
+		return nil, p.unsent(&Error{Kind: ErrClosed, Message: nothingMoreIsSent})
+	}
+	defer c.life.leave()
+	waits, cancel := c.life.untilClosed(ctx)
+	defer cancel()
+	a := &attempts{prepared: p, decode: decode, latest: &attempt{}, next: &attempt{}, endedAt: time.Now(), ctx: ctx}
+	return a, a.result(waits, a.run(waits))
 }
 
 // prepared is a call's operation and options, checked and encoded. It never changes. A flow has
@@ -139,6 +145,7 @@ func (c *Client) prepare(ctx context.Context, op operation, opts []CallOption) (
 type attempts struct {
 	*prepared
 	decode func(*wire.Scanner) error // reads the answer
+	ctx    context.Context           //nolint:containedctx // the caller's: waits have one of their own
 
 	history       []Attempt     // as hooks and Response see them
 	latest        *attempt      // the one that has begun
@@ -183,7 +190,7 @@ func (a *attempts) run(ctx context.Context) error {
 	if err := a.ready(req.Request); err != nil {
 		return a.unsent(err)
 	}
-	req.SetResponseHandler(func(resp *http.Response) error { return a.receive(ctx, resp) })
+	req.SetResponseHandler(func(resp *http.Response) error { return a.receive(a.ctx, resp) })
 	loop := retryablehttp.Client{
 		HTTPClient:   a.client.sender(a),
 		RetryMax:     math.MaxInt32, // checkRetry counts
@@ -265,9 +272,9 @@ func (a *attempts) sign(req *http.Request, at *attempt) error {
 // RoundTrip sends an attempt, once. If the attempt is held back at its connection, it waits for its
 // limit groups again and is still the same attempt.
 func (a *attempts) RoundTrip(req *http.Request) (*http.Response, error) {
-	ctx, at := req.Context(), a.next
+	waits, at := req.Context(), a.next
 	at.began, a.latest = time.Now(), at
-	a.started(ctx, at)
+	a.started(a.ctx, at)
 	if req.Body != nil {
 		_ = req.Body.Close() // transport.Send makes a body for each request
 	}
@@ -275,13 +282,14 @@ func (a *attempts) RoundTrip(req *http.Request) (*http.Response, error) {
 	rules.Commit = a.commitWrite
 	for {
 		admitted := attempt{groups: at.groups} // a transport may ask later, on another goroutine
-		rules.MayGo = func() bool { return a.allOpen(&admitted) }
-		if ctx.Err() != nil { // net/http would not ask for a connection
-			return nil, endOf(ctx, nil)
+		rules.MayGo = func() bool { return waits.Err() == nil && a.allOpen(&admitted) }
+		if waits.Err() != nil { // net/http would not ask for a connection
+			return nil, endOf(waits, nil)
 		}
 		var resp *http.Response
 		var err error
-		at.sending, resp, err = a.client.transport.Send(req, rules)
+		// What was sent gets its answer, also if the client closes.
+		at.sending, resp, err = a.client.transport.Send(req.WithContext(a.ctx), rules)
 		if err == nil || !at.sending.HeldBack(err) {
 			at.takeLocation(resp)
 			return resp, err
@@ -289,7 +297,7 @@ func (a *attempts) RoundTrip(req *http.Request) (*http.Response, error) {
 		a.nothingHappened(OutcomeNotSent)
 		a.release()
 		cookies := req.Header["Cookie"]
-		if at.held = a.notReady(ctx, a.admitAndSign(req, at)); at.held != nil {
+		if at.held = a.notReady(waits, a.admitAndSign(req, at)); at.held != nil {
 			return nil, at.held
 		}
 		if cookies != nil { // http.Client had set them
@@ -396,8 +404,8 @@ func (a *attempts) checkRetry(ctx context.Context, _ *http.Response, err error) 
 		a.settle(ctx)
 		return false, at.err
 	case at.err == nil: // no answer was received
-		at.err = a.failure(ctx, at, err)
-		a.settle(ctx)
+		at.err = a.failure(a.ctx, at, err)
+		a.settle(a.ctx)
 	}
 	a.lastError = at.err
 	again := a.again(ctx, at)

@@ -69,6 +69,7 @@ type Client struct {
 	budget    *pace.Budgets
 	state     *limitState
 	drifts    *drifts
+	life      *lifetime
 
 	// The runs that callers share while they are under way.
 	unattended *flight.Unattended // counts both kinds of runs together
@@ -111,9 +112,9 @@ func New(opts ...Option) (*Client, error) {
 		budget: pace.NewBudgets(),
 		state:  &limitState{latest: map[API]RateLimit{}},
 		drifts: &drifts{told: map[Drift]bool{}},
-
-		unattended: &flight.Unattended{},
+		life:   newLifetime(),
 	}
+	c.unattended = &flight.Unattended{Go: c.life.start}
 	c.creates = flight.NewGroup[creation, struct{}](c.unattended)
 	c.refreshes = flight.NewGroup[refreshResult, RefreshProgress](c.unattended)
 	if err := c.config.apply(opts); err != nil {

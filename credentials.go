@@ -191,7 +191,7 @@ func exchangeError(err error) error {
 
 func newTokenCache(x *exchange, client *Client) *tokenCache {
 	c := &tokenCache{pair: x.pair, scope: x.scope, client: client}
-	c.tokens.Renew, c.tokens.Limit = c.exchange, exchangeLimit
+	c.tokens.Renew, c.tokens.Limit, c.tokens.Go = c.exchange, exchangeLimit, client.life.start
 	c.tokens.Tell = func(ctx context.Context, d time.Duration, err error) { client.renewed(ctx, d, exchangeError(err)) }
 	return c
 }

@@ -40,6 +40,8 @@ func endOf(ctx context.Context, err error) error {
 	switch {
 	case ended == nil:
 		return err
+	case cause == ErrClosed:
+		return &contextEnd{"the client was closed", []error{ErrClosed}}
 	case cause == flight.ErrTooLong: // a limit of ours, which is no deadline of the caller's
 		return cause
 	case isOwn:

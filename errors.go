@@ -57,6 +57,8 @@ var (
 
 	// ErrArgument: an argument or option cannot be right; nothing was sent.
 	ErrArgument = errors.New("invalid argument")
+	// ErrClosed: the client was closed with Client.Close; nothing more is sent.
+	ErrClosed = errors.New("client closed")
 	// ErrNotConfigured: the client has no credential for this API; nothing was sent.
 	ErrNotConfigured = errors.New("not configured")
 	// ErrMalformedResponse: the server's answer is not what the API documents.

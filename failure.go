@@ -135,6 +135,8 @@ func (a *attempts) failure(ctx context.Context, at *attempt, err error) *Error {
 	e := a.newError(nil, "")
 	switch {
 	case ctx.Err() != nil:
+	case errors.Is(cause, ErrClosed):
+		e.Kind, e.Message = ErrClosed, nothingMoreIsSent
 	case cause == send.ErrAttemptEnded:
 		e.Kind, e.Message = ErrTimeout, "no whole answer within "+a.timeout().String()
 	case isContextEnd(cause) && !errors.Is(cause, send.ErrNobodyWaits):
@@ -169,7 +171,12 @@ func (a *attempts) notReady(ctx context.Context, err error) error {
 	if err == nil || ctx.Err() == nil || ours && said {
 		return err
 	}
-	both := errors.Join(endOf(ctx, nil), err)
+	ended := endOf(ctx, nil)
+	if errors.Is(ended, ErrClosed) {
+		cause := conceal.ValueOf(errors.Join(ended, notTheCallers{err}))
+		return &Error{Kind: ErrClosed, Outcome: OutcomeNotSent, Message: nothingMoreIsSent, cause: cause}
+	}
+	both := errors.Join(ended, err)
 	return &Error{Outcome: OutcomeNotSent, Message: transportText(both), cause: conceal.ValueOf(both)}
 }
 

@@ -140,6 +140,8 @@ func (p *prepared) poll(ctx context.Context, w pace.Poll, lapsed func(ended erro
 		}
 		return passes, e.RetryAfter
 	}
+	ctx, cancel := p.client.life.untilClosed(ctx) // the looks have their own context
+	defer cancel()
 	err := w.Until(ctx)
 	l, ok := errors.AsType[*pace.Lapsed](err)
 	if !ok {

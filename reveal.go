@@ -99,21 +99,18 @@ var showing = []string{"log/slog.", "html/template."}
 
 // onlyShown reports whether a log line or a page is being written. Their encoders call json.Marshal,
 // as a store does. Only the stack tells them apart. It is looked at only where json.Marshal would
-// fail otherwise.
+// fail otherwise. The look is bounded, because values may be nested without end.
 func onlyShown() bool {
-	stack := make([]uintptr, 64)
-	for skip := 2; ; skip += len(stack) {
-		n := runtime.Callers(skip, stack)
-		for frames, more := runtime.CallersFrames(stack[:n]), n > 0; more; {
-			var frame runtime.Frame
-			frame, more = frames.Next()
-			for _, name := range showing {
-				if strings.HasPrefix(frame.Function, name) {
-					return true
-				}
+	var stack [512]uintptr
+	frames := runtime.CallersFrames(stack[:runtime.Callers(2, stack[:])])
+	for {
+		frame, more := frames.Next()
+		for _, name := range showing {
+			if strings.HasPrefix(frame.Function, name) {
+				return true
 			}
 		}
-		if n < len(stack) {
+		if !more {
 			return false
 		}
 	}

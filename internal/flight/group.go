@@ -60,14 +60,13 @@ func (g *Group[T, P]) enter(ctx context.Context, key Key, work Work[T, P]) (*Run
 	defer g.unattended.mu.Unlock()
 	r := g.running[key]
 	if r == nil {
-		//nolint:gosec // the run's end or the last caller calls cancel
-		own, cancel := context.WithCancel(context.WithoutCancel(ctx))
+		own, cancel := context.WithCancel(context.WithoutCancel(ctx)) //nolint:gosec // the run's end calls cancel
 		r = &Run[T, P]{
 			group: g, key: key, cancel: cancel,
 			done: make(chan struct{}), changed: make(chan struct{}),
 		}
 		g.running[key] = r
-		go r.fly(own, work)
+		g.unattended.Go.start(own, func(ctx context.Context) { r.fly(ctx, work) })
 	}
 	r.attend()
 	r.waiting++
@@ -91,11 +90,37 @@ const (
 // Unattended is a list of runs that nobody waits for, in the order in which they were left. The
 // zero value is empty and ready.
 type Unattended struct {
+	Go Starter // of all runs of the groups, or nil
+
 	mu   sync.Mutex // guards what changes in all runs of the groups
 	runs []abandoner
 }
 
-type abandoner interface{ abandon() }
+// Starter starts work on a goroutine of its own, and may end the work's context before its time.
+type Starter func(ctx context.Context, work func(context.Context))
+
+func (s Starter) start(ctx context.Context, work func(context.Context)) {
+	if s == nil {
+		go work(ctx)
+		return
+	}
+	s(ctx, work)
+}
+
+type abandoner interface {
+	abandon()
+	giveUp()
+}
+
+// GiveUp says that nobody will come back to the runs. They go on until they notice, and are told to
+// OnAbandoned if they have not finished then.
+func (u *Unattended) GiveUp() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for _, r := range u.runs {
+		r.giveUp()
+	}
+}
 
 // Len returns how many runs nobody waits for.
 func (u *Unattended) Len() int {

@@ -25,6 +25,8 @@ type Renewed[T any] struct {
 	Tell func(ctx context.Context, took time.Duration, err error)
 	// Limit bounds how long a renewal takes, even if nobody waits for it.
 	Limit time.Duration
+	// Go starts renewals. It may be nil.
+	Go Starter
 
 	mu       sync.Mutex
 	value    T
@@ -150,7 +152,8 @@ func (r *Renewed[T]) join(ctx context.Context) (value T, waits *renewal[T]) {
 	if due && r.current == nil && !now.Before(r.failures.Until) {
 		r.current = &renewal[T]{done: make(chan struct{}), err: ErrUnfinished}
 		// A caller who gives up must not fail the others, so the renewal has its own context.
-		go r.run(context.WithoutCancel(ctx), r.current)
+		current := r.current
+		r.Go.start(context.WithoutCancel(ctx), func(ctx context.Context) { r.run(ctx, current) })
 	}
 	if good {
 		return r.value, nil

@@ -106,9 +106,11 @@ func (r *Run[T, P]) over() bool {
 
 // abandon ends a run that has committed a write, although the outcome is not known.
 func (r *Run[T, P]) abandon() {
-	r.abandoned = max(time.Since(r.left), 1)
+	r.giveUp()
 	r.stop()
 }
+
+func (r *Run[T, P]) giveUp() { r.abandoned = max(time.Since(r.left), 1) }
 
 // stop ends a run. The next caller starts another run.
 func (r *Run[T, P]) stop() {

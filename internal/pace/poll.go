@@ -21,6 +21,8 @@ type Poll struct {
 	Tell     func(err error, next time.Duration)                     // after each look that does not end the wait
 	Patience time.Duration                                           // the longest pause that the server may ask for
 	Pause    time.Duration                                           // that an answer before the first look asked for
+	First    time.Duration                                           // FirstPause if 0; Longest at most
+	Longest  time.Duration                                           // LaterPause if 0
 
 	pause time.Duration
 }
@@ -79,7 +81,7 @@ func (p *Poll) wait(ctx context.Context, seen Look, err error) error {
 	if seen.Promised > p.Patience {
 		return &Lapsed{nil, err, seen.Promised}
 	}
-	if wait = fitWait(ctx, wait, seen.Promised); wait == 0 {
+	if wait = fitWait(ctx, wait, seen.Promised, p.first()); wait == 0 {
 		return &Lapsed{context.DeadlineExceeded, err, seen.Promised}
 	}
 	p.Tell(err, wait)
@@ -92,22 +94,25 @@ func (p *Poll) wait(ctx context.Context, seen Look, err error) error {
 // next returns how long to wait before the next look. It varies by a tenth, so that callers who
 // began together do not look together.
 func (p *Poll) next() time.Duration {
-	d := cmp.Or(p.pause, FirstPause)
-	p.pause = min(d*13/10, LaterPause)
+	d := cmp.Or(p.pause, p.first())
+	p.pause = min(d*13/10, p.longest())
 	return d - d/10 + Jitter(d/5)
 }
 
+func (p *Poll) first() time.Duration   { return min(cmp.Or(p.First, FirstPause), p.longest()) }
+func (p *Poll) longest() time.Duration { return cmp.Or(p.Longest, LaterPause) }
+
 // fitWait fits a wait into the context's time, or returns 0 if none fits. A wait that the server
 // asked for is kept in full or not started. A wait of our own leaves time for a last look.
-func fitWait(ctx context.Context, wait, promised time.Duration) time.Duration {
+func fitWait(ctx context.Context, wait, promised, first time.Duration) time.Duration {
 	wait = max(wait, promised)
 	deadline, ok := ctx.Deadline()
 	left := time.Until(deadline)
 	switch {
 	case !ok || wait < left:
 		return wait
-	case promised < left-FirstPause/2 && left > FirstPause:
-		return left - FirstPause/2
+	case promised < left-first/2 && left > first:
+		return left - first/2
 	}
 	return 0
 }

@@ -47,6 +47,13 @@ type Rules struct {
 	Commit func() bool
 }
 
+// CloseIdleConnections closes the connections that no request uses.
+func (t *Transport) CloseIdleConnections() {
+	if next, ok := t.Next.(interface{ CloseIdleConnections() }); ok {
+		next.CloseIdleConnections()
+	}
+}
+
 // Send sends a request. It always returns a Sending, which tells how far the request got.
 func (t *Transport) Send(req *http.Request, rules Rules) (*Sending, *http.Response, error) {
 	s := &Sending{rules: rules, transport: t, host: req.URL.Host, queues: true}
