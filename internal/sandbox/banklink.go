@@ -29,16 +29,44 @@ type product struct {
 
 // bankAccount is an account as the native API writes it. Answers leave out owners or numbers.
 type bankAccount struct {
-	ID         string          `json:"account_id"`
-	Type       string          `json:"account_type"`
-	Name       string          `json:"name"`
-	Nickname   *string         `json:"nickname"`
-	Mask       *string         `json:"account_mask"`
-	Balances   balances        `json:"balances"`
-	OriginalID *string         `json:"original_id"`
-	Closed     bool            `json:"closed"`
-	Owners     json.RawMessage `json:"owners,omitempty"`
-	Numbers    *numbers        `json:"numbers,omitempty"`
+	ID         string   `json:"account_id"`
+	Type       string   `json:"account_type"`
+	Name       string   `json:"name"`
+	Nickname   *string  `json:"nickname"`
+	Mask       *string  `json:"account_mask"`
+	Balances   balances `json:"balances"`
+	OriginalID *string  `json:"original_id"`
+	Closed     bool     `json:"closed"`
+	Owners     *[]owner `json:"owners,omitempty"`
+	Numbers    *numbers `json:"numbers,omitempty"`
+}
+
+// owner is a person who owns an account.
+type owner struct {
+	Names     []string  `json:"names"`
+	Addresses []address `json:"addresses"`
+	Phones    []phone   `json:"phone_numbers"`
+	Emails    []email   `json:"emails"`
+}
+
+type address struct {
+	City       *string `json:"city"`
+	Country    *string `json:"country"`
+	PostalCode *string `json:"postal_code"`
+	Region     *string `json:"region"`
+	Street     *string `json:"street"`
+	Primary    *bool   `json:"primary"`
+}
+
+type phone struct {
+	Number  string `json:"number"`
+	Primary *bool  `json:"primary"`
+	Type    string `json:"type"`
+}
+
+type email struct {
+	Address string `json:"address"`
+	Primary *bool  `json:"primary"`
 }
 
 // balances keeps the numbers as they are written in the sample data.
@@ -78,8 +106,8 @@ type bacs struct {
 }
 
 type international struct {
-	IBAN string  `json:"iban"`
-	BIC  *string `json:"bic"`
+	IBAN string `json:"iban"`
+	BIC  string `json:"bic"`
 }
 
 // start begins a refresh. A refresh that is under way keeps its end.
@@ -140,7 +168,8 @@ func (l *bankLink) wire() obj {
 	}
 	return obj{
 		"link_id": l.id, "institution_id": l.institutionID, "institution_name": l.institution,
-		"institution_avatar": nil, "state": l.state, "error_code": orNull(l.errorCode),
+		"institution_avatar": "https://avatars.example.com/" + l.institutionID + ".png",
+		"state":              l.state, "error_code": orNull(l.errorCode),
 		"last_synced_at": l.lastSynced.UTC().Format(layoutNoZone), "provider": "moneykit",
 		"link_tags": []string{"sandbox"}, "tags": nil, "webhook": nil,
 		"products": products, "available_products": available,

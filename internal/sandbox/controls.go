@@ -2,7 +2,6 @@ package sandbox
 
 import (
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -66,6 +65,22 @@ func (s *Sandbox) CompleteLogin(linkID, username string) error {
 	return nil
 }
 
+// RefuseLogin plays the person who refuses: the link is closed without a login. It fails if the link
+// is not open.
+func (s *Sandbox) RefuseLogin(linkID string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := s.findLink(linkID)
+	switch {
+	case l == nil:
+		return fmt.Errorf("sandbox: no login link %s", linkID)
+	case l.status(s.clock()) != "OPEN":
+		return fmt.Errorf("sandbox: login link %s is over", linkID)
+	}
+	l.closed = true
+	return nil
+}
+
 // AddLogin adds a login with that many invented accounts and returns its id.
 func (s *Sandbox) AddLogin(dataSourceID, username string, accounts int) string {
 	s.mu.Lock()
@@ -75,7 +90,7 @@ func (s *Sandbox) AddLogin(dataSourceID, username string, accounts int) string {
 
 func (s *Sandbox) addLogin(dataSourceID, username string, accounts int, now time.Time) *login {
 	l := &login{
-		id: "dsl_" + strconv.Itoa(len(s.logins)+1), dataSource: dataSourceID, kind: "oauth",
+		id: s.nextID("dsl_", len(s.logins)), dataSource: dataSourceID, kind: "oauth",
 		username: username, displayName: username,
 		authTime: now.UTC().Format(layoutOffset), accounts: manyAccounts(accounts),
 	}
@@ -149,6 +164,30 @@ func (s *Sandbox) Refreshes(linkID string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.mustBankLink(linkID).refreshes
+}
+
+// HasBankLink returns an error if there is no such bank link, or if it has no such product. "" is any
+// product.
+func (s *Sandbox) HasBankLink(linkID, productName string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch l := s.bankLinks[linkID]; {
+	case l == nil:
+		return fmt.Errorf("no bank link %s", linkID)
+	case productName != "" && l.products[productName] == nil:
+		return fmt.Errorf("the bank link %s has no product %q", linkID, productName)
+	}
+	return nil
+}
+
+// HasLoginLink returns an error if there is no such login link.
+func (s *Sandbox) HasLoginLink(linkID string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.findLink(linkID) == nil {
+		return fmt.Errorf("no login link %s", linkID)
+	}
+	return nil
 }
 
 func (s *Sandbox) mustBankLink(id string) *bankLink {

@@ -116,7 +116,9 @@ func (s *Sandbox) fill(now time.Time) {
 
 // addLink gives the link its id and its secrets.
 func (s *Sandbox) addLink(l *loginLink) {
-	l.id = "dsll_" + strconv.Itoa(len(s.links)+1)
+	if l.id == "" {
+		l.id = s.nextID("dsll_", len(s.links))
+	}
 	l.verifier = s.text(32)
 	l.token = s.text(40)
 	s.links = append(s.links, l)

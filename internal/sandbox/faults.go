@@ -37,6 +37,9 @@ type Fault struct {
 	Header http.Header
 	// Body is the exact body of the replaced answer.
 	Body string
+	// Explain makes the body an error of the operation's API, with this Code or a usual one.
+	Explain bool
+	Code    string
 	// Delay passes before the operation is done and answered. If the request's context ends before,
 	// nothing is done. With Perform or DropAfter the operation is done first, and only the answer
 	// waits.
@@ -106,6 +109,9 @@ func (s *Sandbox) play(w http.ResponseWriter, c *call, entry *Request, f Fault) 
 	}
 	switch {
 	case f.Status != 0 || f.Body != "":
+		if f.Explain {
+			f.Body = errorBody(c, f.Status, f.Code)
+		}
 		a = f.answer()
 	case !early:
 		a = s.perform(c)

@@ -40,6 +40,8 @@ func (c *config) loginURL(r *http.Request, token string) string {
 		return "https://login.example.com/link/" + token
 	case c.loginBase != "":
 		return c.loginBase + loginPath + token
+	case r == nil: // nobody has asked, so the address is not known
+		return loginPath + token
 	case r.TLS != nil:
 		return "https://" + r.Host + loginPath + token
 	}

@@ -68,9 +68,10 @@ func framework(c *call, status int) answer {
 	return reply(status, obj{"detail": text})
 }
 
-// admitMoneyKit checks the version, the credentials and the form of the body.
+// admitMoneyKit checks the version, the credentials and the form of the body. Without a version the
+// server takes its default.
 func admitMoneyKit(s *Sandbox, c *call) (answer, bool) {
-	if c.Header.Get("MoneyKit-Version") != moneyKitVersion {
+	if version := c.Header.Get("MoneyKit-Version"); version != "" && version != moneyKitVersion {
 		return validation("value_error", "The version must be "+moneyKitVersion, "header", "MoneyKit-Version"), false
 	}
 	if c.route.operation == "auth.token" {

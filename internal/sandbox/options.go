@@ -17,6 +17,7 @@ type config struct {
 	placeholders   bool
 	gzip           bool
 	skew           time.Duration
+	empty          bool
 	loginPages     bool
 	loginBase      string
 }
@@ -80,6 +81,11 @@ func WithDocumentationPlaceholders() Option {
 // that asks for it. Without the option login URLs lead nowhere.
 func WithLoginPages(base string) Option {
 	return func(c *config) { c.loginPages, c.loginBase = true, strings.TrimSuffix(base, "/") }
+}
+
+// WithoutSamples starts without logins, login links and bank links. The credentials work.
+func WithoutSamples() Option {
+	return func(c *config) { c.empty = true }
 }
 
 // WithGzip compresses the answers for clients that accept gzip, except answers that a fault

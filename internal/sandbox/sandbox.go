@@ -61,7 +61,9 @@ func New(opts ...Option) *Sandbox {
 	for _, opt := range opts {
 		opt(&s.config)
 	}
-	s.fill(s.clock())
+	if s.bankLinks = map[string]*bankLink{}; !s.config.empty {
+		s.fill(s.clock())
+	}
 	return s
 }
 
