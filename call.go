@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/duolink/duolink/internal/pace"
 	"github.com/duolink/duolink/internal/send"
 	"github.com/duolink/duolink/internal/wire"
 	"github.com/hashicorp/go-retryablehttp"
@@ -24,8 +25,8 @@ import (
 // are methods of attempts. Each attempt is a fresh value: ready waits for the limit groups and adds
 // a credential, RoundTrip sends it once, receive reads and classifies the answer, and settle tells
 // the limit groups, the budget of repetitions and the hooks. checkRetry decides whether there is
-// another attempt, by the rules in retry.go. Then backoff says how long to wait, and readyNext
-// makes the next attempt ready. The call returns the answer or one *Error (result).
+// another attempt, by the rules in retry.go. Then readyNext waits and makes the next attempt
+// ready. The call returns the answer or one *Error (result).
 
 // operation is what a call asks for. The variables of service files are operations without
 // arguments.
@@ -83,10 +84,11 @@ func (c *Client) do(
 		return nil, p.unsent(&Error{Kind: ErrClosed, Message: nothingMoreIsSent})
 	}
 	defer c.life.leave()
-	waits, cancel := c.life.untilClosed(ctx)
+	waiting, cancel := c.life.untilClosed(ctx)
 	defer cancel()
-	a := &attempts{prepared: p, decode: decode, latest: &attempt{}, next: &attempt{}, endedAt: time.Now(), ctx: ctx}
-	return a, a.result(waits, a.run(waits))
+	a := &attempts{prepared: p, decode: decode, waiting: waiting}
+	a.latest, a.next, a.endedAt = &attempt{}, &attempt{}, time.Now()
+	return a, a.result(waiting, a.run(ctx))
 }
 
 // prepared is a call's operation and options, checked and encoded. It never changes. A flow has
@@ -144,8 +146,8 @@ func (c *Client) prepare(ctx context.Context, op operation, opts []CallOption) (
 // attempts are a call under way.
 type attempts struct {
 	*prepared
-	decode func(*wire.Scanner) error // reads the answer
-	ctx    context.Context           //nolint:containedctx // the caller's: waits have one of their own
+	decode  func(*wire.Scanner) error // reads the answer
+	waiting context.Context           //nolint:containedctx // of all waits: it ends when the client closes, too
 
 	history       []Attempt     // as hooks and Response see them
 	latest        *attempt      // the one that has begun
@@ -190,12 +192,12 @@ func (a *attempts) run(ctx context.Context) error {
 	if err := a.ready(req.Request); err != nil {
 		return a.unsent(err)
 	}
-	req.SetResponseHandler(func(resp *http.Response) error { return a.receive(a.ctx, resp) })
+	req.SetResponseHandler(func(resp *http.Response) error { return a.receive(ctx, resp) })
 	loop := retryablehttp.Client{
 		HTTPClient:   a.client.sender(a),
 		RetryMax:     math.MaxInt32, // checkRetry counts
 		CheckRetry:   a.checkRetry,
-		Backoff:      func(_, _ time.Duration, _ int, _ *http.Response) time.Duration { return a.backoff(ctx) },
+		Backoff:      func(_, _ time.Duration, _ int, _ *http.Response) time.Duration { return 0 }, // readyNext waits
 		PrepareRetry: a.readyNext,
 		ErrorHandler: func(_ *http.Response, err error, _ int) (*http.Response, error) { return nil, err },
 	}
@@ -206,17 +208,24 @@ func (a *attempts) run(ctx context.Context) error {
 // ready asks the caller's Limiter, and gets permits of the limit groups and a credential.
 func (a *attempts) ready(req *http.Request) error {
 	a.next = &attempt{number: len(a.history) + 1}
-	err := a.askLimiter(req.Context())
+	err := a.askLimiter(a.waiting)
 	if err == nil {
-		err = a.admitAndSign(req, a.next)
+		err = a.admitAndSign(a.waiting, req, a.next)
 	}
-	return a.notReady(req.Context(), err)
+	return a.notReady(a.waiting, err)
 }
 
-// readyNext makes another attempt ready. If that fails, the call ends with the last attempt's
-// error, which tells more. But an error of a token exchange is returned: it names the cause.
+// readyNext waits, and makes another attempt ready. If that fails, the call ends with the last
+// attempt's error, which tells more. But an error of a token exchange is returned: it names the
+// cause. The library could wait, too, but not until the client closes.
 func (a *attempts) readyNext(req *http.Request) error {
-	err := a.ready(req)
+	if a.wait > 0 {
+		a.waits(a.waiting, len(a.history)+1, a.reason, a.wait)
+	}
+	err := endOf(a.waiting, pace.Sleep(a.waiting, a.wait))
+	if err == nil {
+		err = a.ready(req)
+	}
 	e, ours := err.(*Error) //nolint:errorlint // an error that a provider of tokens wraps is the provider's
 	if err == nil || ours && e.Operation != "" {
 		return err
@@ -227,12 +236,12 @@ func (a *attempts) readyNext(req *http.Request) error {
 
 // admitAndSign gets permits of the limit groups, and then a credential. The credential may take
 // long, so the groups are checked again: they may have closed.
-func (a *attempts) admitAndSign(req *http.Request, at *attempt) error {
+func (a *attempts) admitAndSign(ctx context.Context, req *http.Request, at *attempt) error {
 	for {
-		if err := a.admit(req.Context(), at); err != nil {
+		if err := a.admit(ctx, at); err != nil {
 			return err
 		}
-		if err := a.sign(req, at); err != nil {
+		if err := a.sign(ctx, req, at); err != nil {
 			return err
 		}
 		if a.allOpen(at) {
@@ -244,7 +253,7 @@ func (a *attempts) admitAndSign(req *http.Request, at *attempt) error {
 
 // sign sets the headers of an attempt. Each attempt has its own map, because a connection may still
 // be writing the map of the attempt before.
-func (a *attempts) sign(req *http.Request, at *attempt) error {
+func (a *attempts) sign(ctx context.Context, req *http.Request, at *attempt) error {
 	h := http.Header{}
 	for name, values := range a.extra {
 		h[name] = slices.Clone(values)
@@ -260,7 +269,7 @@ func (a *attempts) sign(req *http.Request, at *attempt) error {
 	case PlaidCompatible:
 		h.Set("Plaid-Version", plaidVersion)
 	}
-	err := a.auth.authorize(req.Context(), a.op.api, h)
+	err := a.auth.authorize(ctx, a.op.api, h)
 	req.Header, at.header = h, h
 	if err == nil && a.refusedHeader != nil && h.Get("Authorization") == a.refusedHeader.Get("Authorization") {
 		a.lastError.renewable = false
@@ -272,9 +281,9 @@ func (a *attempts) sign(req *http.Request, at *attempt) error {
 // RoundTrip sends an attempt, once. If the attempt is held back at its connection, it waits for its
 // limit groups again and is still the same attempt.
 func (a *attempts) RoundTrip(req *http.Request) (*http.Response, error) {
-	waits, at := req.Context(), a.next
+	ctx, at := req.Context(), a.next
 	at.began, a.latest = time.Now(), at
-	a.started(a.ctx, at)
+	a.started(ctx, at)
 	if req.Body != nil {
 		_ = req.Body.Close() // transport.Send makes a body for each request
 	}
@@ -282,14 +291,13 @@ func (a *attempts) RoundTrip(req *http.Request) (*http.Response, error) {
 	rules.Commit = a.commitWrite
 	for {
 		admitted := attempt{groups: at.groups} // a transport may ask later, on another goroutine
-		rules.MayGo = func() bool { return waits.Err() == nil && a.allOpen(&admitted) }
-		if waits.Err() != nil { // net/http would not ask for a connection
-			return nil, endOf(waits, nil)
+		rules.MayGo = func() bool { return a.waiting.Err() == nil && a.allOpen(&admitted) }
+		if ctx.Err() != nil || a.waiting.Err() != nil { // net/http would not ask for a connection
+			return nil, endOf(ctx, endOf(a.waiting, nil))
 		}
 		var resp *http.Response
 		var err error
-		// What was sent gets its answer, also if the client closes.
-		at.sending, resp, err = a.client.transport.Send(req.WithContext(a.ctx), rules)
+		at.sending, resp, err = a.client.transport.Send(req, rules)
 		if err == nil || !at.sending.HeldBack(err) {
 			at.takeLocation(resp)
 			return resp, err
@@ -297,7 +305,7 @@ func (a *attempts) RoundTrip(req *http.Request) (*http.Response, error) {
 		a.nothingHappened(OutcomeNotSent)
 		a.release()
 		cookies := req.Header["Cookie"]
-		if at.held = a.notReady(waits, a.admitAndSign(req, at)); at.held != nil {
+		if at.held = a.readyAgain(ctx, req, at); at.held != nil {
 			return nil, at.held
 		}
 		if cookies != nil { // http.Client had set them
@@ -404,20 +412,12 @@ func (a *attempts) checkRetry(ctx context.Context, _ *http.Response, err error) 
 		a.settle(ctx)
 		return false, at.err
 	case at.err == nil: // no answer was received
-		at.err = a.failure(a.ctx, at, err)
-		a.settle(a.ctx)
+		at.err = a.failure(ctx, at, err)
+		a.settle(ctx)
 	}
 	a.lastError = at.err
-	again := a.again(ctx, at)
+	again := a.again(a.waiting, at)
 	return again, at.err
-}
-
-// backoff returns how long the library waits before the next attempt.
-func (a *attempts) backoff(ctx context.Context) time.Duration {
-	if a.wait > 0 {
-		a.waits(ctx, len(a.history)+1, a.reason, a.wait)
-	}
-	return a.wait
 }
 
 // result returns the call's error after the loop, or nil. It fills in the caller's Response.

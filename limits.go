@@ -3,6 +3,7 @@ package duolink
 import (
 	"context"
 	"errors"
+	"net/http"
 	"slices"
 	"time"
 
@@ -72,6 +73,14 @@ func (a *attempts) admit(ctx context.Context, at *attempt) error {
 		g.permit = permit
 	}
 	return nil
+}
+
+// readyAgain makes an attempt ready that was held back at its connection. The Timeout of an
+// http.Client, which is in the request's context, bounds these waits, too.
+func (a *attempts) readyAgain(ctx context.Context, req *http.Request, at *attempt) error {
+	waiting, cancel := a.client.life.untilClosed(ctx)
+	defer cancel()
+	return a.notReady(waiting, a.admitAndSign(waiting, req, at))
 }
 
 // allOpen reports whether all limit groups have stayed open since the attempt was admitted.

@@ -44,6 +44,9 @@ type Fault struct {
 	Times int
 }
 
+// Operations returns the names of all operations, such as "links.create".
+func Operations() []string { return sandbox.Operations() }
+
 // Script adds faults. A request takes the first fault that is for it. A fault that contradicts itself,
 // or an operation that does not exist, fails the test.
 func (s *Server) Script(faults ...Fault) {
