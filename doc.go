@@ -83,7 +83,13 @@
 //
 // Credentials never print: in a struct, a credential is a [Secret]. Data about people and their
 // accounts is a [Sensitive]: names, e-mail addresses, phone numbers, streets, postal codes, account
-// numbers, IBANs, login URLs. Both print a mask under every verb of fmt and in slog, and only
-// Reveal returns the text. The text of an error has no id, query, body or credential in it, even if
-// the server quotes them.
+// numbers, IBANs, login URLs. Both print a mask under every verb of fmt, in slog and in templates,
+// and only Reveal returns the text. Encoders and databases refuse them. To store an answer, use
+// Reveal or [RevealJSON]. To show it, use slog or [Masked]. The text of an error has no id, query,
+// body or credential in it, even if the server quotes them.
+//
+// # An end, and tests
+//
+// [Client.Close] ends a client: nothing more is sent, and what still runs for nobody ends. The
+// package duolinktest is a fake of both APIs for the tests of your program.
 package duolink

@@ -11,10 +11,11 @@ import (
 	"time"
 
 	"github.com/duolink/duolink"
-	"github.com/duolink/duolink/internal/sandbox"
+	"github.com/duolink/duolink/duolinktest"
 )
 
-// The README's snippets stand here, so that they compile; a test compares the two.
+// The snippets of the README and of docs stand in these files, so that they compile. A test compares
+// the two.
 
 func Example() {
 	run := func(ctx context.Context) error {
@@ -97,7 +98,7 @@ func ExampleLoginsService_Accounts() {
 func ExampleAuthService_Get() {
 	ctx, client, stop := sandboxClient()
 	defer stop()
-	bankLinkID, accessToken := sandbox.LinkID, sandbox.AccessToken
+	bankLinkID, accessToken := duolinktest.BankLinkID, duolinktest.AccessToken
 	run := func() error {
 		who, err := client.Identity.Get(ctx, bankLinkID, duolink.IdentityQuery{})
 		if err != nil {
@@ -142,14 +143,14 @@ func ExampleError() {
 func ExampleWithMaxWait() {
 	ctx, client, stop := sandboxClient()
 	defer stop()
-	id := sandbox.OpenLoginLinkID
+	id := duolinktest.OpenLoginLinkID
 	link, err := client.Links.Get(ctx, id, duolink.WithMaxWait(5*time.Second))
 	fmt.Println(link.Status, err)
 	// Output: OPEN <nil>
 }
 
 func ExampleWithBaseURL() {
-	key, id, secret := sandbox.APIKey, sandbox.ClientID, sandbox.ClientSecret
+	key, id, secret := duolinktest.APIKey, duolinktest.ClientID, duolinktest.ClientSecret
 	client, err := duolink.New(
 		duolink.WithSupermetrics(duolink.BearerToken(key)),
 		duolink.WithBaseURL(duolink.Supermetrics, "http://127.0.0.1:8081/v2"),
@@ -161,14 +162,14 @@ func ExampleWithBaseURL() {
 }
 
 func ExampleLinksService_ConfirmRedirect() {
-	servers := sandbox.New()
+	servers := duolinktest.Start()
 	ctx, client, stop := clientOf(servers)
 	defer stop()
 	jobID := "job-7"
 	rows := map[string]duolink.LoginLink{}
 	send := func(string) {
 		id := rows[jobID].ID
-		_ = servers.CompleteLogin(id, "avery@example.com") // the person, at the login page
+		servers.CompleteLogin(id, "avery@example.com") // the person, at the login page
 	}
 	over := func(string) error { return errors.New("over") }
 	start := func() error {
@@ -213,10 +214,10 @@ func ExampleLinksService_ConfirmRedirect() {
 }
 
 func ExampleIdentityService_RefreshAndGet() {
-	servers := sandbox.New(sandbox.WithRefreshTime(time.Nanosecond))
+	servers := duolinktest.Start(duolinktest.WithRefreshTime(time.Nanosecond))
 	ctx, client, stop := clientOf(servers)
 	defer stop()
-	bankLinkID, accessToken := sandbox.LinkID, sandbox.AccessToken
+	bankLinkID, accessToken := duolinktest.BankLinkID, duolinktest.AccessToken
 	errNotThePayee := errors.New("not the payee")
 	hold := func(duolink.Action, time.Duration) error { return errors.New("held") }
 	isPayee := func(owner duolink.AccountOwner) bool {
@@ -251,19 +252,9 @@ func ExampleIdentityService_RefreshAndGet() {
 	// Output: pay to 111222333 ****0042
 }
 
-// sandboxClient returns a client of a sandbox on loopback.
-func sandboxClient() (context.Context, *duolink.Client, func()) { return clientOf(sandbox.New()) }
+// sandboxClient returns a client of a fake.
+func sandboxClient() (context.Context, *duolink.Client, func()) { return clientOf(duolinktest.Start()) }
 
-func clientOf(servers *sandbox.Sandbox) (context.Context, *duolink.Client, func()) {
-	server := httptest.NewServer(servers)
-	client, err := duolink.New(
-		duolink.WithSupermetrics(duolink.BearerToken(sandbox.APIKey)),
-		duolink.WithBaseURL(duolink.Supermetrics, server.URL+"/v2"),
-		duolink.WithMoneyKit(duolink.ClientCredentials(sandbox.ClientID, sandbox.ClientSecret)),
-		duolink.WithBaseURL(duolink.MoneyKit, server.URL),
-	)
-	if err != nil {
-		log.Fatal(err)
-	}
-	return context.Background(), client, server.Close
+func clientOf(fake *duolinktest.Server) (context.Context, *duolink.Client, func()) {
+	return context.Background(), fake.Client(), fake.Close
 }
