@@ -72,8 +72,9 @@ type LoginLink struct {
 	Closed          bool
 	LoginID         string // the login that it has led to
 
-	// Status (OPEN, CLOSED or EXPIRED), LoginURL and RedirectVerifier are only read back.
-	Status, LoginURL, RedirectVerifier string
+	LoginURL         string // of what you put in only the last part counts, a token
+	RedirectVerifier string
+	Status           string // OPEN, CLOSED or EXPIRED; only read back
 }
 
 // BankLink is a connection to a bank. Empty members get invented values.

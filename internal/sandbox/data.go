@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"cmp"
 	_ "embed"
 	"encoding/json"
 	"fmt"
@@ -119,8 +120,8 @@ func (s *Sandbox) addLink(l *loginLink) {
 	if l.id == "" {
 		l.id = s.nextID("dsll_", len(s.links))
 	}
-	l.verifier = s.text(32)
-	l.token = s.text(40)
+	l.verifier = cmp.Or(l.verifier, s.text(32))
+	l.token = cmp.Or(l.token, s.text(40))
 	s.links = append(s.links, l)
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -26,7 +27,9 @@ type LoginLink struct {
 	Closed                                                      bool
 	LoginID                                                     string
 
-	Status, LoginURL, RedirectVerifier string // only to read
+	LoginURL         string // of one to put in only the last part counts, a token
+	RedirectVerifier string
+	Status           string // only to read
 }
 
 // BankLink is a bank link to put in, and its state.
@@ -145,7 +148,8 @@ func (s *Sandbox) PutLoginLink(in LoginLink) (LoginLink, error) {
 	l := &loginLink{
 		id: in.ID, dataSource: cmp.Or(in.DataSourceID, "GAWA"), description: in.Description,
 		requireUsername: in.RequireUsername, redirectURL: in.RedirectURL, closed: in.Closed,
-		created: cmp.Or(in.CreatedTime, s.clock()),
+		created:  cmp.Or(in.CreatedTime, s.clock()),
+		verifier: in.RedirectVerifier, token: in.LoginURL[strings.LastIndex(in.LoginURL, "/")+1:],
 	}
 	l.expiry = cmp.Or(in.ExpiryTime, l.created.Add(24*time.Hour))
 	if s.findLink(in.ID) != nil {
