@@ -12,19 +12,19 @@ import (
 )
 
 // callTime bounds the API requests of one page, because nobody looks longer at an empty window.
-const callTime = 20 * time.Second
+const callTime = 10 * time.Second
 
 // app is the service: its pages, the API client and the store.
 type app struct {
 	client  *duolink.Client
-	store   store
+	store   *store
 	waits   *waits
 	base    *url.URL // the service's address for browsers
 	sandbox bool
 	logger  *slog.Logger
 }
 
-func newApp(client *duolink.Client, store store, base *url.URL, logger *slog.Logger) *app {
+func newApp(client *duolink.Client, store *store, base *url.URL, logger *slog.Logger) *app {
 	a := &app{client: client, store: store, base: base, logger: logger}
 	a.waits = newWaits(client.Links, a.arrived)
 	return a
@@ -41,6 +41,7 @@ func (a *app) handler() http.Handler {
 	mux.HandleFunc("POST /connections", a.create)
 	mux.HandleFunc("GET /connections/{id}", a.show)
 	mux.HandleFunc("GET /connections/{id}/status", a.status)
+	mux.HandleFunc("POST /connections/{id}/link", a.link)
 	mux.HandleFunc("POST /connections/{id}/cancel", a.cancel)
 	mux.HandleFunc("GET /connections/{id}/revoke", a.askRevoke)
 	mux.HandleFunc("POST /connections/{id}/revoke", a.revoke)

@@ -11,7 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/duolink/duolink/internal/sandbox"
+	"github.com/duolink/duolink/duolinktest"
 )
 
 func TestWholeWay(t *testing.T) {
@@ -33,7 +33,7 @@ func TestWholeWay(t *testing.T) {
 		require.Equal(t, "no-referrer", back.header.Get("Referrer-Policy"))
 		accounts := p.follow(back)
 		for _, want := range []string{
-			"Google Ads is connected", "Jordan Example", "jordan@example.com", "The first 100 of 260.", "Account 100<",
+			"Google Ads is connected", "Jordan Example", "jordan@example.com", "1 to 100 of 260", "Account 100<",
 		} {
 			require.Contains(t, accounts.text, want)
 		}
@@ -42,11 +42,10 @@ func TestWholeWay(t *testing.T) {
 
 		ask := p.send(path+"/revoke", nil)
 		require.Contains(t, ask.text, "Revoke access to Google Ads?")
-		login := f.vendor.Logins()[len(f.vendor.Logins())-1]
-		require.False(t, login.Revoked, "asking ends nothing")
+		require.True(t, f.newestLogin().RevokedTime.IsZero(), "asking ends nothing")
 		revoked := p.follow(p.send(path+"/revoke", url.Values{}))
 		require.Contains(t, revoked.text, "Access revoked")
-		require.True(t, f.vendor.Logins()[len(f.vendor.Logins())-1].Revoked)
+		require.False(t, f.newestLogin().RevokedTime.IsZero())
 		require.Contains(t, p.send("/", nil).text, "Revoked")
 		require.Equal(t, path, p.send(path+"/revoke", nil).location, "there is nothing left to ask")
 
@@ -54,14 +53,14 @@ func TestWholeWay(t *testing.T) {
 		token := waiting.find(t, loginLink)
 		for name, secret := range map[string]string{
 			"verifier": verifier, "login URL": token[strings.LastIndex(token, "/")+1:], "session": p.cookies["session"],
-			"key": sandbox.APIKey, "username": "jordan@example.com", "name": "Jordan Example",
+			"key": duolinktest.APIKey, "username": "jordan@example.com", "name": "Jordan Example",
 		} {
 			require.NotEmpty(t, secret)
 			require.NotContains(t, f.logs.String(), secret, name)
 		}
 		for _, seen := range []page{first, waiting, accounts, ask, revoked} {
 			require.NotContains(t, seen.text, verifier)
-			require.NotContains(t, seen.text, sandbox.APIKey)
+			require.NotContains(t, seen.text, duolinktest.APIKey)
 			require.NotContains(t, seen.text, p.cookies["session"])
 		}
 		require.Equal(t, 1, strings.Count(waiting.text, token), "the login URL is behind the button")
@@ -75,11 +74,11 @@ func TestSignInElsewhere(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *fixture) {
 		p := f.person()
 		path, _ := p.begin("GAWA", "")
-		require.JSONEq(t, `{"state":"waiting","text":"Waiting for you to sign in to Google Analytics 4."}`,
+		require.JSONEq(t, `{"state":"waiting","text":"Waiting for you to sign in to Google Analytics 4.","down":false}`,
 			p.send(path+"/status", nil).text)
-		require.NoError(t, f.vendor.CompleteLogin(f.newest().ID, "avery+ads@example.com"))
+		f.vendor.CompleteLogin(f.newest().ID, "avery+ads@example.com")
 		f.pass(time.Minute)
-		require.JSONEq(t, `{"state":"connected","text":""}`, p.send(path+"/status", nil).text)
+		require.JSONEq(t, `{"state":"connected","text":"","down":false}`, p.send(path+"/status", nil).text)
 		require.Contains(t, p.send(path, nil).text, "Google Analytics 4 is connected")
 	})
 }
@@ -110,7 +109,7 @@ func TestForgedRedirect(t *testing.T) {
 				require.Contains(t, p.send(path, nil).text, "Sign in to Facebook Ads")
 				require.Equal(t, "OPEN", f.newest().Status)
 
-				require.NoError(t, f.vendor.CompleteLogin(f.newest().ID, "1000000000000042"))
+				f.vendor.CompleteLogin(f.newest().ID, "1000000000000042")
 				require.Equal(t, http.StatusForbidden, p.send(target, nil).status, "also where there is a login")
 			})
 		})
@@ -126,7 +125,7 @@ func TestEarlyRedirect(t *testing.T) {
 		got := p.send(back, nil)
 		require.Equal(t, path, got.location)
 		require.Contains(t, p.follow(got).text, "Sign in to Google Search Console")
-		require.NoError(t, f.vendor.CompleteLogin(f.newest().ID, "avery@example.com"))
+		f.vendor.CompleteLogin(f.newest().ID, "avery@example.com")
 		require.Contains(t, p.follow(p.send(back, nil)).text, "Google Search Console is connected")
 	})
 }
@@ -158,7 +157,7 @@ func TestExpiredLink(t *testing.T) {
 		f.vendor.ExpireLink(f.newest().ID)
 		require.Equal(t, http.StatusGone, p.send(waiting.find(t, loginLink), nil).status)
 		f.pass(15 * time.Second)
-		require.JSONEq(t, `{"state":"expired","text":""}`, p.send(path+"/status", nil).text)
+		require.JSONEq(t, `{"state":"expired","text":"","down":false}`, p.send(path+"/status", nil).text)
 		over := p.send(path, nil)
 		require.Contains(t, over.text, "The sign-in link has expired")
 		f.pass(5 * time.Minute)
@@ -184,7 +183,7 @@ func TestCancel(t *testing.T) {
 		require.Equal(t, path, p.send(path+"/cancel", url.Values{}).location, "twice is no harm")
 
 		// A sign-in that had begun before counts: the login is there.
-		require.NoError(t, f.vendor.CompleteLogin(f.newest().ID, "sam@example.com"))
+		f.vendor.CompleteLogin(f.newest().ID, "sam@example.com")
 		f.pass(time.Minute)
 		require.Contains(t, p.send(path, nil).text, "Google Ads is connected")
 	})
@@ -209,7 +208,7 @@ func TestForeignForms(t *testing.T) {
 		path, waiting := p.begin("AW", "")
 		p.send(p.signIn(waiting, "jordan@example.com"), nil)
 		other, _ := p.begin("FB", "")
-		links := f.vendor.Links()
+		links := f.vendor.LoginLinks()
 		for name, change := range map[string]func(*http.Request){
 			"site":      func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "cross-site") },
 			"subdomain": func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "same-site") },
@@ -225,13 +224,13 @@ func TestForeignForms(t *testing.T) {
 				require.Contains(t, got.text, "Nothing was changed.")
 			}
 		}
-		require.Equal(t, links, f.vendor.Links())
-		require.False(t, f.vendor.Logins()[len(f.vendor.Logins())-1].Revoked)
+		require.Equal(t, links, f.vendor.LoginLinks())
+		require.True(t, f.newestLogin().RevokedTime.IsZero())
 
 		got := f.person().send("/connections", url.Values{"form": {"x"}, "source": {"AW"}})
 		require.Equal(t, http.StatusBadRequest, got.status)
 		require.Contains(t, got.text, "Your browser sent no cookie")
-		require.Equal(t, links, f.vendor.Links())
+		require.Equal(t, links, f.vendor.LoginLinks())
 	})
 }
 
@@ -268,8 +267,8 @@ func TestSameFormTwice(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *fixture) {
 		p := f.person()
 		form := url.Values{"form": {p.send("/", nil).find(t, formField)}, "source": {"AW"}}
-		links := len(f.vendor.Links())
-		f.vendor.Script(sandbox.Fault{Operation: "links.create", Delay: time.Second}) // both presses are under way
+		links := len(f.vendor.LoginLinks())
+		f.vendor.Script(duolinktest.Fault{Operation: "links.create", Delay: time.Second}) // both presses are under way
 		presses := make([]page, 2)
 		var group sync.WaitGroup
 		for i := range presses {
@@ -281,7 +280,7 @@ func TestSameFormTwice(t *testing.T) {
 			require.Equal(t, http.StatusSeeOther, press.status)
 			require.Equal(t, third.location, press.location)
 		}
-		require.Len(t, f.vendor.Links(), links+1)
+		require.Len(t, f.vendor.LoginLinks(), links+1)
 	})
 }
 

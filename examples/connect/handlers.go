@@ -36,10 +36,22 @@ func (a *app) choose(w http.ResponseWriter, r *http.Request) {
 		a.failWith(w, err)
 		return
 	}
+	view.keepChoice()
 	a.render(w, http.StatusOK, "choose", "Connect a data source", view)
 }
 
-// create makes the login link, once for each form, and sends the browser to the connection's page.
+// keepChoice fills in what the person has chosen last, unless it was connected.
+func (v *chooseView) keepChoice() {
+	if len(v.Connections) == 0 {
+		return
+	}
+	if last := v.Connections[0]; last.State != stateConnected && last.State != stateRevoked {
+		v.Chosen, v.OnlyUser = last.Source.ID, last.OnlyUser.Reveal()
+	}
+}
+
+// create begins a connection, once for each form, and gets its link. The choice is kept before
+// anything is asked, so that it is there whatever the API answers.
 func (a *app) create(w http.ResponseWriter, r *http.Request) {
 	session := a.session(r)
 	if session == "" {
@@ -56,31 +68,56 @@ func (a *app) create(w http.ResponseWriter, r *http.Request) {
 		a.chooseAgain(w, r, session, user, ok)
 		return
 	}
-	id := connectionID(session, form)
-	ctx, cancel := callContext(r)
-	defer cancel()
-	if _, err := a.store.Get(ctx, session, id); err == nil {
-		toConnection(w, r, id)
-		return
-	}
-	link, err := a.client.Links.CreateOnce(ctx, duolink.LoginLinkCreate{
-		DataSourceID: chosen.ID, ExpiresIn: linkLife, RequireUsername: user,
-		RedirectURL: a.base.JoinPath("connected", id).String(),
-	}, id)
-	if err == nil {
-		err = a.store.Add(ctx, connection{
-			ID: id, Session: session, Source: chosen, OnlyUser: link.RequireUsername, State: stateWaiting,
-			LinkID: link.ID, LoginURL: link.LoginURL, Verifier: link.RedirectVerifier, Expires: link.ExpiryTime.Time,
-		})
-	}
 	// A second press of the button gets the connection of the first press, because the id is made
 	// from the session and the form.
-	if err != nil && !errors.Is(err, errTaken) {
+	c, err := a.store.Begin(r.Context(), session, connection{
+		ID: connectionID(session, form), Source: chosen, OnlyUser: duolink.NewSensitive(user),
+	})
+	if err != nil {
 		a.failWith(w, err)
 		return
 	}
-	toConnection(w, r, id)
+	a.getLink(w, r, c)
 }
+
+// link tries again to get the link of a connection.
+func (a *app) link(w http.ResponseWriter, r *http.Request) {
+	if c, ok := a.own(w, r); ok {
+		a.getLink(w, r, c)
+	}
+}
+
+// getLink makes the login link of a connection that has none, and sends the browser to the
+// connection's page. The connection's id is the link's marker: if a link was made and we do not know
+// of it, because the answer or this process was lost, the next try finds it.
+func (a *app) getLink(w http.ResponseWriter, r *http.Request, c connection) {
+	if c.State != stateBegun {
+		toConnection(w, r, c.ID)
+		return
+	}
+	ctx, cancel := callContext(r)
+	defer cancel()
+	link, err := a.client.Links.CreateOnce(ctx, duolink.LoginLinkCreate{
+		DataSourceID: c.Source.ID, ExpiresIn: linkLife, RequireUsername: c.OnlyUser.Reveal(),
+		RedirectURL: returnURL(a.base, c.ID),
+	}, c.ID)
+	switch {
+	case err == nil:
+		err = a.store.SetLink(ctx, c.ID, link)
+	case errors.Is(err, duolink.ErrLoginLinkExpired):
+		err = a.store.End(ctx, c.ID, stateExpired)
+	case errors.Is(err, duolink.ErrLoginLinkClosed):
+		err = a.store.End(ctx, c.ID, stateClosed)
+	}
+	if err != nil {
+		a.failAt(w, c, err, retry{"/connections/" + c.ID + "/link", true})
+		return
+	}
+	toConnection(w, r, c.ID)
+}
+
+// returnURL is where the data source sends the browser after the login.
+func returnURL(base *url.URL, id string) string { return base.JoinPath("connected", id).String() }
 
 // chooseAgain shows the first page, and says what is wrong with the choice.
 func (a *app) chooseAgain(w http.ResponseWriter, r *http.Request, session, user string, sourceKnown bool) {
@@ -136,6 +173,12 @@ func (a *app) show(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	switch c.State {
+	case stateBegun:
+		a.render(w, http.StatusOK, "down", "Connect "+c.Source.Name, downView{
+			connection: c, Title: "Connect " + c.Source.Name, Kind: "over",
+			Text:  "There is no sign-in link yet. Your choice is kept.",
+			Retry: retry{"/connections/" + c.ID + "/link", true}, Press: "Get the link",
+		})
 	case stateWaiting:
 		a.showWaiting(w, c)
 	case stateConnected:
@@ -159,34 +202,39 @@ type overView struct {
 	Title, Form string
 }
 
+// progress is how a wait goes on.
+type progress struct {
+	Text string `json:"text"`
+	Down bool   `json:"down"` // we cannot see whether the person has signed in
+}
+
 // waitingView is the page that sends the person to the data source.
 type waitingView struct {
 	connection
-
-	Text string
+	progress
 }
 
 func (a *app) showWaiting(w http.ResponseWriter, c connection) {
-	a.render(w, http.StatusOK, "waiting", "Sign in to "+c.Source.Name, waitingView{connection: c, Text: a.progress(c)})
+	a.render(w, http.StatusOK, "waiting", "Sign in to "+c.Source.Name, waitingView{c, a.progress(c)})
 }
 
 // progress describes the wait in a sentence. The sentence changes only if something changes,
 // because screen readers read it aloud.
-func (a *app) progress(c connection) string {
+func (a *app) progress(c connection) progress {
 	switch current := a.waits.watch(c); {
 	case current.err != nil && !current.ended.IsZero():
-		return explain(current.err).Text
+		return progress{explain(current.err).Text, true}
 	case current.err != nil:
-		return "At the moment we cannot see whether you have signed in. This page keeps trying."
+		return progress{"At the moment we cannot see whether you have signed in. This page keeps trying.", true}
 	}
-	return "Waiting for you to sign in to " + c.Source.Name + "."
+	return progress{Text: "Waiting for you to sign in to " + c.Source.Name + "."}
 }
 
 // status answers the page's script.
 func (a *app) status(w http.ResponseWriter, r *http.Request) {
 	answer := struct {
-		State state  `json:"state"`
-		Text  string `json:"text"`
+		State state `json:"state"`
+		progress
 	}{}
 	status := http.StatusOK
 	c, err := a.store.Get(r.Context(), a.session(r), r.PathValue("id"))
@@ -198,7 +246,7 @@ func (a *app) status(w http.ResponseWriter, r *http.Request) {
 	default:
 		answer.State = c.State
 		if c.State == stateWaiting {
-			answer.Text = a.progress(c)
+			answer.progress = a.progress(c)
 		}
 	}
 	w.Header().Set("Content-Type", "application/json")
@@ -214,22 +262,30 @@ func (a *app) cancel(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := callContext(r)
 	defer cancel()
+	var err error
 	if c.State == stateWaiting {
-		_, err := a.client.Links.Close(ctx, c.LinkID)
-		if err == nil || errors.Is(err, duolink.ErrNotFound) {
-			err = a.store.Update(ctx, c.ID, func(c *connection) { c.settle(stateClosed, "") })
+		if _, err = a.client.Links.Close(ctx, c.LinkID); errors.Is(err, duolink.ErrNotFound) {
+			err = nil
 		}
-		if err != nil {
-			a.failWith(w, err)
-			return
-		}
+	}
+	if err == nil {
+		err = a.store.End(ctx, c.ID, stateClosed) // which leaves alone what is connected
+	}
+	if err != nil {
+		a.failAt(w, c, err, retry{"/connections/" + c.ID + "/cancel", true})
+		return
 	}
 	toConnection(w, r, c.ID)
 }
 
 // arrived stores the result of a wait.
-func (a *app) arrived(id string, to state, loginID string) {
-	err := a.store.Update(a.waits.ctx, id, func(c *connection) { c.settle(to, loginID) })
+func (a *app) arrived(id string, to state, link *duolink.LoginLink) {
+	var err error
+	if to == stateConnected {
+		err = a.store.Connect(a.waits.ctx, id, link)
+	} else {
+		err = a.store.End(a.waits.ctx, id, to)
+	}
 	if err != nil {
 		a.logger.Warn("what a login link has come to was not kept", "error", err)
 	}

@@ -4,13 +4,15 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strconv"
 
 	"github.com/duolink/duolink"
 )
 
 const (
-	accountsShown   = 100
+	accountsShown   = 100  // on a page
 	accountsCounted = 1000 // one request; for more accounts the page says "more than"
+	lastPage        = 10_000
 )
 
 // connected is the page to which the data source sends the browser. The request proves nothing by
@@ -36,29 +38,53 @@ func (a *app) connected(w http.ResponseWriter, r *http.Request) {
 		})
 		return
 	case err == nil:
-		err = a.store.Update(ctx, c.ID, func(c *connection) { c.settle(stateConnected, link.LoginID) })
+		err = a.store.Connect(ctx, c.ID, link)
 	case errors.Is(err, duolink.ErrLoginPending):
 		err = nil // the connection's page waits for the login
 	}
 	if err != nil {
-		a.failBack(w, err, "/connections/"+c.ID)
+		// That page waits for the login as well, and its address has no verifier.
+		a.failAt(w, c, err, retry{"/connections/" + c.ID, false})
 		return
 	}
 	toConnection(w, r, c.ID)
 }
 
-// loginView is a login with its first accounts.
+// loginView is a login with a page of its accounts.
 type loginView struct {
 	connection
 
 	DisplayName string
 	Username    string
 	Accounts    []duolink.Account
+	Page        int // from 1 on
 	Total       int
 	More        bool // there are more than Total
 }
 
+// First and Last are the numbers of the accounts on the page.
+func (v loginView) First() int { return (v.Page-1)*accountsShown + 1 }
+func (v loginView) Last() int  { return v.First() + len(v.Accounts) - 1 }
+
+// Previous and Next are pages, or 0 if there are none.
+func (v loginView) Previous() int { return v.Page - 1 }
+
+func (v loginView) Next() int {
+	if v.Last() < v.Total || v.More {
+		return v.Page + 1
+	}
+	return 0
+}
+
 func (a *app) showAccounts(w http.ResponseWriter, r *http.Request, c connection) {
+	view := loginView{connection: c, Page: 1}
+	if text := r.FormValue("page"); text != "" {
+		var err error
+		if view.Page, err = strconv.Atoi(text); err != nil || view.Page < 1 || view.Page > lastPage {
+			toConnection(w, r, c.ID)
+			return
+		}
+	}
 	ctx, cancel := callContext(r)
 	defer cancel()
 	login, err := a.client.Logins.Get(ctx, c.LoginID)
@@ -66,39 +92,47 @@ func (a *app) showAccounts(w http.ResponseWriter, r *http.Request, c connection)
 		a.revokedElsewhere(w, r, c)
 		return
 	}
-	view := loginView{connection: c}
 	if err == nil {
 		// The person who has just signed in sees the page, so the name is the person's own.
 		view.DisplayName, view.Username = login.DisplayName.Reveal(), login.Username.Reveal()
 		err = view.readAccounts(ctx, a.client.Logins)
 	}
-	if err != nil {
-		a.failBack(w, err, "/connections/"+c.ID)
-		return
+	switch {
+	case err != nil:
+		a.failAt(w, c, err, retry{r.URL.RequestURI(), false})
+	case len(view.Accounts) == 0 && view.Page > 1: // there are fewer than before
+		toConnection(w, r, c.ID)
+	default:
+		a.render(w, http.StatusOK, "connected", c.Source.Name+" is connected", view)
 	}
-	a.render(w, http.StatusOK, "connected", c.Source.Name+" is connected", view)
 }
 
-// readAccounts keeps the accounts that a page shows, and counts up to accountsCounted.
+// readAccounts keeps the accounts of the page. It counts them up to the next thousand, with one
+// request.
 func (v *loginView) readAccounts(ctx context.Context, logins *duolink.LoginsService) error {
-	for account, err := range logins.Accounts(ctx, v.LoginID, duolink.PageOptions{PageSize: accountsCounted}) {
+	first := v.First() - 1
+	v.Total = first - first%accountsCounted
+	end := v.Total + accountsCounted
+	page := duolink.PageOptions{Offset: v.Total, PageSize: accountsCounted}
+	for account, err := range logins.Accounts(ctx, v.LoginID, page) {
 		if err != nil {
 			return err
 		}
-		if v.Total == accountsCounted {
+		if v.Total == end {
 			v.More = true
 			break
 		}
-		if v.Total++; v.Total <= accountsShown {
+		if v.Total >= first && v.Total < first+accountsShown {
 			v.Accounts = append(v.Accounts, account)
 		}
+		v.Total++
 	}
 	return nil
 }
 
 // revokedElsewhere records that somebody else has ended the login.
 func (a *app) revokedElsewhere(w http.ResponseWriter, r *http.Request, c connection) {
-	if err := a.store.Update(r.Context(), c.ID, func(c *connection) { c.settle(stateRevoked, "") }); err != nil {
+	if err := a.store.End(r.Context(), c.ID, stateRevoked); err != nil {
 		a.failWith(w, err)
 		return
 	}
@@ -129,10 +163,10 @@ func (a *app) revoke(w http.ResponseWriter, r *http.Request) {
 	if c.State == stateConnected {
 		_, err := a.client.Logins.Revoke(ctx, c.LoginID)
 		if err == nil || errors.Is(err, duolink.ErrNotFound) {
-			err = a.store.Update(ctx, c.ID, func(c *connection) { c.settle(stateRevoked, "") })
+			err = a.store.End(ctx, c.ID, stateRevoked)
 		}
 		if err != nil {
-			a.failBack(w, err, "/connections/"+c.ID)
+			a.failAt(w, c, err, retry{"/connections/" + c.ID + "/revoke", false})
 			return
 		}
 	}

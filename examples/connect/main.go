@@ -1,12 +1,16 @@
 // Command connect is a small service for "connect your ad account": a person chooses a data source,
 // signs in there, comes back, sees the login with its accounts, and can revoke it.
 //
-//	go run ./examples/connect
+//	go -C examples/connect run .
 //
 // Without environment variables it talks to a sandbox in the same process, which also plays the
 // data source. With SUPERMETRICS_API_KEY it talks to the real API. SUPERMETRICS_BASE_URL sends its
 // requests elsewhere, to a gateway or a sandbox. If it runs behind a proxy or on another machine,
 // -url is the service's address for a browser. A proxy must pass on the Host header.
+//
+// Connections are kept in an SQLite file, so they survive a restart. -db names it. Without -db it is
+// connect.db in the current directory, or connect-sandbox.db for the sandbox. With -db :memory:
+// nothing is kept. One file is for one API.
 package main
 
 import (
@@ -27,8 +31,11 @@ import (
 	"time"
 
 	"github.com/duolink/duolink"
-	"github.com/duolink/duolink/internal/sandbox"
+	"github.com/duolink/duolink/duolinktest"
 )
+
+// keyVariable is the environment variable with the API key. Without it there is a sandbox.
+const keyVariable = "SUPERMETRICS_API_KEY"
 
 func main() {
 	if err := run(context.Background(), os.Args[1:], os.Getenv, os.Stdout, os.Stderr); err != nil {
@@ -37,48 +44,90 @@ func main() {
 	}
 }
 
+// settings are what the flags say.
+type settings struct{ addr, url, db string }
+
+// readFlags returns the text of the usage if somebody asks for it.
+func readFlags(args []string) (set settings, usage string, err error) {
+	flags := flag.NewFlagSet("connect", flag.ContinueOnError)
+	flags.StringVar(&set.addr, "addr", "127.0.0.1:8080", "where to listen; port 0 takes a free one")
+	flags.StringVar(&set.url, "url", "",
+		"where browsers find the service, like https://connect.example.com; without it, the address it listens on")
+	flags.StringVar(&set.db, "db", "",
+		"the SQLite file that keeps connections, or "+inMemory+
+			"; without it, connect.db in the current directory, or connect-sandbox.db for the sandbox")
+	var text strings.Builder
+	flags.SetOutput(&text)
+	switch err := flags.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		return set, text.String(), nil
+	case err != nil:
+		return set, "", err
+	case flags.NArg() > 0:
+		return set, "", fmt.Errorf("%q is no flag; the address goes behind -addr", flags.Arg(0))
+	}
+	return set, "", nil
+}
+
 // run serves until the context ends or somebody interrupts it.
 func run(ctx context.Context, args []string, getenv func(string) string, out, logs io.Writer) error {
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	flags := flag.NewFlagSet("connect", flag.ContinueOnError)
-	addr := flags.String("addr", "127.0.0.1:8080", "where to listen; port 0 takes a free one")
-	public := flags.String(
-		"url",
-		"",
-		"where browsers find the service, like https://connect.example.com; without it, the address it listens on",
-	)
-	var usage strings.Builder
-	flags.SetOutput(&usage)
-	switch err := flags.Parse(args); {
-	case errors.Is(err, flag.ErrHelp):
-		_, err = io.WriteString(out, usage.String())
+	set, usage, err := readFlags(args)
+	if err != nil || usage != "" {
+		_, _ = io.WriteString(out, usage)
 		return err
-	case err != nil:
-		return err
-	case flags.NArg() > 0:
-		return fmt.Errorf("%q is no flag; the address goes behind -addr", flags.Arg(0))
 	}
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", *addr)
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", set.addr)
 	if err != nil {
 		return fmt.Errorf("%w; -addr takes another address", err)
 	}
 	defer func() { _ = listener.Close() }()
-	if *public == "" {
-		*public = "http://" + browserAddress(listener.Addr())
+	if set.url == "" {
+		set.url = "http://" + browserAddress(listener.Addr())
 	}
-	base, err := publicURL(*public)
+	base, err := publicURL(set.url)
 	if err != nil {
 		return err
 	}
-	site, err := newSite(base, getenv, slog.New(slog.NewTextHandler(logs, nil)))
+	return set.serve(ctx, listener, base, getenv, out, slog.New(slog.NewTextHandler(logs, nil)))
+}
+
+// serve opens the store, and the sandbox if there is no key, and closes them at the end.
+func (set settings) serve(
+	ctx context.Context, listener net.Listener, base *url.URL, getenv func(string) string, out io.Writer,
+	logger *slog.Logger,
+) (err error) {
+	sandbox := getenv(keyVariable) == ""
+	if set.db == "" {
+		set.db = "connect.db"
+		if sandbox { // a file of its own, because the ids in it mean nothing to the real API
+			set.db = "connect-sandbox.db"
+		}
+	}
+	kept, err := openStore(ctx, set.db)
+	if err != nil {
+		return fmt.Errorf("%w; -db takes another file", err)
+	}
+	defer func() { err = errors.Join(err, kept.Close()) }()
+	var vendor *duolinktest.Server
+	if sandbox {
+		vendor = duolinktest.Start(duolinktest.WithLoginPages(base.String()))
+		defer vendor.Close()
+		all, err := kept.All(ctx)
+		if err != nil {
+			return err
+		}
+		recall(vendor, base, all)
+	}
+	s, err := newSite(base, kept, vendor, getenv, logger)
 	if err != nil {
 		return err
 	}
-	if err := site.greet(out); err != nil {
+	if err := s.greet(out, set.db); err != nil {
 		return err
 	}
-	return site.serve(ctx, listener)
+	return s.serve(ctx, listener)
 }
 
 // browserAddress is the address itself, or loopback for an address that means every interface,
@@ -110,61 +159,53 @@ func publicURL(text string) (*url.URL, error) {
 type site struct {
 	app     *app
 	handler http.Handler
-	vendor  *sandbox.Sandbox // nil against the real API
 	base    *url.URL
-	close   func()
 }
 
-// newSite makes the service for the real API or, without a key, for a sandbox.
-func newSite(base *url.URL, getenv func(string) string, logger *slog.Logger) (*site, error) {
-	s := &site{base: base, close: func() {}}
-	key := getenv("SUPERMETRICS_API_KEY")
-	opts := []duolink.Option{duolink.WithSupermetrics(duolink.BearerToken(key))}
-	if key == "" {
-		s.vendor = sandbox.New(sandbox.WithLoginPages(base.String()))
-		transport := s.vendor.Transport()
-		s.close = transport.Close
-		opts = []duolink.Option{
-			duolink.WithSupermetrics(duolink.BearerToken(sandbox.APIKey)),
-			// The host is never looked up: the transport leads into the sandbox, whatever the URL.
-			duolink.WithBaseURL(duolink.Supermetrics, "https://sandbox.invalid/v2"),
-			duolink.WithHTTPClient(&http.Client{Transport: transport}),
-		}
-	} else if elsewhere := getenv("SUPERMETRICS_BASE_URL"); elsewhere != "" {
+// newSite makes the service for the real API or, if there is one, for a sandbox.
+func newSite(
+	base *url.URL, kept *store, vendor *duolinktest.Server, getenv func(string) string, logger *slog.Logger,
+) (*site, error) {
+	opts := []duolink.Option{duolink.WithSupermetrics(duolink.BearerToken(getenv(keyVariable)))}
+	if elsewhere := getenv("SUPERMETRICS_BASE_URL"); elsewhere != "" {
 		opts = append(opts, duolink.WithBaseURL(duolink.Supermetrics, elsewhere))
+	}
+	if vendor != nil {
+		opts = vendor.Options()
 	}
 	client, err := duolink.New(opts...)
 	if err != nil {
-		s.close()
 		return nil, err
 	}
-	s.app = newApp(client, newMemory(), base, logger)
-	s.app.sandbox = s.vendor != nil
+	s := &site{app: newApp(client, kept, base, logger), base: base}
+	s.app.sandbox = vendor != nil
 	s.handler = s.app.handler()
-	if s.vendor != nil {
-		s.handler = besides(s.handler, s.vendor)
+	if vendor != nil {
+		s.handler = besides(s.handler, vendor)
 	}
 	return s, nil
 }
 
-// besides serves the sandbox's login pages, which play another site, next to the service.
-func besides(service, pages http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if strings.HasPrefix(r.URL.Path, "/login/") {
-			pages.ServeHTTP(w, r)
-			return
-		}
-		service.ServeHTTP(w, r)
-	})
+// close ends the waits for logins and the calls that are under way.
+func (s *site) close(ctx context.Context) {
+	s.app.waits.stop()
+	if err := s.app.client.Close(ctx); err != nil {
+		s.app.logger.Warn("the client did not come to rest", "error", err)
+	}
 }
 
-func (s *site) greet(out io.Writer) error {
+func (s *site) greet(out io.Writer, db string) error {
 	text := "Connect, against the sandbox: nothing here is real, and nothing leaves this machine.\n" +
-		"Set SUPERMETRICS_API_KEY for the real API.\n"
+		"Set " + keyVariable + " for the real API.\n"
 	if !s.app.sandbox {
-		text = "Connect, against the real API: SUPERMETRICS_API_KEY is set. Logins are real, and revoking ends them.\n"
+		text = "Connect, against the real API: " + keyVariable +
+			" is set. Logins are real, and revoking ends them.\n"
 	}
-	_, err := fmt.Fprintf(out, "%s\n  %s\n\n", text, s.base)
+	keeps := "Connections are kept in " + db + ", which holds what is confidential: keep it to yourself.\n"
+	if db == inMemory {
+		keeps = "Connections are forgotten at the end.\n"
+	}
+	_, err := fmt.Fprintf(out, "%s%s\n  %s\n\n", text, keeps, s.base)
 	return err
 }
 
@@ -193,8 +234,9 @@ func (s *site) serve(ctx context.Context, listener net.Listener) error {
 	if !stop() {
 		<-ended
 	}
-	s.app.waits.stop()
-	s.close()
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	s.close(grace)
 	if errors.Is(err, http.ErrServerClosed) {
 		return nil
 	}

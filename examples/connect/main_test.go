@@ -9,13 +9,15 @@ import (
 	"net/http/cookiejar"
 	"net/http/httptest"
 	"net/url"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/duolink/duolink/internal/sandbox"
+	"github.com/duolink/duolink/duolinktest"
 )
 
 // start runs the program until the test ends, or until stop, which returns what the program did.
@@ -28,7 +30,7 @@ func start(
 	r, w := io.Pipe()
 	done := make(chan error, 1)
 	go func() {
-		err := run(ctx, append([]string{"-addr", "127.0.0.1:0"}, args...),
+		err := run(ctx, append([]string{"-addr", "127.0.0.1:0", "-db", inMemory}, args...),
 			func(name string) string { return environment[name] }, w, io.Discard)
 		_ = w.CloseWithError(io.EOF)
 		done <- err
@@ -86,7 +88,7 @@ func wholeWay(t *testing.T, address string) (loginHost string) {
 	waiting, _ := visit(address+"/connections", url.Values{"form": {form[1]}, "source": {"GAWA"}})
 	link := loginLink.FindStringSubmatch(waiting)
 	require.NotNil(t, link, waiting)
-	accounts, answer := visit(link[1], url.Values{"action": {"sign-in"}, "username": {sandbox.RequiredUsername}})
+	accounts, answer := visit(link[1], url.Values{"action": {"sign-in"}, "username": {duolinktest.RequiredUsername}})
 	require.Equal(t, 200, answer.StatusCode)
 	require.Contains(t, accounts, "Google Analytics 4 is connected")
 	require.Contains(t, accounts, "Example Store")
@@ -109,7 +111,8 @@ func TestFromACleanClone(t *testing.T) {
 }
 
 func TestWithAKey(t *testing.T) {
-	vendor := httptest.NewServer(sandbox.New(sandbox.WithLoginPages(""), sandbox.WithAPIKey("api_mine_0001")))
+	vendor := httptest.NewServer(
+		duolinktest.New(t, duolinktest.WithLoginPages(""), duolinktest.WithAPIKey("api_mine_0001")))
 	defer vendor.Close()
 	address, lines, _ := start(t,
 		map[string]string{"SUPERMETRICS_API_KEY": "api_mine_0001", "SUPERMETRICS_BASE_URL": vendor.URL + "/v2"})
@@ -148,23 +151,27 @@ func TestArguments(t *testing.T) {
 	busy, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer func() { _ = busy.Close() }()
+	text := filepath.Join(t.TempDir(), "text.db")
+	require.NoError(t, os.WriteFile(text, []byte("This is a text, and no database of any kind."), 0o600))
 	for name, tc := range map[string]struct {
 		args []string
 		key  string
 	}{
-		"unknown flag":    {[]string{"-port", "8080"}, ""},
-		"an argument":     {[]string{"8080"}, ""},
-		"busy port":       {[]string{"-addr", busy.Addr().String()}, ""},
-		"a path":          {[]string{"-addr", "127.0.0.1:0", "-url", "https://example.com/connect"}, ""},
-		"no scheme":       {[]string{"-addr", "127.0.0.1:0", "-url", "example.com"}, ""},
-		"another scheme":  {[]string{"-addr", "127.0.0.1:0", "-url", "ftp://example.com"}, ""},
-		"a password":      {[]string{"-addr", "127.0.0.1:0", "-url", "https://a:b@example.com"}, ""},
-		"an odd key":      {[]string{"-addr", "127.0.0.1:0"}, "api_CANARY\n1"},
-		"no port of ours": {[]string{"-addr", "127.0.0.1:99999"}, ""},
+		"unknown flag":      {[]string{"-port", "8080"}, ""},
+		"an argument":       {[]string{"8080"}, ""},
+		"busy port":         {[]string{"-addr", busy.Addr().String()}, ""},
+		"a path":            {[]string{"-addr", "127.0.0.1:0", "-url", "https://example.com/connect"}, ""},
+		"no scheme":         {[]string{"-addr", "127.0.0.1:0", "-url", "example.com"}, ""},
+		"another scheme":    {[]string{"-addr", "127.0.0.1:0", "-url", "ftp://example.com"}, ""},
+		"a password":        {[]string{"-addr", "127.0.0.1:0", "-url", "https://a:b@example.com"}, ""},
+		"an odd key":        {[]string{"-addr", "127.0.0.1:0"}, "api_CANARY\n1"},
+		"no such directory": {[]string{"-addr", "127.0.0.1:0", "-db", filepath.Join(t.TempDir(), "none", "x.db")}, ""},
+		"no database":       {[]string{"-addr", "127.0.0.1:0", "-db", text}, ""},
+		"no port of ours":   {[]string{"-addr", "127.0.0.1:99999"}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var out strings.Builder
-			err := run(t.Context(), tc.args, func(string) string { return tc.key }, &out, io.Discard)
+			err := run(t.Context(), append([]string{"-db", inMemory}, tc.args...), func(string) string { return tc.key }, &out, io.Discard)
 			require.Error(t, err)
 			require.NotContains(t, err.Error(), "CANARY")
 			require.Empty(t, out.String())
@@ -174,47 +181,5 @@ func TestArguments(t *testing.T) {
 	require.NoError(t, run(t.Context(), []string{"-h"}, func(string) string { return "" }, &out, io.Discard))
 	require.Contains(t, out.String(), "-addr")
 	require.Contains(t, out.String(), "-url")
-}
-
-func TestSettle(t *testing.T) {
-	for _, tc := range []struct{ from, to, want state }{
-		{stateWaiting, stateConnected, stateConnected},
-		{stateWaiting, stateExpired, stateExpired},
-		{stateWaiting, stateClosed, stateClosed},
-		{stateWaiting, stateRevoked, stateWaiting},
-		{stateExpired, stateConnected, stateConnected},
-		{stateClosed, stateConnected, stateConnected},
-		{stateClosed, stateExpired, stateClosed},
-		{stateConnected, stateExpired, stateConnected},
-		{stateConnected, stateRevoked, stateRevoked},
-		{stateRevoked, stateConnected, stateRevoked},
-		{stateRevoked, stateClosed, stateRevoked},
-	} {
-		c := connection{State: tc.from}
-		c.settle(tc.to, "dsl_1")
-		require.Equal(t, tc.want, c.State, "%s to %s", tc.from, tc.to)
-		require.Equal(t, tc.want == stateConnected && tc.from != stateConnected, c.LoginID == "dsl_1")
-	}
-}
-
-func TestMemory(t *testing.T) {
-	m := newMemory()
-	m.most = 2
-	for _, id := range []string{"1", "2", "3"} {
-		require.NoError(t, m.Add(t.Context(), connection{ID: id, Session: "a"}))
-	}
-	require.ErrorIs(t, m.Add(t.Context(), connection{ID: "3", Session: "b"}), errTaken)
-	list, err := m.List(t.Context(), "a")
-	require.NoError(t, err)
-	require.Len(t, list, 2, "the oldest is forgotten")
-	require.Equal(t, "3", list[0].ID, "the newest first")
-	_, err = m.Get(t.Context(), "a", "1")
-	require.ErrorIs(t, err, errNoConnection)
-	_, err = m.Get(t.Context(), "b", "3")
-	require.ErrorIs(t, err, errNoConnection)
-	require.ErrorIs(t, m.Update(t.Context(), "1", func(*connection) {}), errNoConnection)
-	require.NoError(t, m.Update(t.Context(), "2", func(c *connection) { c.State = stateClosed }))
-	c, err := m.Get(t.Context(), "a", "2")
-	require.NoError(t, err)
-	require.Equal(t, stateClosed, c.State)
+	require.Contains(t, out.String(), "-db")
 }

@@ -20,15 +20,26 @@ var templates embed.FS
 // pages are the templates, all of them in the same frame.
 var pages = func() map[string]*template.Template {
 	frame := template.Must(
-		template.New("frame.html").Funcs(template.FuncMap{"clock": clock, "stamp": stamp, "count": strconv.Itoa}).
-			ParseFS(templates, "templates/frame.html"),
+		template.New("frame.html").Funcs(template.FuncMap{
+			"clock": clock, "stamp": stamp, "count": strconv.Itoa, "words": func(s state) string { return stateWords[s] },
+		}).ParseFS(templates, "templates/frame.html"),
 	)
 	out := map[string]*template.Template{}
-	for _, name := range []string{"choose", "waiting", "connected", "revoke", "over", "problem"} {
+	for _, name := range []string{"choose", "waiting", "connected", "down", "revoke", "over", "problem"} {
 		out[name] = template.Must(template.Must(frame.Clone()).ParseFS(templates, "templates/"+name+".html"))
 	}
 	return out
 }()
+
+// stateWords are the states as a page calls them.
+var stateWords = map[state]string{
+	stateBegun:     "No link yet",
+	stateWaiting:   "Waiting for sign-in",
+	stateConnected: "Connected",
+	stateExpired:   "Link expired",
+	stateClosed:    "Cancelled",
+	stateRevoked:   "Revoked",
+}
 
 // clock is a time as a page shows it, in UTC, because only the page's script knows the person's
 // zone.
@@ -69,16 +80,44 @@ func (a *app) fail(w http.ResponseWriter, status int, p problem) {
 }
 
 // failWith shows an error as a page. The log gets the details that are safe to log.
-func (a *app) failWith(w http.ResponseWriter, err error) { a.failBack(w, err, "") }
+func (a *app) failWith(w http.ResponseWriter, err error) {
+	p := a.explained(w, err)
+	a.fail(w, p.status, p)
+}
 
-func (a *app) failBack(w http.ResponseWriter, err error, back string) {
+// retry is how a person tries again: with a link, or with a form that is posted.
+type retry struct {
+	URL  string
+	Post bool
+}
+
+// downView is the page of a connection that we can do nothing with at the moment.
+type downView struct {
+	connection
+
+	Title, Text string
+	Kind        string // of the status: down, or over for what is nobody's fault
+	Reference   string // the API's request id, for support
+	Retry       retry
+	Press       string // what the button says
+}
+
+// failAt shows an error at the page of a connection. The connection stays as it is.
+func (a *app) failAt(w http.ResponseWriter, c connection, err error, again retry) {
+	p := a.explained(w, err)
+	a.render(w, p.status, "down", p.Title, downView{
+		connection: c, Title: p.Title, Text: p.Text, Kind: "down", Reference: p.Reference, Retry: again,
+		Press: "Try again",
+	})
+}
+
+func (a *app) explained(w http.ResponseWriter, err error) problem {
 	p := explain(err)
-	p.Back = back
 	a.logger.Warn("request failed", "error", err)
 	if p.retryAfter > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(p.retryAfter.Seconds()))))
 	}
-	a.fail(w, p.status, p)
+	return p
 }
 
 // explain finds the words for an error by its action, not by its text.

@@ -9,7 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/duolink/duolink/internal/sandbox"
+	"github.com/duolink/duolink/duolinktest"
 )
 
 // internals are words that people who connect an account have no use for.
@@ -25,8 +25,8 @@ func plain(t *testing.T, p page) {
 }
 
 func TestProblems(t *testing.T) {
-	fault := func(status int, body string, header ...string) sandbox.Fault {
-		f := sandbox.Fault{Status: status, Body: body, Times: -1, Header: http.Header{}}
+	fault := func(status int, body string, header ...string) duolinktest.Fault {
+		f := duolinktest.Fault{Status: status, Body: body, Times: -1, Header: http.Header{}}
 		for i := 0; i+1 < len(header); i += 2 {
 			f.Header.Set(header[i], header[i+1])
 		}
@@ -42,7 +42,7 @@ func TestProblems(t *testing.T) {
 		"limit": `error.retry_after=1h0m0s`, "permission": "error.kind=forbidden error.action=\"ask permission\"",
 	}
 	for name, tc := range map[string]struct {
-		fault  sandbox.Fault
+		fault  duolinktest.Fault
 		status int
 		want   []string
 	}{
@@ -52,9 +52,9 @@ func TestProblems(t *testing.T) {
 		},
 		"no JSON": {fault(500, "<html>oops</html>"), 502, []string{"We cannot get through at the moment"}},
 		"drop": {
-			sandbox.Fault{Drop: sandbox.DropBefore, Times: -1}, 502, []string{"We cannot get through at the moment"},
+			duolinktest.Fault{DropBefore: true, Times: -1}, 502, []string{"We cannot get through at the moment"},
 		},
-		"silence": {sandbox.Fault{Delay: time.Hour, Times: -1}, 502, []string{"We cannot get through at the moment"}},
+		"silence": {duolinktest.Fault{Delay: time.Hour, Times: -1}, 502, []string{"We cannot get through at the moment"}},
 		"limit": {
 			fault(429, code("TOO_MANY_REQUESTS"), "Retry-After", "3600"), 503,
 			[]string{"We have to slow down.", "in 60 minutes"},
@@ -75,7 +75,7 @@ func TestProblems(t *testing.T) {
 				p := f.person()
 				form := p.send("/", nil).find(t, formField)
 				f.vendor.Script(tc.fault)
-				start := time.Now()
+				start, links := time.Now(), len(f.vendor.LoginLinks())
 				got := p.send("/connections", url.Values{"form": {form}, "source": {"AW"}})
 				require.Equal(t, tc.status, got.status, got.text)
 				require.LessOrEqual(t, time.Since(start), callTime)
@@ -89,12 +89,19 @@ func TestProblems(t *testing.T) {
 				require.Contains(t, logged, "error.action=")
 				require.Contains(t, logged, reasons[name])
 				require.NotContains(t, logged, `=""`, "what is empty is left out")
-				require.NotContains(t, p.send("/", nil).text, "Your connections")
+				require.Contains(t, got.html, `class="status down"`, "it looks down")
+				first := p.send("/", nil)
+				require.Contains(t, first.text, "No link yet")
+				require.Contains(t, first.html, `value="AW" required checked`, "the choice is kept")
 
 				f.vendor.ClearScript()
 				f.pass(2 * time.Hour)
-				again := p.send("/connections", url.Values{"form": {form}, "source": {"AW"}})
-				require.Equal(t, http.StatusSeeOther, again.status, "the same form works when it has passed")
+				require.Contains(t, got.text, ">Try again</button>")
+				again := p.send(got.find(t, postedTo), url.Values{})
+				require.Contains(t, p.follow(again).text, "Sign in to Google Ads")
+				require.Equal(t, again.location,
+					p.send("/connections", url.Values{"form": {form}, "source": {"AW"}}).location, "so does the form")
+				require.Len(t, f.vendor.LoginLinks(), links+1)
 			})
 		})
 	}
@@ -106,18 +113,18 @@ func TestGone(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *fixture) {
 		p := f.person()
 		path, _ := p.begin("AW", "")
-		f.vendor.Script(sandbox.Fault{Operation: "links.close", Status: 404, Body: `{"error":"LINK_NOT_FOUND"}`})
+		f.vendor.Script(duolinktest.Fault{Operation: "links.close", Status: 404, Body: `{"error":"LINK_NOT_FOUND"}`})
 		require.Contains(t, p.follow(p.send(path+"/cancel", url.Values{})).text, "The sign-in was cancelled")
 
 		path, waiting := p.begin("AW", "")
-		f.vendor.Script(sandbox.Fault{Operation: "logins.accounts", Status: 404,
+		f.vendor.Script(duolinktest.Fault{Operation: "logins.accounts", Status: 404,
 			Body: `{"error":{"code":"NOT_FOUND"}}`})
 		got := p.send(p.send(p.signIn(waiting, "jordan@example.com"), nil).location, nil)
 		require.Equal(t, http.StatusNotFound, got.status)
 		require.Contains(t, got.text, "It is gone")
 		require.Contains(t, p.send(path, nil).text, "Google Ads is connected", "another look finds it")
 
-		f.vendor.Script(sandbox.Fault{Operation: "logins.revoke", Status: 404, Body: `{"error":{"code":"NOT_FOUND"}}`})
+		f.vendor.Script(duolinktest.Fault{Operation: "logins.revoke", Status: 404, Body: `{"error":{"code":"NOT_FOUND"}}`})
 		require.Contains(t, p.follow(p.send(path+"/revoke", url.Values{})).text, "Access revoked")
 	})
 }
@@ -126,7 +133,7 @@ func TestGone(t *testing.T) {
 func TestTroubleWhileWaiting(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *fixture) {
 		p := f.person()
-		f.vendor.Script(sandbox.Fault{Operation: "links.get", Status: 503, Times: -1})
+		f.vendor.Script(duolinktest.Fault{Operation: "links.get", Status: 503, Times: -1})
 		path, _ := p.begin("AW", "")
 		f.pass(10 * time.Second)
 		trouble := p.send(path+"/status", nil)
@@ -143,7 +150,7 @@ func TestTroubleWhileWaiting(t *testing.T) {
 func TestWaitThatFails(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *fixture) {
 		p := f.person()
-		f.vendor.Script(sandbox.Fault{
+		f.vendor.Script(duolinktest.Fault{
 			Operation: "links.get", Status: 401, Body: `{"error":{"code":"API_KEY_INVALID"}}`, Times: -1,
 		})
 		path, _ := p.begin("AW", "")
@@ -165,7 +172,7 @@ func TestChoices(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *fixture) {
 		p := f.person()
 		form := p.send("/", nil).find(t, formField)
-		links := f.vendor.Links()
+		links := f.vendor.LoginLinks()
 		for name, tc := range map[string]struct {
 			form url.Values
 			want string
@@ -190,7 +197,7 @@ func TestChoices(t *testing.T) {
 		kept := p.send("/connections", url.Values{"source": {"FB"}, "user": {`"><script>`}})
 		require.Contains(t, kept.html, `value="FB" required checked`)
 		require.Contains(t, kept.html, `value="&#34;&gt;&lt;script&gt;"`)
-		require.Equal(t, links, f.vendor.Links())
+		require.Equal(t, links, f.vendor.LoginLinks())
 	})
 }
 

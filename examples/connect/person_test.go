@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"html"
 	"io"
 	"log/slog"
@@ -17,7 +18,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/duolink/duolink/internal/sandbox"
+	"github.com/duolink/duolink/duolinktest"
 )
 
 const home = "http://connect.test"
@@ -27,7 +28,9 @@ type fixture struct {
 	*testing.T
 	*site
 
-	logs *lockedBuffer
+	vendor *duolinktest.Server
+	kept   *store
+	logs   *lockedBuffer
 }
 
 type lockedBuffer struct {
@@ -51,15 +54,30 @@ func (l *lockedBuffer) String() string {
 func inBubble(t *testing.T, test func(t *testing.T, f *fixture)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		base, err := url.Parse(home)
-		require.NoError(t, err)
-		logs := &lockedBuffer{}
-		s, err := newSite(base, func(string) string { return "" }, slog.New(slog.NewTextHandler(logs, nil)))
-		require.NoError(t, err)
-		defer s.close()
-		defer s.app.waits.stop()
-		test(t, &fixture{T: t, site: s, logs: logs})
+		f := &fixture{T: t, vendor: duolinktest.New(t, duolinktest.WithLoginPages(home)), logs: &lockedBuffer{}}
+		f.begin(inMemory)
+		defer f.end()
+		test(t, f)
 	})
+}
+
+// begin starts the service with a database.
+func (f *fixture) begin(db string) {
+	f.Helper()
+	base, err := url.Parse(home)
+	require.NoError(f, err)
+	f.kept, err = openStore(f.Context(), db)
+	require.NoError(f, err)
+	nothing := func(string) string { return "" }
+	f.site, err = newSite(base, f.kept, f.vendor, nothing, slog.New(slog.NewTextHandler(f.logs, nil)))
+	require.NoError(f, err)
+}
+
+// end stops the service. The sandbox goes on.
+func (f *fixture) end() {
+	f.Helper()
+	f.site.close(context.Background())
+	require.NoError(f, f.kept.Close())
 }
 
 // person is somebody with a browser: it keeps cookies and says where its forms come from.
@@ -122,6 +140,7 @@ func (p *person) follow(from page) page {
 
 var (
 	formField = regexp.MustCompile(`name="form" value="([^"]+)"`)
+	postedTo  = regexp.MustCompile(`method="post" action="([^"]+/link)"`)
 	loginLink = regexp.MustCompile(`href="([^"]+/login/[^"]+)"`)
 )
 
@@ -152,21 +171,21 @@ func (p *person) signIn(waiting page, username string) string {
 }
 
 // newest is the login link that was made last, as the sandbox has it.
-func (f *fixture) newest() sandbox.LoginLinkState {
-	links := f.vendor.Links()
+func (f *fixture) newest() duolinktest.LoginLink {
+	links := f.vendor.LoginLinks()
 	return links[len(links)-1]
 }
 
-// verifier asks the API, which is the only way to it but the redirect.
-func (f *fixture) verifier() string {
-	f.Helper()
-	link, err := f.app.client.Links.Get(f.Context(), f.newest().ID)
-	require.NoError(f, err)
-	return link.RedirectVerifier.Reveal()
-}
+// verifier is that of the newest link.
+func (f *fixture) verifier() string { return f.newest().RedirectVerifier }
 
 // pass lets time go by, and what is under way come to rest.
 func (f *fixture) pass(d time.Duration) {
 	time.Sleep(d) // virtual: in the bubble
 	synctest.Wait()
+}
+
+func (f *fixture) newestLogin() duolinktest.Login {
+	logins := f.vendor.Logins()
+	return logins[len(logins)-1]
 }

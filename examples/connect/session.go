@@ -12,7 +12,7 @@ import (
 
 // A session is an opaque cookie. It tells one browser from another, and has no other meaning.
 
-const sessionLife = 24 * time.Hour
+const sessionLife = 30 * 24 * time.Hour
 
 var sessionPattern = regexp.MustCompile(`^[A-Z2-7]{26}$`)
 

@@ -27,7 +27,7 @@ type awaiter interface {
 // waits are the waits for logins that are under way. All who look at a connection share its wait.
 type waits struct {
 	links   awaiter
-	arrived func(id string, to state, loginID string)
+	arrived func(id string, to state, link *duolink.LoginLink) // the link is that of a login
 
 	ctx    context.Context //nolint:containedctx // it outlives requests, and ends the waits with the service
 	cancel context.CancelFunc
@@ -44,7 +44,7 @@ type wait struct {
 	ended    time.Time // zero while it goes on
 }
 
-func newWaits(links awaiter, arrived func(id string, to state, loginID string)) *waits {
+func newWaits(links awaiter, arrived func(id string, to state, link *duolink.LoginLink)) *waits {
 	w := &waits{links: links, arrived: arrived, running: map[string]*wait{}}
 	w.ctx, w.cancel = context.WithCancel(context.Background())
 	return w
@@ -80,11 +80,11 @@ func (w *waits) run(id, loginLinkID string, current *wait) {
 	}})
 	switch {
 	case err == nil:
-		w.arrived(id, stateConnected, link.LoginID)
+		w.arrived(id, stateConnected, link)
 	case errors.Is(err, duolink.ErrLoginLinkExpired):
-		w.arrived(id, stateExpired, "")
+		w.arrived(id, stateExpired, nil)
 	case errors.Is(err, duolink.ErrLoginLinkClosed), errors.Is(err, duolink.ErrNotFound):
-		w.arrived(id, stateClosed, "")
+		w.arrived(id, stateClosed, nil)
 	case ctx.Err() == nil:
 		w.end(current, err)
 		return
@@ -95,9 +95,9 @@ func (w *waits) run(id, loginLinkID string, current *wait) {
 func (w *waits) settle(id string, link *duolink.LoginLink) {
 	switch link.Status {
 	case duolink.LoginLinkExpired:
-		w.arrived(id, stateExpired, "")
+		w.arrived(id, stateExpired, nil)
 	case duolink.LoginLinkClosed:
-		w.arrived(id, stateClosed, "")
+		w.arrived(id, stateClosed, nil)
 	}
 }
 

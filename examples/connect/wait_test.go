@@ -27,7 +27,7 @@ func (s *slowLinks) Await(
 func TestStopWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		links := &slowLinks{}
-		w := newWaits(links, func(string, state, string) { require.Fail(t, "nothing has arrived") })
+		w := newWaits(links, func(string, state, *duolink.LoginLink) { require.Fail(t, "nothing has arrived") })
 		w.watch(connection{ID: "1"})
 		w.watch(connection{ID: "1"})
 		w.watch(connection{ID: "2"})

@@ -2,15 +2,16 @@
 
 // Keeps the waiting page true without reloading it. Without this script the page reloads itself every few seconds.
 (() => {
-  const box = document.getElementById("progress");
-  const text = document.getElementById("progress-text");
+  const box = document.getElementById("status");
+  const text = document.getElementById("status-text");
   if (!box || !text) {
     return;
   }
   const page = box.dataset.page;
 
   // The text is read aloud when it changes, so it is touched only then.
-  const say = (words) => {
+  const say = (words, down) => {
+    box.className = down ? "status down" : "status waiting";
     if (words && text.textContent !== words) {
       text.textContent = words;
     }
@@ -24,9 +25,12 @@
         location.replace(page);
         return;
       }
-      say(now.text);
+      if (answer.status >= 500) {
+        throw new Error("the service is down");
+      }
+      say(now.text, now.down);
     } catch {
-      say("We cannot be reached. Are you online? This page keeps trying.");
+      say("We cannot be reached. Are you online? This page keeps trying.", true);
     }
     setTimeout(look, 2000);
   };

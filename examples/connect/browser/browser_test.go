@@ -26,7 +26,7 @@ import (
 	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/require"
 
-	"github.com/duolink/duolink/internal/sandbox"
+	"github.com/duolink/duolink/duolinktest"
 )
 
 // allTime bounds everything here: a page that never comes ends the test, not the patience of
@@ -63,8 +63,8 @@ func runAll(m *testing.M) (status int, err error) {
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	program = filepath.Join(dir, "connect")
-	build := exec.Command("go", "build", "-o", program, "./examples/connect")
-	build.Dir = filepath.Join("..", "..", "..")
+	build := exec.Command("go", "build", "-o", program, ".")
+	build.Dir = ".." // a module of its own
 	if out, err := build.CombinedOutput(); err != nil {
 		return 0, fmt.Errorf("%w: %s", err, out)
 	}
@@ -139,16 +139,16 @@ func service(t *testing.T, environment ...string) string {
 }
 
 // vendor is a sandbox on another address, for a service that believes that it is the real API.
-func vendor(t *testing.T) (*sandbox.Sandbox, string) {
+func vendor(t *testing.T) (*duolinktest.Sandbox, string) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	s := sandbox.New(sandbox.WithLoginPages(""))
+	s := duolinktest.New(duolinktest.WithLoginPages(""))
 	server := &http.Server{Handler: s, ReadHeaderTimeout: 10 * time.Second}
 	go func() { _ = server.Serve(listener) }()
 	t.Cleanup(func() { _ = server.Close() })
 	address := "http://" + listener.Addr().String()
-	return s, service(t, "SUPERMETRICS_API_KEY="+sandbox.APIKey, "SUPERMETRICS_BASE_URL="+address+"/v2")
+	return s, service(t, "SUPERMETRICS_API_KEY="+duolinktest.APIKey, "SUPERMETRICS_BASE_URL="+address+"/v2")
 }
 
 // browser is a window with cookies of its own.
