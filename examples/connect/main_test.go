@@ -79,9 +79,10 @@ func surf(t *testing.T) func(target string, form url.Values) (string, *http.Resp
 
 // wholeWay goes from the first page to the accounts, over HTTP, and returns where the login page
 // was.
-func wholeWay(t *testing.T, address string) (loginHost string) {
+func wholeWay(
+	t *testing.T, visit func(string, url.Values) (string, *http.Response), address string,
+) (loginHost string) {
 	t.Helper()
-	visit := surf(t)
 	first, _ := visit(address, nil)
 	form := formField.FindStringSubmatch(first)
 	require.NotNil(t, form, first)
@@ -102,12 +103,58 @@ func wholeWay(t *testing.T, address string) (loginHost string) {
 func TestFromACleanClone(t *testing.T) {
 	address, lines, stop := start(t, nil)
 	require.Contains(t, lines[0], "against the sandbox")
-	require.Equal(t, strings.TrimPrefix(address, "http://"), wholeWay(t, address), "one address for both")
+	require.Equal(t, strings.TrimPrefix(address, "http://"), wholeWay(t, surf(t), address), "one address for both")
 	first, _ := surf(t)(address, nil)
 	require.Contains(t, first, "Sandbox: nothing here is real.")
 	require.NoError(t, stop())
 	_, err := net.Dial("tcp", strings.TrimPrefix(address, "http://"))
 	require.Error(t, err, "the port is free again")
+}
+
+// The program ends and begins again, also the sandbox in it, and the connection is still there.
+func TestAgain(t *testing.T) {
+	t.Chdir(t.TempDir())
+	visit := surf(t)
+	for i, want := range []string{"Continue", "Google Analytics 4"} {
+		address, lines, stop := start(t, nil, "-db", "")
+		require.Contains(t, strings.Join(lines, "\n"), "connect-sandbox.db")
+		first, _ := visit(address, nil)
+		require.Contains(t, first, want)
+		require.Equal(t, i, strings.Count(first, `class="state connected"`))
+		if i == 0 {
+			wholeWay(t, visit, address)
+		} else {
+			path := regexp.MustCompile(`/connections/[0-9a-f]+`).FindString(first)
+			accounts, _ := visit(address+path, nil)
+			require.Contains(t, accounts, "Example Store")
+		}
+		require.NoError(t, stop())
+	}
+	_, lines, stop := start(t, map[string]string{"SUPERMETRICS_API_KEY": "api_mine_0001"}, "-db", "")
+	require.Contains(t, strings.Join(lines, "\n"), "connect.db", "another API has another file")
+	require.NoError(t, stop())
+	files, err := filepath.Glob("*")
+	require.NoError(t, err)
+	require.Equal(t, []string{"connect-sandbox.db", "connect.db"}, files)
+}
+
+// Nobody listens where the API should be.
+func TestNobodyThere(t *testing.T) {
+	nobody, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	require.NoError(t, nobody.Close())
+	address, _, _ := start(t, map[string]string{
+		"SUPERMETRICS_API_KEY": "api_mine_0001", "SUPERMETRICS_BASE_URL": "http://" + nobody.Addr().String() + "/v2",
+	})
+	visit := surf(t)
+	first, _ := visit(address, nil)
+	form := formField.FindStringSubmatch(first)
+	require.NotNil(t, form)
+	down, answer := visit(address+"/connections", url.Values{"form": {form[1]}, "source": {"GAWA"}})
+	require.Equal(t, http.StatusBadGateway, answer.StatusCode)
+	require.Contains(t, down, "We cannot get through at the moment")
+	require.Contains(t, down, "Try again")
+	require.NotContains(t, down, nobody.Addr().String())
 }
 
 func TestWithAKey(t *testing.T) {
@@ -118,7 +165,7 @@ func TestWithAKey(t *testing.T) {
 		map[string]string{"SUPERMETRICS_API_KEY": "api_mine_0001", "SUPERMETRICS_BASE_URL": vendor.URL + "/v2"})
 	require.Contains(t, lines[0], "against the real API")
 	require.NotContains(t, strings.Join(lines, "\n"), "api_mine")
-	require.Equal(t, strings.TrimPrefix(vendor.URL, "http://"), wholeWay(t, address))
+	require.Equal(t, strings.TrimPrefix(vendor.URL, "http://"), wholeWay(t, surf(t), address))
 	first, _ := surf(t)(address, nil)
 	require.NotContains(t, first, "Sandbox")
 	page, answer := surf(t)(address+"/login/x", nil)

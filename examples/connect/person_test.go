@@ -84,6 +84,7 @@ func (f *fixture) end() {
 type person struct {
 	f       *fixture
 	cookies map[string]string
+	seen    []page // of our own
 }
 
 func (f *fixture) person() *person { return &person{f: f, cookies: map[string]string{}} }
@@ -125,10 +126,14 @@ func (p *person) send(target string, form url.Values, changes ...func(*http.Requ
 	}
 	body, err := io.ReadAll(answer.Body)
 	require.NoError(p.f, err)
-	return page{
+	got := page{
 		answer.StatusCode, answer.Header, answer.Header.Get("Location"), string(body),
 		html.UnescapeString(string(body)),
 	}
+	if !strings.Contains(target, "/login/") {
+		p.seen = append(p.seen, got)
+	}
+	return got
 }
 
 // follow goes where the answer sends the browser.
@@ -139,9 +144,11 @@ func (p *person) follow(from page) page {
 }
 
 var (
-	formField = regexp.MustCompile(`name="form" value="([^"]+)"`)
-	postedTo  = regexp.MustCompile(`method="post" action="([^"]+/link)"`)
-	loginLink = regexp.MustCompile(`href="([^"]+/login/[^"]+)"`)
+	formField  = regexp.MustCompile(`name="form" value="([^"]+)"`)
+	postedTo   = regexp.MustCompile(`method="post" action="([^"]+/link)"`)
+	accountRow = regexp.MustCompile(`<span class="id">([^<]+)</span>`)
+	nextPage   = regexp.MustCompile(`rel="next" href="([^"]+)"`)
+	loginLink  = regexp.MustCompile(`href="([^"]+/login/[^"]+)"`)
 )
 
 // find returns what stands in the page, once.
@@ -188,4 +195,50 @@ func (f *fixture) pass(d time.Duration) {
 func (f *fixture) newestLogin() duolinktest.Login {
 	logins := f.vendor.Logins()
 	return logins[len(logins)-1]
+}
+
+// learnNothing expects that nothing confidential was logged, nor shown to a person: the address of a
+// login page only behind the button that leads there.
+func (p *person) learnNothing(personal ...string) {
+	p.f.Helper()
+	secrets := []string{duolinktest.APIKey, p.cookies["session"]}
+	for _, link := range p.f.vendor.LoginLinks() {
+		secrets = append(secrets, link.RedirectVerifier)
+		token := link.LoginURL[strings.LastIndex(link.LoginURL, "/")+1:]
+		personal = append(personal, token)
+		for _, seen := range p.seen {
+			behind := strings.Count(seen.text, `class="button primary" href="`+link.LoginURL+`"`)
+			require.LessOrEqual(p.f, behind, 1)
+			require.Equal(p.f, behind, strings.Count(seen.text, token), seen.text)
+		}
+	}
+	require.NotEmpty(p.f, p.seen)
+	logged := p.f.logs.String()
+	require.Contains(p.f, logged, "page=")
+	for _, text := range append(secrets, personal...) {
+		require.NotEmpty(p.f, text)
+		require.NotContains(p.f, logged, text)
+	}
+	for _, seen := range p.seen {
+		for _, secret := range secrets {
+			require.NotContains(p.f, seen.text, secret)
+		}
+	}
+}
+
+// only is the person's only connection.
+func (f *fixture) only(p *person) connection {
+	list, err := f.kept.List(f.Context(), p.cookies["session"])
+	require.NoError(f, err)
+	require.Len(f, list, 1)
+	return list[0]
+}
+
+// loseTheAnswer lets the next link be made, but nobody gets to know of it.
+func (f *fixture) loseTheAnswer() {
+	f.vendor.Script(
+		duolinktest.Fault{Operation: "links.list", Delay: time.Millisecond}, // CreateOnce looks first
+		duolinktest.Fault{Operation: "links.create", DropAfter: true},
+		duolinktest.Fault{Operation: "links.list", Status: 503, Times: -1},
+	)
 }

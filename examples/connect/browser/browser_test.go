@@ -6,8 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -26,6 +24,7 @@ import (
 	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/require"
 
+	"github.com/duolink/duolink"
 	"github.com/duolink/duolink/duolinktest"
 )
 
@@ -118,7 +117,7 @@ func service(t *testing.T, environment ...string) string {
 	if chromium == nil {
 		t.Skip("there is no Chromium: apt-get install chromium, or name one in CHROMIUM")
 	}
-	command := exec.Command(program, "-addr", "127.0.0.1:0")
+	command := exec.Command(program, "-addr", "127.0.0.1:0", "-db", ":memory:")
 	others := slices.DeleteFunc(os.Environ(), func(s string) bool { return strings.HasPrefix(s, "SUPERMETRICS_") })
 	command.Env = append(others, environment...)
 	out, err := command.StdoutPipe()
@@ -139,16 +138,11 @@ func service(t *testing.T, environment ...string) string {
 }
 
 // vendor is a sandbox on another address, for a service that believes that it is the real API.
-func vendor(t *testing.T) (*duolinktest.Sandbox, string) {
+func vendor(t *testing.T) (*duolinktest.Server, string) {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	s := duolinktest.New(duolinktest.WithLoginPages(""))
-	server := &http.Server{Handler: s, ReadHeaderTimeout: 10 * time.Second}
-	go func() { _ = server.Serve(listener) }()
-	t.Cleanup(func() { _ = server.Close() })
-	address := "http://" + listener.Addr().String()
-	return s, service(t, "SUPERMETRICS_API_KEY="+duolinktest.APIKey, "SUPERMETRICS_BASE_URL="+address+"/v2")
+	s := duolinktest.New(t, duolinktest.WithLoginPages(""))
+	return s, service(t, "SUPERMETRICS_API_KEY="+duolinktest.APIKey,
+		"SUPERMETRICS_BASE_URL="+s.URL(duolink.Supermetrics))
 }
 
 // browser is a window with cookies of its own.

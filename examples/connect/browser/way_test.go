@@ -43,11 +43,18 @@ func TestWholeWay(t *testing.T) {
 			require.Contains(t, b.text(), "Waiting for you to sign in to Google Ads.")
 			b.signIn("Google Ads")
 			for _, want := range []string{
-				"Jordan Example", "jordan@example.com", "260", "The first 100 of 260.", "Account 100\n",
+				"Jordan Example", "jordan@example.com", "260", "1 to 100 of 260", "Account 100\n",
 			} {
 				require.Contains(t, b.text(), want)
 			}
 			require.EqualValues(t, 100, eval[int](b, `document.querySelectorAll("tbody tr").length`))
+			for _, shown := range []string{"101 to 200", "201 to 260"} {
+				b.press("Next")
+				b.until(`document.querySelector(".steps").innerText.includes("` + shown + ` of 260")`)
+			}
+			require.Contains(t, b.text(), "Account 260\n")
+			b.press("Previous")
+			b.until(`document.querySelector(".steps").innerText.includes("101 to 200 of 260")`)
 			b.press("Revoke access")
 			b.heading("Revoke access to Google Ads?")
 			b.press("Keep it")
@@ -167,12 +174,12 @@ func TestForgedRedirect(t *testing.T) {
 
 // The page notices by itself that the link has expired, and the data source's page says so too.
 func TestExpiredLink(t *testing.T) {
-	sandbox, base := vendor(t)
+	fake, base := vendor(t)
 	b := open(t, base, phone)
 	b.begin("Google Ads", "")
 	there := eval[string](b, `document.querySelector("a.primary").href`)
-	links := sandbox.Links()
-	sandbox.ExpireLink(links[len(links)-1].ID)
+	links := fake.LoginLinks()
+	fake.ExpireLink(links[len(links)-1].ID)
 	b.heading("The sign-in link has expired")
 	b.expect(410)
 	b.do(chromedp.Navigate(there))
@@ -191,11 +198,11 @@ func TestExpiredLink(t *testing.T) {
 
 // Somebody signs in on another device: the page goes on without being touched.
 func TestSignInElsewhere(t *testing.T) {
-	sandbox, base := vendor(t)
+	fake, base := vendor(t)
 	b := open(t, base, desktop)
 	b.begin("Google Search Console", "")
-	links := sandbox.Links()
-	require.NoError(t, sandbox.CompleteLogin(links[len(links)-1].ID, "avery@example.com"))
+	links := fake.LoginLinks()
+	fake.CompleteLogin(links[len(links)-1].ID, "avery@example.com")
 	b.heading("Google Search Console is connected")
 }
 
