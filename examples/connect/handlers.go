@@ -175,8 +175,8 @@ func (a *app) show(w http.ResponseWriter, r *http.Request) {
 	switch c.State {
 	case stateBegun:
 		a.render(w, http.StatusOK, "down", "Connect "+c.Source.Name, downView{
-			connection: c, Title: "Connect " + c.Source.Name, Kind: "over",
-			Text:  "There is no sign-in link yet. Your choice is kept.",
+			connection: c, Title: "There is no sign-in link yet", Kind: "over",
+			Text:  "Your choice is kept. The link takes a moment.",
 			Retry: retry{"/connections/" + c.ID + "/link", true}, Press: "Get the link",
 		})
 	case stateWaiting:
@@ -223,9 +223,9 @@ func (a *app) showWaiting(w http.ResponseWriter, c connection) {
 func (a *app) progress(c connection) progress {
 	switch current := a.waits.watch(c); {
 	case current.err != nil && !current.ended.IsZero():
-		return progress{explain(current.err).Text, true}
+		return progress{explain(current.err).Title + ".", true}
 	case current.err != nil:
-		return progress{"At the moment we cannot see whether you have signed in. This page keeps trying.", true}
+		return progress{"We cannot see whether you have signed in. This page keeps trying.", true}
 	}
 	return progress{Text: "Waiting for you to sign in to " + c.Source.Name + "."}
 }

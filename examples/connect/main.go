@@ -124,7 +124,7 @@ func (set settings) serve(
 	if err != nil {
 		return err
 	}
-	if err := s.greet(out, set.db); err != nil {
+	if err := s.greet(out, set.db, listener.Addr()); err != nil {
 		return err
 	}
 	return s.serve(ctx, listener)
@@ -194,7 +194,7 @@ func (s *site) close(ctx context.Context) {
 	}
 }
 
-func (s *site) greet(out io.Writer, db string) error {
+func (s *site) greet(out io.Writer, db string, addr net.Addr) error {
 	text := "Connect, against the sandbox: nothing here is real, and nothing leaves this machine.\n" +
 		"Set " + keyVariable + " for the real API.\n"
 	if !s.app.sandbox {
@@ -205,7 +205,11 @@ func (s *site) greet(out io.Writer, db string) error {
 	if db == inMemory {
 		keeps = "Connections are forgotten at the end.\n"
 	}
-	_, err := fmt.Fprintf(out, "%s%s\n  %s\n\n", text, keeps, s.base)
+	where := s.base.String()
+	if s.base.Host != browserAddress(addr) {
+		where += " (a proxy has to lead it to " + addr.String() + ")"
+	}
+	_, err := fmt.Fprintf(out, "%s%s\n  %s\n\n", text, keeps, where)
 	return err
 }
 

@@ -146,7 +146,7 @@ func explain(err error) problem {
 		p.Text = "We have to slow down. Please try again " + in(e.RetryAfter) + "."
 	case action == duolink.ActionRetry:
 		p.Title = "We cannot get through at the moment"
-		p.Text = "The other side does not answer as it should. Please try again in a moment."
+		p.Text = "The other side does not answer as it should. Try again in a moment."
 	case action == duolink.ActionRecreate, errors.Is(err, duolink.ErrNotFound):
 		p.status, p.Title = http.StatusNotFound, "It is gone"
 		p.Text = "What you asked for no longer exists. Please begin again."

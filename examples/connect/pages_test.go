@@ -157,7 +157,7 @@ func TestWaitThatFails(t *testing.T) {
 		f.pass(time.Second)
 		before := f.vendor.Count("links.get")
 		for range 100 {
-			require.Contains(t, p.send(path+"/status", nil).text, "whoever runs this service")
+			require.Contains(t, p.send(path+"/status", nil).text, "This service is not set up correctly.")
 		}
 		require.Equal(t, before, f.vendor.Count("links.get"))
 		f.vendor.ClearScript()

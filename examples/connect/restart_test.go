@@ -97,7 +97,7 @@ func TestRestartAfterALostAnswer(t *testing.T) {
 		require.Contains(t, first.html, `name="user" type="text" value="1000000000000042"`)
 		begun := p.send(strings.TrimSuffix(lost.find(t, postedTo), "/link"), nil)
 		require.Equal(t, 200, begun.status)
-		require.Contains(t, begun.text, "There is no sign-in link yet. Your choice is kept.")
+		require.Contains(t, begun.text, "There is no sign-in link yet.")
 		waiting := p.follow(p.send(begun.find(t, postedTo), url.Values{}))
 		require.Contains(t, waiting.text, "Sign in to Facebook Ads")
 		require.Len(t, f.vendor.LoginLinks(), links+1, "the one that was made, and no other")

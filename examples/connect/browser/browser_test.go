@@ -114,35 +114,50 @@ func flags(path, profile string) []chromedp.ExecAllocatorOption {
 // browser, the test ends here.
 func service(t *testing.T, environment ...string) string {
 	t.Helper()
+	address, stop := launch(t, environment)
+	t.Cleanup(stop)
+	return "http://" + address
+}
+
+// launch starts the program, which prints where it listens. Stop ends it.
+func launch(t *testing.T, environment []string, args ...string) (address string, stop func()) {
+	t.Helper()
 	if chromium == nil {
 		t.Skip("there is no Chromium: apt-get install chromium, or name one in CHROMIUM")
 	}
-	command := exec.Command(program, "-addr", "127.0.0.1:0", "-db", ":memory:")
+	command := exec.Command(program, append([]string{"-addr", "127.0.0.1:0", "-db", ":memory:"}, args...)...)
 	others := slices.DeleteFunc(os.Environ(), func(s string) bool { return strings.HasPrefix(s, "SUPERMETRICS_") })
 	command.Env = append(others, environment...)
 	out, err := command.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, command.Start())
-	t.Cleanup(func() {
+	stop = func() {
 		_ = command.Process.Signal(syscall.SIGTERM)
 		require.NoError(t, command.Wait(), "it ends when it is told to")
-	})
-	address := regexp.MustCompile(`http://127\.0\.0\.1:\d+`)
+	}
+	where := regexp.MustCompile(`^ .*(127\.0\.0\.1:\d+)`)
 	for lines := bufio.NewScanner(out); lines.Scan(); {
-		if found := address.FindString(lines.Text()); found != "" {
-			return found
+		if found := where.FindStringSubmatch(lines.Text()); found != nil {
+			return found[1], stop
 		}
 	}
+	stop()
 	require.FailNow(t, "the program did not say where it is")
-	return ""
+	return "", nil
 }
 
 // vendor is a sandbox on another address, for a service that believes that it is the real API.
 func vendor(t *testing.T) (*duolinktest.Server, string) {
 	t.Helper()
 	s := duolinktest.New(t, duolinktest.WithLoginPages(""))
-	return s, service(t, "SUPERMETRICS_API_KEY="+duolinktest.APIKey,
-		"SUPERMETRICS_BASE_URL="+s.URL(duolink.Supermetrics))
+	return s, service(t, leadsTo(s)...)
+}
+
+// leadsTo is the environment of a service whose API is a sandbox.
+func leadsTo(s *duolinktest.Server) []string {
+	return []string{
+		"SUPERMETRICS_API_KEY=" + duolinktest.APIKey, "SUPERMETRICS_BASE_URL=" + s.URL(duolink.Supermetrics),
+	}
 }
 
 // browser is a window with cookies of its own.
