@@ -206,7 +206,9 @@ func TestData(t *testing.T) {
 	require.Equal(t, login.ID, got.LoginID)
 	require.Equal(t, link.RedirectVerifier, got.RedirectVerifier.Reveal())
 	require.Equal(t, link.LoginURL, got.LoginURL.Reveal())
-	again := duolinktest.New(t).AddLoginLink(duolinktest.LoginLink{LoginURL: link.LoginURL, RedirectVerifier: link.RedirectVerifier})
+	again := duolinktest.New(t).AddLoginLink(duolinktest.LoginLink{
+		LoginURL: link.LoginURL, RedirectVerifier: link.RedirectVerifier,
+	})
 	require.Equal(t, link.LoginURL, again.LoginURL, "a link keeps its address on another server")
 	require.Equal(t, link.RedirectVerifier, again.RedirectVerifier)
 

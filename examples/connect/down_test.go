@@ -27,32 +27,34 @@ func TestDown(t *testing.T) {
 	}
 	pages := map[string]struct {
 		operation string
-		ask       func(p *person, path, redirect string) page
+		ask       func(p *person, path string, signIn func() (redirect string)) page
 		again     string // where the button leads
 		heading   string // once the API is there again
 	}{
 		"login": {
-			"logins.get", func(p *person, path, redirect string) page { return p.follow(p.send(redirect, nil)) },
+			"logins.get",
+			func(p *person, _ string, signIn func() string) page { return p.follow(p.send(signIn(), nil)) },
 			"", "Google Ads is connected",
 		},
 		"accounts": {
-			"logins.accounts", func(p *person, path, redirect string) page {
-				p.send(redirect, nil)
+			"logins.accounts", func(p *person, path string, signIn func() string) page {
+				p.send(signIn(), nil)
 				return p.send(path+"?page=2", nil)
 			},
 			"?page=2", "101 to 200 of 260",
 		},
 		"redirect": {
-			"links.get", func(p *person, path, redirect string) page { return p.send(redirect, nil) },
+			"links.get", func(p *person, _ string, signIn func() string) page { return p.send(signIn(), nil) },
 			"", "Google Ads is connected",
 		},
 		"cancel": {
-			"links.close", func(p *person, path, _ string) page { return p.send(path+"/cancel", url.Values{}) },
-			"/cancel", "Google Ads is connected",
+			"links.close",
+			func(p *person, path string, _ func() string) page { return p.send(path+"/cancel", url.Values{}) },
+			"/cancel", "The sign-in was cancelled",
 		},
 		"revoke": {
-			"logins.revoke", func(p *person, path, redirect string) page {
-				p.send(redirect, nil)
+			"logins.revoke", func(p *person, path string, signIn func() string) page {
+				p.send(signIn(), nil)
 				return p.send(path+"/revoke", url.Values{})
 			},
 			"/revoke", "Revoke access to Google Ads?",
@@ -64,11 +66,12 @@ func TestDown(t *testing.T) {
 				inBubble(t, func(t *testing.T, f *fixture) {
 					p := f.person()
 					path, waiting := p.begin("AW", "")
-					redirect := p.signIn(waiting, "jordan@example.com")
+					f.pass(time.Second) // the page has looked for a login
+					signIn := func() string { return p.signIn(waiting, "jordan@example.com") }
 					broken.fault.Operation = tc.operation
 					f.vendor.Script(broken.fault)
 					start := time.Now()
-					got := tc.ask(p, path, redirect)
+					got := tc.ask(p, path, signIn)
 					require.LessOrEqual(t, time.Since(start), callTime)
 					require.Equal(t, broken.status, got.status, got.text)
 					require.Contains(t, got.html, `class="status down"`)

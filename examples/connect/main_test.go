@@ -218,7 +218,8 @@ func TestArguments(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var out strings.Builder
-			err := run(t.Context(), append([]string{"-db", inMemory}, tc.args...), func(string) string { return tc.key }, &out, io.Discard)
+			args := append([]string{"-db", inMemory}, tc.args...)
+			err := run(t.Context(), args, func(string) string { return tc.key }, &out, io.Discard)
 			require.Error(t, err)
 			require.NotContains(t, err.Error(), "CANARY")
 			require.Empty(t, out.String())

@@ -21,7 +21,8 @@ var templates embed.FS
 var pages = func() map[string]*template.Template {
 	frame := template.Must(
 		template.New("frame.html").Funcs(template.FuncMap{
-			"clock": clock, "stamp": stamp, "count": strconv.Itoa, "words": func(s state) string { return stateWords[s] },
+			"clock": clock, "stamp": stamp, "count": strconv.Itoa,
+			"words": func(s state) string { return stateWords[s] },
 		}).ParseFS(templates, "templates/frame.html"),
 	)
 	out := map[string]*template.Template{}

@@ -54,7 +54,9 @@ func TestProblems(t *testing.T) {
 		"drop": {
 			duolinktest.Fault{DropBefore: true, Times: -1}, 502, []string{"We cannot get through at the moment"},
 		},
-		"silence": {duolinktest.Fault{Delay: time.Hour, Times: -1}, 502, []string{"We cannot get through at the moment"}},
+		"silence": {
+			duolinktest.Fault{Delay: time.Hour, Times: -1}, 502, []string{"We cannot get through at the moment"},
+		},
 		"limit": {
 			fault(429, code("TOO_MANY_REQUESTS"), "Retry-After", "3600"), 503,
 			[]string{"We have to slow down.", "in 60 minutes"},
@@ -124,7 +126,7 @@ func TestGone(t *testing.T) {
 		require.Contains(t, got.text, "It is gone")
 		require.Contains(t, p.send(path, nil).text, "Google Ads is connected", "another look finds it")
 
-		f.vendor.Script(duolinktest.Fault{Operation: "logins.revoke", Status: 404, Body: `{"error":{"code":"NOT_FOUND"}}`})
+		f.vendor.Script(duolinktest.Fault{Operation: "logins.revoke", Status: 404, Code: "NOT_FOUND"})
 		require.Contains(t, p.follow(p.send(path+"/revoke", url.Values{})).text, "Access revoked")
 	})
 }

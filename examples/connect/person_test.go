@@ -76,7 +76,7 @@ func (f *fixture) begin(db string) {
 // end stops the service. The sandbox goes on.
 func (f *fixture) end() {
 	f.Helper()
-	f.site.close(context.Background())
+	f.close(context.Background())
 	require.NoError(f, f.kept.Close())
 }
 

@@ -78,7 +78,7 @@ type store struct{ db *sql.DB }
 func openStore(ctx context.Context, path string) (*store, error) {
 	if path != inMemory {
 		// It holds what is confidential, so nobody else on the machine may read it.
-		file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600) //nolint:gosec // the path is whoever runs it's choice
+		file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600) //nolint:gosec // -db names it
 		if err != nil {
 			return nil, err
 		}
@@ -166,7 +166,7 @@ func (s *store) End(ctx context.Context, id string, in state) error {
 
 // Get returns a connection of a session, or errNoConnection.
 func (s *store) Get(ctx context.Context, session, id string) (connection, error) {
-	found, err := s.query(ctx, "WHERE session = ? AND id = ?", owner(session), id)
+	found, err := s.query(ctx, selected+"WHERE session = ? AND id = ?", owner(session), id)
 	if err == nil && len(found) == 0 {
 		return connection{}, errNoConnection
 	}
@@ -178,17 +178,20 @@ func (s *store) Get(ctx context.Context, session, id string) (connection, error)
 
 // List returns the session's connections, the newest first.
 func (s *store) List(ctx context.Context, session string) ([]connection, error) {
-	return s.query(ctx, "WHERE session = ? ORDER BY number DESC", owner(session))
+	return s.query(ctx, selected+"WHERE session = ? ORDER BY number DESC", owner(session))
 }
 
 // All returns every connection, the oldest first.
 func (s *store) All(ctx context.Context) ([]connection, error) {
-	return s.query(ctx, "ORDER BY number")
+	return s.query(ctx, selected+"ORDER BY number")
 }
 
-func (s *store) query(ctx context.Context, which string, args ...any) (found []connection, err error) {
-	rows, err := s.db.QueryContext(ctx, `SELECT id, source, only_user, state, link_id, login_url,
-		redirect_verifier, expires, login_id, username FROM connections `+which, args...)
+// selected are the columns that read reads.
+const selected = `SELECT id, source, only_user, state, link_id, login_url, redirect_verifier, expires, login_id,
+	username FROM connections `
+
+func (s *store) query(ctx context.Context, query string, args ...any) (found []connection, err error) {
+	rows, err := s.db.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -219,9 +222,9 @@ func read(rows *sql.Rows) (connection, error) {
 	if expires != 0 {
 		c.Expires = time.Unix(expires, 0)
 	}
-	known := false
-	if c.Source, known = findSource(sourceID); !known { // it was offered once
-		c.Source = source{ID: sourceID, Name: sourceID}
+	c.Source = source{ID: sourceID, Name: sourceID}
+	if offered, ok := findSource(sourceID); ok {
+		c.Source = offered
 	}
 	return c, err
 }
