@@ -13,55 +13,59 @@ import (
 	"github.com/duolink/duolink/duolinktest"
 )
 
+// downFaults are the ways in which an API is down, each with the status of our page.
+var downFaults = map[string]struct {
+	fault  duolinktest.Fault
+	status int
+}{
+	"503":            {duolinktest.Fault{Status: 503, Times: -1}, 502},
+	"503 for a time": {duolinktest.Fault{Status: 503, RetryAfter: time.Hour, Times: -1}, 503},
+	"429":            {duolinktest.Fault{Status: 429, RetryAfter: time.Hour, Times: -1}, 503},
+	"no answer":      {duolinktest.Fault{DropBefore: true, Times: -1}, 502},
+	"half an answer": {duolinktest.Fault{Stall: true, Times: -1}, 502},
+}
+
+// downPages are the pages that need the API, each with the operation that it needs.
+var downPages = map[string]struct {
+	operation string
+	ask       func(p *person, path string, signIn func() (redirect string)) page
+	again     string // where the button leads
+	heading   string // once the API is there again
+}{
+	"login": {
+		"logins.get",
+		func(p *person, _ string, signIn func() string) page { return p.follow(p.send(signIn(), nil)) },
+		"", "Google Ads is connected",
+	},
+	"accounts": {
+		"logins.accounts", func(p *person, path string, signIn func() string) page {
+			p.send(signIn(), nil)
+			return p.send(path+"?page=2", nil)
+		},
+		"?page=2", "101 to 200 of 260",
+	},
+	"redirect": {
+		"links.get", func(p *person, _ string, signIn func() string) page { return p.send(signIn(), nil) },
+		"", "Google Ads is connected",
+	},
+	"cancel": {
+		"links.close",
+		func(p *person, path string, _ func() string) page { return p.send(path+"/cancel", url.Values{}) },
+		"/cancel", "The sign-in was cancelled",
+	},
+	"revoke": {
+		"logins.revoke", func(p *person, path string, signIn func() string) page {
+			p.send(signIn(), nil)
+			return p.send(path+"/revoke", url.Values{})
+		},
+		"/revoke", "Revoke access to Google Ads?",
+	},
+}
+
 // An API that is down looks down on every page that needs it, and the person can try again there.
 func TestDown(t *testing.T) {
-	faults := map[string]struct {
-		fault  duolinktest.Fault
-		status int
-	}{
-		"503":            {duolinktest.Fault{Status: 503, Times: -1}, 502},
-		"503 for a time": {duolinktest.Fault{Status: 503, RetryAfter: time.Hour, Times: -1}, 503},
-		"429":            {duolinktest.Fault{Status: 429, RetryAfter: time.Hour, Times: -1}, 503},
-		"no answer":      {duolinktest.Fault{DropBefore: true, Times: -1}, 502},
-		"half an answer": {duolinktest.Fault{Stall: true, Times: -1}, 502},
-	}
-	pages := map[string]struct {
-		operation string
-		ask       func(p *person, path string, signIn func() (redirect string)) page
-		again     string // where the button leads
-		heading   string // once the API is there again
-	}{
-		"login": {
-			"logins.get",
-			func(p *person, _ string, signIn func() string) page { return p.follow(p.send(signIn(), nil)) },
-			"", "Google Ads is connected",
-		},
-		"accounts": {
-			"logins.accounts", func(p *person, path string, signIn func() string) page {
-				p.send(signIn(), nil)
-				return p.send(path+"?page=2", nil)
-			},
-			"?page=2", "101 to 200 of 260",
-		},
-		"redirect": {
-			"links.get", func(p *person, _ string, signIn func() string) page { return p.send(signIn(), nil) },
-			"", "Google Ads is connected",
-		},
-		"cancel": {
-			"links.close",
-			func(p *person, path string, _ func() string) page { return p.send(path+"/cancel", url.Values{}) },
-			"/cancel", "The sign-in was cancelled",
-		},
-		"revoke": {
-			"logins.revoke", func(p *person, path string, signIn func() string) page {
-				p.send(signIn(), nil)
-				return p.send(path+"/revoke", url.Values{})
-			},
-			"/revoke", "Revoke access to Google Ads?",
-		},
-	}
-	for name, tc := range pages {
-		for kind, broken := range faults {
+	for name, tc := range downPages {
+		for kind, broken := range downFaults {
 			t.Run(name+"/"+kind, func(t *testing.T) {
 				inBubble(t, func(t *testing.T, f *fixture) {
 					p := f.person()
