@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/duolink/duolink/internal/send"
@@ -49,7 +50,7 @@ func (e *Error) Action() Action {
 		return ActionWaitUntil
 	case strings.HasPrefix(string(folded(e.Code)), "license_"):
 		return ActionContactSupport
-	case errors.Is(kind, ErrServer) && e.RetryAfter > 0:
+	case e.RetryAfter > 0 && slices.ContainsFunc(atTheirTime, func(k error) bool { return errors.Is(kind, k) }):
 		return ActionWaitUntil
 	case comesBack[e.StatusCode]:
 		return ActionRetry
@@ -61,6 +62,9 @@ func (e *Error) Action() Action {
 		actionOfKind(e.kind()), ActionRetry,
 	)
 }
+
+// atTheirTime are kinds that pass at the time that the server has named, if it has.
+var atTheirTime = []error{ErrServer, ErrRefreshPending, ErrLoginPending}
 
 // actionOfKind is the action of a kind, which a fake may have wrapped.
 func actionOfKind(kind error) Action {

@@ -189,7 +189,7 @@ func (a *attempts) run(ctx context.Context) error {
 	if err != nil {
 		return a.unsent(argumentError("the request cannot be built"))
 	}
-	if err := a.ready(req.Request); err != nil {
+	if err = a.ready(req.Request); err != nil {
 		return a.unsent(err)
 	}
 	req.SetResponseHandler(func(resp *http.Response) error { return a.receive(ctx, resp) })
@@ -216,8 +216,7 @@ func (a *attempts) ready(req *http.Request) error {
 }
 
 // readyNext waits, and makes another attempt ready. If that fails, the call ends with the last
-// attempt's error, which tells more. But an error of a token exchange is returned: it names the
-// cause. The library could wait, too, but not until the client closes.
+// attempt's error, which tells more, or with that of a token exchange, which names the cause.
 func (a *attempts) readyNext(req *http.Request) error {
 	if a.wait > 0 {
 		a.waits(a.waiting, len(a.history)+1, a.reason, a.wait)
@@ -227,15 +226,18 @@ func (a *attempts) readyNext(req *http.Request) error {
 		err = a.ready(req)
 	}
 	e, ours := err.(*Error) //nolint:errorlint // an error that a provider of tokens wraps is the provider's
-	if err == nil || ours && e.Operation != "" {
-		return err
+	switch {
+	case err == nil:
+		return nil
+	case ours && e.Operation != "":
+		own := *e // a provider may give the same error to many calls
+		return &own
 	}
 	a.lastError.because(err)
 	return a.lastError
 }
 
-// admitAndSign gets permits of the limit groups, and then a credential. The credential may take
-// long, so the groups are checked again: they may have closed.
+// admitAndSign gets permits and then a credential, again if a limit group has closed meanwhile.
 func (a *attempts) admitAndSign(ctx context.Context, req *http.Request, at *attempt) error {
 	for {
 		if err := a.admit(ctx, at); err != nil {
@@ -287,8 +289,8 @@ func (a *attempts) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req.Body != nil {
 		_ = req.Body.Close() // transport.Send makes a body for each request
 	}
-	rules := send.Rules{Body: a.payload, UserAgent: a.client.config.userAgent, Limit: a.timeout()}
-	rules.Commit = a.commitWrite
+	userAgent := a.client.config.userAgent
+	rules := send.Rules{Body: a.payload, UserAgent: userAgent, Limit: a.timeout(), Commit: a.commitWrite}
 	for {
 		admitted := attempt{groups: at.groups} // a transport may ask later, on another goroutine
 		rules.MayGo = func() bool { return a.waiting.Err() == nil && a.allOpen(&admitted) }
@@ -314,8 +316,7 @@ func (a *attempts) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 }
 
-// receive reads, classifies and settles an answer inside the loop, so that an answer that breaks
-// off is a failed attempt, too. It closes the body, except of a stream.
+// receive reads, classifies and settles an answer inside the loop. It closes the body, but a stream's.
 func (a *attempts) receive(ctx context.Context, resp *http.Response) error {
 	at, kept := a.latest, false
 	defer func() {

@@ -43,10 +43,10 @@ const mostListed = 1000
 func (s *LinksService) CreateOnce(
 	ctx context.Context, link LoginLinkCreate, marker string, opts ...CallOption,
 ) (*LoginLink, error) {
-	o := &creating{service: s, link: link, marker: marker}
+	o := &creating{service: s, link: link, marker: marker, private: append(link.private(), marker)}
 	o.link.Description = markedDescription(marker, link.Description)
 	op := linksCreate
-	op.name, op.private = "links.create_once", append(link.private(), marker)
+	op.name, op.private = "links.create_once", o.private
 	op.invalid = o.check(link.Description)
 	p, err := s.client.prepare(ctx, op, opts)
 	if err != nil {
@@ -167,6 +167,7 @@ type creating struct {
 	service *LinksService
 	link    LoginLinkCreate
 	marker  string
+	private []string // the arguments
 	asked   *prepared
 	with    CallOption // on each request
 
@@ -195,7 +196,9 @@ func (o *creating) findOrMake(ctx context.Context, f *flight.Run[creation, struc
 		case attempt > o.asked.retry.MaxAttempts || unclear != nil && o.asked.retry.MaxWait == 0:
 			return marked{}, unclear
 		}
-		made, err := call(ctx, o.service.client, o.link.operation(nil), one[LoginLink],
+		op := o.link.operation(nil)
+		op.private = append(op.private, o.private...) // a server may quote a part of the description
+		made, err := call(ctx, o.service.client, op, one[LoginLink],
 			[]CallOption{o.with, sharedWrite(f.Write())})
 		if err == nil {
 			return o.confirm(ctx, made, unclear != nil)

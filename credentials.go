@@ -234,7 +234,7 @@ func (c *tokenCache) exchange(ctx context.Context) (token Secret, life time.Dura
 	}
 	op.secrets = []string{id, secret}
 	op.items = []string{id}
-	t, err := call(ctx, c.client, op, readToken, []CallOption{func(o *callOptions) error {
+	t, err := call(limited(ctx, errExchangeLimit), c.client, op, readToken, []CallOption{func(o *callOptions) error {
 		o.token = noCredential{}
 		return nil
 	}})

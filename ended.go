@@ -28,10 +28,37 @@ func (o ownTimeout) Error() string { return string(o) }
 const (
 	errRefreshTimeout = ownTimeout("RefreshOptions.Timeout has passed")
 	errWatchedEnough  = ownTimeout("a refresh is watched for an hour at most")
+	errExchangeLimit  = ownTimeout("a token exchange takes two minutes at most")
 )
 
 // errNoTime is a wait that would outlast the caller's deadline, so that it is not started.
 var errNoTime error = &contextEnd{"the caller's deadline comes first", []error{context.DeadlineExceeded}}
+
+// errNextLook ends the wait of a caller of a refresh whose next look would come too late.
+const errNextLook = ownTimeout("the next look would come too late")
+
+// limitKey marks a context whose deadline is a limit of ours. Its value is an ownTimeout.
+type limitKey struct{}
+
+func limited(ctx context.Context, limit ownTimeout) context.Context {
+	return context.WithValue(ctx, limitKey{}, limit)
+}
+
+// noTime says whose deadline would come before the end of a wait.
+func noTime(ctx context.Context) error {
+	if limit, ok := ctx.Value(limitKey{}).(ownTimeout); ok {
+		return &contextEnd{text: string(limit)}
+	}
+	return errNoTime
+}
+
+// noTime says it of a wait of a call. In the request's context is the Timeout of an http.Client, too.
+func (a *attempts) noTime(ctx context.Context, wait time.Duration) error {
+	if !outlasts(a.waiting, wait) {
+		return &contextEnd{text: "the http.Client's Timeout comes first"}
+	}
+	return noTime(ctx)
+}
 
 // endOf returns why a context has ended, or err if it has not.
 func endOf(ctx context.Context, err error) error {
@@ -44,6 +71,8 @@ func endOf(ctx context.Context, err error) error {
 		return &contextEnd{"the client was closed", []error{ErrClosed}}
 	case cause == flight.ErrTooLong: // a limit of ours, which is no deadline of the caller's
 		return cause
+	case own == errNextLook:
+		return &contextEnd{string(own), []error{context.DeadlineExceeded}}
 	case isOwn:
 		return &contextEnd{string(own), []error{ended}}
 	case errors.Is(ended, context.DeadlineExceeded):

@@ -324,7 +324,7 @@ func named(err error, api API, operation string) *Error {
 // end or a limiter's or credential's error.
 func (e *Error) because(err error) {
 	switch cause := e.Unwrap(); {
-	case err == nil:
+	case err == nil || errors.Is(err, error(e)): // an error is not its own cause
 	case cause == nil:
 		e.cause = conceal.ValueOf(err)
 	case !errors.Is(cause, err):

@@ -166,12 +166,16 @@ func isContextEnd(err error) bool {
 
 // notReady is the error of an attempt that did not get ready. If the context has ended, that is why.
 func (a *attempts) notReady(ctx context.Context, err error) error {
-	_, ours := err.(*Error) //nolint:errorlint // one that a provider wraps is the provider's
+	e, ours := err.(*Error) //nolint:errorlint // one that a provider wraps is the provider's
 	_, said := errors.AsType[*contextEnd](err)
 	if err == nil || ctx.Err() == nil || ours && said {
 		return err
 	}
 	ended := endOf(ctx, nil)
+	if ours && e == a.lastError { // it is the call's error already
+		e.because(ended)
+		return e
+	}
 	if errors.Is(ended, ErrClosed) {
 		cause := conceal.ValueOf(errors.Join(ended, notTheCallers{err}))
 		return &Error{Kind: ErrClosed, Outcome: OutcomeNotSent, Message: nothingMoreIsSent, cause: cause}

@@ -149,7 +149,7 @@ func (p *prepared) poll(ctx context.Context, w pace.Poll, lapsed func(ended erro
 	}
 	var ended error
 	if l.Ended != nil {
-		ended = endOf(ctx, errNoTime)
+		ended = endOf(ctx, noTime(ctx))
 	}
 	// The error tells the failure of the latest look, but has its own kind.
 	e := lapsed(ended, "")

@@ -114,7 +114,7 @@ func (a *attempts) notAdmitted(ctx context.Context, err error) error {
 			e.Message += "; try again in " + max(e.RetryAfter.Round(time.Second), time.Second).String()
 		}
 		if outlasts(ctx, long.Wait) {
-			e.because(errNoTime)
+			e.because(a.noTime(ctx, long.Wait))
 		}
 	} else {
 		e.because(endOf(ctx, err))

@@ -352,7 +352,7 @@ const (
 
 // readResult reads a result, or the resource that stands in its place.
 func readResult(s *wire.Scanner, resource any) (said result, err error) {
-	_, err = wire.Envelope(byTags, s, func() error {
+	read := func() error {
 		return byTags.ReadObject(s, resource, func(key []byte) (bool, error) {
 			if string(key) != "result" {
 				return false, nil
@@ -367,6 +367,19 @@ func readResult(s *wire.Scanner, resource any) (said result, err error) {
 				said = resultNo
 			}
 			return true, err
+		})
+	}
+	items := 0
+	_, err = wire.Envelope(byTags, s, func() error {
+		if s.Next() != wire.Array {
+			return read()
+		}
+		return s.Array(func() error { // the vendor's page shows a list of one
+			if items++; items > 1 {
+				said = resultOdd
+				return s.Skip()
+			}
+			return read()
 		})
 	})
 	return said, err

@@ -176,9 +176,22 @@ func refreshAndRead[T any](
 // run serves at least the caller who began it, so nobody waits for more runs than there are
 // callers.
 func (r *fetching) fetch(ctx context.Context, key flight.Key) (body []byte, again bool, err error) {
-	f, err := r.client.refreshes.Hold(ctx, key, r.run, r.options.Progress)
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var latest RefreshProgress
+	f, err := r.client.refreshes.Hold(ctx, key, r.run, func(p RefreshProgress) {
+		if r.options.Progress != nil {
+			r.options.Progress(p)
+		}
+		// A wait that the server asks for and that cannot end in time is not started.
+		if latest = p; retryTime(p.Err) > 0 && outlasts(ctx, p.Next) {
+			cancel(errNextLook)
+		}
+	})
 	if err != nil {
-		return nil, false, r.leftEarly(f, endOf(ctx, err))
+		e := r.leftEarly(f, endOf(ctx, err))
+		e.lateLook(latest)
+		return nil, false, r.asked.handOver(&Response{}, e)
 	}
 	defer f.Leave()
 	switch {
@@ -191,16 +204,33 @@ func (r *fetching) fetch(ctx context.Context, key flight.Key) (body []byte, agai
 	// Nobody leaves a reading that has ended, so that slow callers find it. It ends with the run.
 	g, err := f.Result.readings.Hold(ctx, flight.KeyOf(r.asked.url), r.readOnce, nil)
 	if err != nil {
-		return nil, false, r.leftEarly(f, endOf(ctx, err))
+		return nil, false, r.asked.handOver(&Response{}, r.leftEarly(f, endOf(ctx, err)))
 	}
 	return g.Result.body, false, r.asked.handOver(&g.Result.response, g.Err)
 }
 
 // leftEarly is the error of a caller who has given up.
-func (r *fetching) leftEarly(f *refreshRun, ended error) error {
+func (r *fetching) leftEarly(f *refreshRun, ended error) *Error {
 	e := r.asked.refreshPending(ended, "")
 	e.Outcome = writeOutcome(f.Outcome())
-	return r.asked.handOver(&Response{}, e)
+	return e
+}
+
+// retryTime is how long the server asks to wait after a failed look.
+func retryTime(failed error) time.Duration {
+	if e, ok := errors.AsType[*Error](failed); ok {
+		return e.RetryAfter
+	}
+	return 0
+}
+
+// lateLook says why the next look was too late for the caller, if the server had asked for a pause.
+func (e *Error) lateLook(latest RefreshProgress) {
+	if last, ok := errors.AsType[*Error](latest.Err); ok && last.RetryAfter > 0 {
+		e.RetryAfter = last.RetryAfter
+		e.Message += "; the latest look failed: " + last.class()
+		e.because(last)
+	}
 }
 
 // readOnce reads the body of the answer, which each caller decodes.
@@ -234,7 +264,7 @@ const longestRefresh = time.Hour
 // whether it asks for a refresh. Nobody else of this client asks for one in the meantime.
 func (r *fetching) run(ctx context.Context, f *refreshRun) error {
 	f.OnAbandoned = r.asked.abandoned
-	ctx, cancel := context.WithTimeoutCause(ctx, longestRefresh, errWatchedEnough)
+	ctx, cancel := context.WithTimeoutCause(limited(ctx, errWatchedEnough), longestRefresh, errWatchedEnough)
 	defer cancel()
 	run := &refreshing{
 		fetching: r, shared: f, with: r.asked.inherit(&f.Result.response), began: time.Now(),

@@ -180,7 +180,7 @@ func (a *attempts) spread(ctx context.Context) time.Duration {
 // inTime reports whether a wait fits into MaxWait and ends before the context's deadline.
 func (a *attempts) inTime(ctx context.Context, e *Error, wait time.Duration) bool {
 	if outlasts(ctx, wait) {
-		e.because(errNoTime)
+		e.because(a.noTime(ctx, wait))
 		return false
 	}
 	return wait <= a.retry.MaxWait
