@@ -48,5 +48,12 @@ func (s *Server) SetUnavailable(bankLinkID, product, reason string) {
 	s.sandbox.SetUnavailable(bankLinkID, product, reason)
 }
 
+// Refreshes returns how many refreshes of a bank link were accepted. Each of them could be billed.
+func (s *Server) Refreshes(bankLinkID string) int {
+	s.helper()
+	s.must(s.sandbox.HasBankLink(bankLinkID, ""))
+	return s.sandbox.Refreshes(bankLinkID)
+}
+
 // ExpireTokens lets every MoneyKit token expire now, so that the client has to exchange another.
 func (s *Server) ExpireTokens() { s.sandbox.ExpireTokens() }

@@ -38,6 +38,7 @@ type question struct {
 	name    string
 	account string // empty: any account of the link
 	refresh duolink.RefreshOptions
+	sandbox bool // the sandbox's answer counts
 }
 
 // decision is the answer. Write it with duolink.RevealJSON: json.Marshal refuses its personal data.
@@ -47,6 +48,7 @@ type decision struct {
 	Action            duolink.Action    `json:"action,omitempty"`              // what to do after an error
 	RetryAfterSeconds int64             `json:"retry_after_seconds,omitempty"` // when to do it
 	Sandbox           bool              `json:"sandbox"`                       // nothing here is real
+	Checked           string            `json:"checked"`                       // whom, in initials
 	RefreshedAt       duolink.Timestamp `json:"identity_refreshed_at"`
 	Accounts          []accountDecision `json:"accounts"`
 }

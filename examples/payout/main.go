@@ -1,6 +1,6 @@
 // Command payout answers a question that comes before a transfer: may we pay this person?
 //
-//	go run ./examples/payout
+//	go run ./examples/payout -sandbox
 //	payout -link mk_... -name "Avery Sample"
 //
 // It refreshes the identity of a bank link and compares the owners' names with the expected name.
@@ -9,8 +9,8 @@
 // pays.
 //
 // It exits with 0 for a match, 1 for no match, and 2 if it cannot tell: no owner or number is
-// known, a name is only similar, the bank or the API fails, it is interrupted or used wrongly. Only
-// a match is 0. `go run` turns every other code into 1: build the command to tell 1 from 2.
+// known, a name is only similar, the bank or the API fails, it is interrupted or used wrongly, or it
+// has asked the sandbox without -sandbox. Only a match is 0. `go run` turns every other code into 1: build the command to tell 1 from 2.
 //
 // Without environment variables it asks a sandbox inside itself. With MONEYKIT_CLIENT_ID and
 // MONEYKIT_CLIENT_SECRET it asks MoneyKit, at MONEYKIT_BASE_URL if that is set, with the link's
@@ -26,10 +26,11 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"time"
 
 	"github.com/duolink/duolink"
-	"github.com/duolink/duolink/internal/sandbox"
+	"github.com/duolink/duolink/duolinktest"
 )
 
 func main() {
@@ -40,14 +41,16 @@ func main() {
 }
 
 func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) int {
-	return command{getenv, stdout, stderr, sandbox.New()}.run(ctx, args)
+	fake := duolinktest.Start()
+	defer fake.Close()
+	return command{getenv, stdout, stderr, fake}.run(ctx, args)
 }
 
 // command has everything that a run needs from outside.
 type command struct {
 	getenv         func(string) string
 	stdout, stderr io.Writer
-	servers        *sandbox.Sandbox // asked if there are no credentials
+	servers        *duolinktest.Server // asked if there are no credentials
 }
 
 func (c command) run(ctx context.Context, args []string) int {
@@ -68,7 +71,7 @@ func (c command) run(ctx context.Context, args []string) int {
 	q.refresh.Progress = p.show
 	d := decide(ctx, client, q)
 	p.end()
-	d.Sandbox = c.inSandbox()
+	d.Sandbox, d.Checked = c.inSandbox(), q.checked()
 	show := printTable
 	if asJSON {
 		show = printJSON
@@ -76,7 +79,23 @@ func (c command) run(ctx context.Context, args []string) int {
 	if err := show(c.stdout, d); err != nil {
 		return c.wrong(errors.New("the decision could not be written"))
 	}
+	if c.inSandbox() && !q.sandbox {
+		fmt.Fprintln(c.stderr, "payout: that was the sandbox, so the exit code is 2; -sandbox takes its answer")
+		return cannotTell.exitCode()
+	}
 	return d.Verdict.exitCode()
+}
+
+// checked says who was compared with the owners, in initials.
+func (q question) checked() string {
+	var initials []string
+	for _, word := range strings.Fields(q.name) {
+		initials = append(initials, string([]rune(word)[:1])+".")
+	}
+	if q.account != "" {
+		return strings.Join(initials, " ") + ", as an owner of the account that -account names"
+	}
+	return strings.Join(initials, " ") + ", as an owner of any account of the bank link"
 }
 
 // wrong ends the command before there is a decision.
@@ -89,7 +108,7 @@ func (c command) wrong(err error) int {
 func (c command) say(asJSON bool) {
 	text := "MoneyKit's API. A refresh may be billed."
 	if c.inSandbox() {
-		text = "A sandbox of MoneyKit, inside of this program: nothing here is real. " +
+		text = "A sandbox of MoneyKit, inside of this program: nothing here is real.\n" +
 			"MONEYKIT_CLIENT_ID and MONEYKIT_CLIENT_SECRET lead to the API."
 	}
 	w := c.stdout
@@ -113,14 +132,15 @@ func (c command) question(args []string) (q question, asJSON bool, err error) {
 		&q.refresh.MaxAge,
 		"max-age",
 		0,
-		"do not refresh owners that are not older, like 24h; each refresh may be billed, and there is one a day",
+		"do not refresh owners that are not older, like 24h; a refresh may be billed, once a day",
 	)
 	flags.DurationVar(&q.refresh.Timeout, "timeout", 10*time.Minute, "how long to wait for the bank")
+	flags.BoolVar(&q.sandbox, "sandbox", false, "take the sandbox's answer; without it, the sandbox exits with 2")
 	flags.BoolVar(
 		&asJSON,
 		"json",
 		false,
-		"print JSON with the real names and numbers, for a program; it has to be kept as safe as they are",
+		"print JSON with the real names and numbers, for a program; keep it as safe as they are",
 	)
 	switch err := flags.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
@@ -144,6 +164,8 @@ func (c command) check(q question) error {
 	switch {
 	case (c.getenv("MONEYKIT_CLIENT_ID") == "") != (c.getenv("MONEYKIT_CLIENT_SECRET") == ""):
 		return errors.New("set both of MONEYKIT_CLIENT_ID and MONEYKIT_CLIENT_SECRET, or neither")
+	case q.sandbox && !c.inSandbox():
+		return errors.New("-sandbox, although MONEYKIT_CLIENT_ID leads to the API")
 	case c.inSandbox() && c.getenv("MONEYKIT_ACCESS_TOKEN")+c.getenv("MONEYKIT_BASE_URL") != "":
 		return errors.New(
 			"MONEYKIT_CLIENT_ID and MONEYKIT_CLIENT_SECRET are missing; " +
@@ -163,8 +185,9 @@ func (c command) help(flags *flag.FlagSet) {
 	fmt.Fprint(c.stdout, `May we pay this person? payout -link mk_... -name "Avery Sample"
 
 Exit codes: 0 match, 1 no match, 2 cannot tell.
-Credentials come from the environment, for arguments show in ps: MONEYKIT_CLIENT_ID, MONEYKIT_CLIENT_SECRET and
-MONEYKIT_ACCESS_TOKEN. Without them a sandbox is asked, and nothing is real.
+Credentials come from the environment, because arguments show in ps: MONEYKIT_CLIENT_ID,
+MONEYKIT_CLIENT_SECRET and MONEYKIT_ACCESS_TOKEN. Without them a sandbox is asked, nothing is real,
+and the exit code is 2 unless -sandbox is given.
 
 `)
 	flags.SetOutput(c.stdout)

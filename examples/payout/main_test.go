@@ -13,7 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/duolink/duolink/internal/sandbox"
+	"github.com/duolink/duolink/duolinktest"
 	"github.com/stretchr/testify/require"
 )
 
@@ -25,19 +25,22 @@ type result struct {
 }
 
 // runWith runs the command against a sandbox, inside of a bubble.
-func runWith(ctx context.Context, s *sandbox.Sandbox, environment map[string]string, args ...string) result {
+func runWith(ctx context.Context, s *duolinktest.Server, environment map[string]string, args ...string) result {
 	var stdout, stderr bytes.Buffer
 	began := time.Now()
 	c := command{func(name string) string { return environment[name] }, &stdout, &stderr, s}
+	if c.inSandbox() {
+		args = append([]string{"-sandbox"}, args...)
+	}
 	code := c.run(ctx, args)
 	return result{code, stdout.String(), stderr.String(), time.Since(began)}
 }
 
 // inBubble gives a test a sandbox whose refreshes take 90 seconds, and virtual time for them.
-func inBubble(t *testing.T, test func(t *testing.T, s *sandbox.Sandbox), opts ...sandbox.Option) {
+func inBubble(t *testing.T, test func(t *testing.T, s *duolinktest.Server), opts ...duolinktest.Option) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		test(t, sandbox.New(append(opts, sandbox.WithRefreshTime(90*time.Second))...))
+		test(t, duolinktest.New(t, append(opts, duolinktest.WithRefreshTime(90*time.Second))...))
 		time.Sleep(11 * time.Minute) // a refresh that was given up is watched for ten minutes more
 	})
 }
@@ -46,7 +49,7 @@ func inBubble(t *testing.T, test func(t *testing.T, s *sandbox.Sandbox), opts ..
 func confidential(t *testing.T) []string {
 	t.Helper()
 	all := []string{
-		sandbox.ClientID, sandbox.ClientSecret, sandbox.AccessToken, sandbox.SecondAccessToken, "mk_token_sandbox_",
+		duolinktest.ClientID, duolinktest.ClientSecret, duolinktest.AccessToken, duolinktest.SecondAccessToken, "mk_token_sandbox_",
 	}
 	b, err := os.ReadFile(filepath.Join("..", "..", "internal", "sandbox", "data", "accounts.json"))
 	require.NoError(t, err)
@@ -75,7 +78,7 @@ func keepsQuiet(t *testing.T, texts ...string) {
 }
 
 func TestMatchInATable(t *testing.T) {
-	inBubble(t, func(t *testing.T, s *sandbox.Sandbox) {
+	inBubble(t, func(t *testing.T, s *duolinktest.Server) {
 		got := runWith(t.Context(), s, nil)
 		require.Equal(t, 0, got.code)
 		golden, err := os.ReadFile(filepath.Join("testdata", "match.golden"))
@@ -86,7 +89,7 @@ func TestMatchInATable(t *testing.T) {
 
 		require.GreaterOrEqual(t, got.took, 90*time.Second)
 		require.Less(t, got.took, 3*time.Minute)
-		require.Equal(t, 1, s.Refreshes(sandbox.LinkID))
+		require.Equal(t, 1, s.Refreshes(duolinktest.BankLinkID))
 		require.Equal(t, 1, s.Count("identity.get"))
 		require.Equal(t, 1, s.Count("auth.get"))
 		lines := strings.Split(strings.TrimSuffix(got.stderr, "\n"), "\n")
@@ -98,7 +101,7 @@ func TestMatchInATable(t *testing.T) {
 }
 
 func TestMatchInJSON(t *testing.T) {
-	inBubble(t, func(t *testing.T, s *sandbox.Sandbox) {
+	inBubble(t, func(t *testing.T, s *duolinktest.Server) {
 		got := runWith(t.Context(), s, nil, "-json", "-name", "SAMPLE, AVERY")
 		require.Equal(t, 0, got.code)
 		require.Contains(t, strings.SplitN(got.stderr, "\n", 2)[0], "sandbox")
@@ -111,7 +114,7 @@ func TestMatchInJSON(t *testing.T) {
 		require.False(t, d.RefreshedAt.IsZero())
 		require.Len(t, d.Accounts, 6)
 		joint := d.Accounts[0]
-		require.Equal(t, sandbox.JointAccountID, joint.ID)
+		require.Equal(t, duolinktest.JointAccountID, joint.ID)
 		require.True(t, joint.Joint)
 		require.Equal(t, comparison{reordered, "equal after folding case, dropping punctuation; order differs"},
 			joint.Comparison)
@@ -128,21 +131,21 @@ func TestMatchInJSON(t *testing.T) {
 }
 
 // identity is an answer to identity.get with one account.
-func identity(account string) sandbox.Fault {
-	return sandbox.Fault{
+func identity(account string) duolinktest.Fault {
+	return duolinktest.Fault{
 		Operation: "identity.get", Status: 200,
 		Body: `{"accounts":[` + account + `],"link":{"link_id":"l","state":"connected"}}`,
 	}
 }
 
-func owned(owners string) sandbox.Fault {
-	return identity(`{"account_id":"` + sandbox.JointAccountID +
+func owned(owners string) duolinktest.Fault {
+	return identity(`{"account_id":"` + duolinktest.JointAccountID +
 		`","account_type":"depository.checking","name":"Everyday","owners":[` + owners + `]}`)
 }
 
 // auth is an answer to auth.get.
-func auth(account, ach, itemError string) sandbox.Fault {
-	return sandbox.Fault{
+func auth(account, ach, itemError string) duolinktest.Fault {
+	return duolinktest.Fault{
 		Operation: "auth.get", Status: 200,
 		Body: `{"accounts":[{"account_id":"` + account + `"}],"numbers":{"ach":[` + ach +
 			`],"eft":[],"bacs":[],"international":[]},"item":{"item_id":"i","error":` + itemError +
@@ -150,8 +153,8 @@ func auth(account, ach, itemError string) sandbox.Fault {
 	}
 }
 
-func script(faults ...sandbox.Fault) func(*sandbox.Sandbox) {
-	return func(s *sandbox.Sandbox) { s.Script(faults...) }
+func script(faults ...duolinktest.Fault) func(*duolinktest.Server) {
+	return func(s *duolinktest.Server) { s.Script(faults...) }
 }
 
 const (
@@ -163,7 +166,7 @@ func TestDecisions(t *testing.T) {
 	const oneHour = "-max-age=100000h" // nothing is refreshed
 	for name, tc := range map[string]struct {
 		args    []string
-		prepare func(*sandbox.Sandbox)
+		prepare func(*duolinktest.Server)
 		code    int
 		want    string
 		numbers bool // they are asked for
@@ -173,17 +176,17 @@ func TestDecisions(t *testing.T) {
 		},
 		"the other owner": {[]string{"-name", "Jordan Example"}, nil, 0, "2 of 5 open accounts can be paid", true},
 		"another name of one": {
-			[]string{"-name", "J. Example", "-account", sandbox.JointAccountID}, nil, 0,
+			[]string{"-name", "J. Example", "-account", duolinktest.JointAccountID}, nil, 0,
 			"1 of 1 open accounts can be paid",
 			true,
 		},
 		"a company": {
-			[]string{"-link", sandbox.SecondLinkID, "-name", "example trading llc"}, nil, 0, "1 of 1 open accounts",
+			[]string{"-link", duolinktest.SecondBankLinkID, "-name", "example trading llc"}, nil, 0, "1 of 1 open accounts",
 			true,
 		},
 		"one account": {[]string{"-account", "acc_3vKd6yBq"}, nil, 0, "1 of 1 open accounts", true},
 		"a joint account": {
-			[]string{"-account", sandbox.JointAccountID}, nil, 0, "one of 2 owners of a joint account has the name",
+			[]string{"-account", duolinktest.JointAccountID}, nil, 0, "one of 2 owners of a joint account has the name",
 			true,
 		},
 		"fresh enough": {[]string{oneHour}, nil, 0, "3 of 5 open accounts", true},
@@ -197,12 +200,12 @@ func TestDecisions(t *testing.T) {
 		"not this account": {
 			[]string{"-account", "acc_5tGn1wXe"}, nil, 1, "none of the owners of 1 open accounts has the name", false,
 		},
-		"a company, no person":      {[]string{"-link", sandbox.SecondLinkID}, nil, 1, "NO MATCH", false},
+		"a company, no person":      {[]string{"-link", duolinktest.SecondBankLinkID}, nil, 1, "NO MATCH", false},
 		"a letter that looks alike": {[]string{"-name", "\u0410very Sample"}, nil, 1, "a word mixes alphabets", false},
 
 		"a similar name":   {[]string{"-name", "A. Sample"}, nil, 2, "partial: initials stand for names", false},
 		"a part of a name": {[]string{"-name", "Avery"}, nil, 2, "a similar name is not enough", false},
-		"a closed account": {[]string{"-account", sandbox.ClosedAccountID}, nil, 2, "no account is open", false},
+		"a closed account": {[]string{"-account", duolinktest.ClosedAccountID}, nil, 2, "no account is open", false},
 		"no numbers": {
 			[]string{"-account", "acc_8zQs0fJu"}, nil, 2, "they have none, or it is another link's", true,
 		},
@@ -225,11 +228,11 @@ func TestDecisions(t *testing.T) {
 		"half a number": {
 			nil,
 			script(owned(avery),
-				auth(sandbox.JointAccountID, `{"account_id":"`+sandbox.JointAccountID+`","account":"1"}`, "null")),
+				auth(duolinktest.JointAccountID, `{"account_id":"`+duolinktest.JointAccountID+`","account":"1"}`, "null")),
 			2, "no number that money can be sent to", true,
 		},
 		"an item in error": {
-			nil, script(auth(sandbox.JointAccountID, "",
+			nil, script(auth(duolinktest.JointAccountID, "",
 				`{"error_type":"ITEM_ERROR","error_code":"ITEM_LOGIN_REQUIRED"}`)), 2,
 			"the item is in error: ITEM_LOGIN_REQUIRED", true,
 		},
@@ -239,7 +242,7 @@ func TestDecisions(t *testing.T) {
 		},
 		"a link in error": {
 			nil,
-			script(sandbox.Fault{
+			script(duolinktest.Fault{
 				Operation: "identity.get", Status: 200,
 				Body: `{"accounts":[{"account_id":"a","owners":[` + avery +
 					`]}],"link":{"link_id":"l","state":"error","error_code":"auth_expired"}}`,
@@ -248,26 +251,26 @@ func TestDecisions(t *testing.T) {
 		},
 
 		"auth expired": {
-			[]string{"-link", sandbox.AuthExpiredLinkID}, nil, 2, "auth_expired\nNext: new proof is needed", false,
+			[]string{"-link", duolinktest.AuthExpiredBankLinkID}, nil, 2, "auth_expired\nNext: new proof is needed", false,
 		},
 		"deleted": {
-			[]string{"-link", sandbox.DeletedLinkID}, nil, 2,
+			[]string{"-link", duolinktest.DeletedBankLinkID}, nil, 2,
 			"410 link_error.deleted: The link has been deleted\nNext: make a new link", false,
 		},
 		"not permitted": {
-			[]string{"-link", sandbox.ForbiddenLinkID}, nil, 2,
+			[]string{"-link", duolinktest.ForbiddenBankLinkID}, nil, 2,
 			"403 link_error.forbidden_action: The user did not permit this\nNext: ask the person", false,
 		},
-		"somebody's": {[]string{"-link", sandbox.ForeignLinkID}, nil, 2, "401 link_error.unauthorized_access", false},
+		"somebody's": {[]string{"-link", duolinktest.ForeignBankLinkID}, nil, 2, "401 link_error.unauthorized_access", false},
 		"unknown":    {[]string{"-link", "mk_none"}, nil, 2, "404 link_error.not_found", false},
 		"not a link": {[]string{"-link", "../mk"}, nil, 2, "invalid argument", false},
 		"refresh failed": {
-			nil, func(s *sandbox.Sandbox) { s.FailRefreshes(sandbox.LinkID, "not_supported") }, 2,
+			nil, func(s *duolinktest.Server) { s.FailRefreshes(duolinktest.BankLinkID, "not_supported") }, 2,
 			"the refresh has failed: not_supported", false,
 		},
 		"unavailable": {
 			nil,
-			script(sandbox.Fault{
+			script(duolinktest.Fault{
 				Operation: "identity.link", Status: 200,
 				Body: `{"link_id":"l","state":"connected","products":{"identity":{"unavailable":"at night"}}}`,
 			}),
@@ -277,21 +280,21 @@ func TestDecisions(t *testing.T) {
 			[]string{"-timeout", "30s"}, nil, 2, "RefreshOptions.Timeout has passed\nNext: try again later", false,
 		},
 		"server error": {
-			nil, script(sandbox.Fault{Operation: "identity.get", Status: 500, Times: -1}), 2,
+			nil, script(duolinktest.Fault{Operation: "identity.get", Status: 500, Times: -1}), 2,
 			"500: Internal Server Error",
 			false,
 		},
 		"no numbers today": {
-			nil, script(sandbox.Fault{Operation: "auth.get", Status: 503, Times: -1}), 2, "503: Service Unavailable",
+			nil, script(duolinktest.Fault{Operation: "auth.get", Status: 503, Times: -1}), 2, "503 PLANNED_MAINTENANCE",
 			true,
 		},
 		"no JSON": {
-			nil, script(sandbox.Fault{Operation: "identity.get", Status: 200, Body: "<html>"}), 2, "malformed response",
+			nil, script(duolinktest.Fault{Operation: "identity.get", Status: 200, Body: "<html>"}), 2, "malformed response",
 			false,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, func(t *testing.T, s *sandbox.Sandbox) {
+			inBubble(t, func(t *testing.T, s *duolinktest.Server) {
 				if tc.prepare != nil {
 					tc.prepare(s)
 				}
@@ -302,7 +305,7 @@ func TestDecisions(t *testing.T) {
 				require.Equal(t, tc.code == 0, strings.Contains(got.stdout, "Where money can be sent"))
 				require.Equal(t, tc.numbers, s.Count("auth.get") > 0)
 				if tc.code != 0 {
-					require.NotContains(t, got.stdout, "  MATCH: ", "an account to pay")
+					require.NotRegexp(t, `(?m)  MATCH$`, got.stdout, "an account to pay")
 				}
 				keepsQuiet(t, got.stdout, got.stderr)
 				for _, arg := range tc.args {
@@ -327,7 +330,7 @@ func TestDecisionsInJSON(t *testing.T) {
 			decision{Verdict: noMatch, Reason: "none of the owners of 1 open accounts has the name"},
 		},
 		"deleted": {
-			[]string{"-link", sandbox.DeletedLinkID}, 2,
+			[]string{"-link", duolinktest.DeletedBankLinkID}, 2,
 			decision{
 				Verdict: cannotTell,
 				Reason:  "duolink: identity.link: 410 link_error.deleted: The link has been deleted",
@@ -339,7 +342,7 @@ func TestDecisionsInJSON(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, func(t *testing.T, s *sandbox.Sandbox) {
+			inBubble(t, func(t *testing.T, s *duolinktest.Server) {
 				got := runWith(t.Context(), s, nil, append(tc.args, "-json")...)
 				require.Equal(t, tc.code, got.code)
 				var d decision
@@ -356,7 +359,7 @@ func TestDecisionsInJSON(t *testing.T) {
 
 // A second refresh within a day is refused, and -max-age does without it.
 func TestOncePerDay(t *testing.T) {
-	inBubble(t, func(t *testing.T, s *sandbox.Sandbox) {
+	inBubble(t, func(t *testing.T, s *duolinktest.Server) {
 		require.Equal(t, 0, runWith(t.Context(), s, nil).code)
 		time.Sleep(2 * time.Minute) // identity may be read three times a minute
 		again := runWith(t.Context(), s, nil)
@@ -364,14 +367,14 @@ func TestOncePerDay(t *testing.T) {
 		require.Contains(t, again.stdout, "429")
 		require.Regexp(t, `Next: .*-max-age.*\nNot before: 23h5\dm\d+s from now\n`, again.stdout)
 		require.Equal(t, 0, runWith(t.Context(), s, nil, "-max-age", "1h").code)
-		require.Equal(t, 1, s.Refreshes(sandbox.LinkID))
-	}, sandbox.WithMoneyKitLimits())
+		require.Equal(t, 1, s.Refreshes(duolinktest.BankLinkID))
+	}, duolinktest.WithMoneyKitLimits())
 }
 
 func TestInterrupted(t *testing.T) {
 	for name, args := range map[string][]string{"table": nil, "JSON": {"-json"}} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, func(t *testing.T, s *sandbox.Sandbox) {
+			inBubble(t, func(t *testing.T, s *duolinktest.Server) {
 				ctx, cancel := context.WithCancel(t.Context())
 				time.AfterFunc(30*time.Second, cancel)
 				got := runWith(ctx, s, nil, args...)
@@ -382,4 +385,27 @@ func TestInterrupted(t *testing.T) {
 			})
 		})
 	}
+}
+
+// The sandbox is nobody's answer, unless it is asked for. Everything fits a terminal.
+func TestTheSandboxIsNoAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, args := range [][]string{nil, {"-name", "Nobody Else"}, {"-h"}, {"-account", duolinktest.JointAccountID}} {
+			var stdout, stderr bytes.Buffer
+			code := run(t.Context(), args, func(string) string { return "" }, &stdout, &stderr)
+			require.Equal(t, 2, code)
+			if len(args) != 1 {
+				require.Contains(t, stderr.String(), "-sandbox takes its answer")
+			}
+			for _, line := range strings.Split(stdout.String()+stderr.String(), "\n") {
+				require.LessOrEqual(t, len([]rune(line)), 100, line)
+			}
+		}
+		var stdout, stderr bytes.Buffer
+		require.Equal(t, 0, run(t.Context(), []string{"-sandbox"}, func(string) string { return "" }, &stdout, &stderr))
+		require.Contains(t, stdout.String(), "Checked: A. S., as an owner")
+		getenv := func(name string) string { return map[string]string{"MONEYKIT_CLIENT_ID": "a"}[name] }
+		require.Equal(t, 2, run(t.Context(), []string{"-sandbox"}, getenv, &stdout, &stderr))
+		time.Sleep(time.Hour)
+	})
 }

@@ -50,9 +50,13 @@ var advice = map[duolink.Action]string{
 // printTable writes the decision for people. A Sensitive prints as a mask by itself.
 func printTable(w io.Writer, d decision) error {
 	var out bytes.Buffer
-	fmt.Fprintf(&out, "\nMay we pay this person? %s\n%s\n", headlines[d.Verdict], clean(d.Reason))
+	fmt.Fprintf(&out, "\nMay we pay this person? %s\n", headlines[d.Verdict])
+	if d.Checked != "" {
+		fmt.Fprintf(&out, "Checked: %s\n", clean(d.Checked))
+	}
+	fmt.Fprintln(&out, folded(d.Reason, ""))
 	if d.Action != "" {
-		fmt.Fprintf(&out, "Next: %s\n", cmp.Or(advice[d.Action], clean(string(d.Action))))
+		fmt.Fprintln(&out, folded("Next: "+cmp.Or(advice[d.Action], string(d.Action)), ""))
 	}
 	if d.RetryAfterSeconds > 0 {
 		fmt.Fprintf(&out, "Not before: %s from now\n", time.Duration(d.RetryAfterSeconds)*time.Second)
@@ -68,20 +72,45 @@ func printAccounts(out io.Writer, d decision) {
 		return
 	}
 	fmt.Fprintf(out, "\nAccounts and their owners, as of %s\n", cmp.Or(d.RefreshedAt.String(), "an unknown time"))
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	row(w, "ACCOUNT", "NAME", "MASK", "OWNERS", "NAMES COMPARED", "DECISION")
-	for _, a := range d.Accounts {
-		row(
-			w,
-			a.ID,
-			a.Name,
-			cmp.Or(a.Mask, "-"),
-			owners(a),
-			string(a.Comparison.Level)+": "+a.Comparison.How,
-			headlines[a.Verdict]+": "+a.Reason,
-		)
+	line := func(cells ...any) {
+		text := fmt.Sprintf("%-16s %-26s %-6s %-30s %s", cells...)
+		fmt.Fprintln(out, strings.TrimRight(text, " "))
 	}
-	_ = w.Flush() // into a buffer
+	line("ACCOUNT", "NAME", "MASK", "OWNERS", "DECISION")
+	for _, a := range d.Accounts {
+		line(clipped(a.ID, 16), clipped(a.Name, 26), clipped(cmp.Or(a.Mask, "-"), 6), clipped(owners(a), 30),
+			headlines[a.Verdict])
+		why := string(a.Comparison.Level) + ": " + a.Comparison.How + "; " + a.Reason
+		fmt.Fprintln(out, folded(why, "    "))
+	}
+}
+
+// lineWidth is the longest line for people.
+const lineWidth = 100
+
+// clipped cuts a text off that does not fit into a column.
+func clipped(text string, width int) string {
+	runes := []rune(clean(text))
+	if len(runes) <= width {
+		return string(runes)
+	}
+	return string(runes[:width-1]) + "…"
+}
+
+// folded breaks a text into lines that fit.
+func folded(text, indent string) string {
+	var lines []string
+	line := indent
+	for _, word := range strings.Fields(clean(text)) {
+		if len(line) > len(indent) && len(line)+1+len(word) > lineWidth {
+			lines, line = append(lines, line), indent
+		}
+		if len(line) > len(indent) {
+			line += " "
+		}
+		line += word
+	}
+	return strings.Join(append(lines, line), "\n")
 }
 
 // owners says how many names there are, without the names.

@@ -59,7 +59,7 @@ func TestHostileTexts(t *testing.T) {
 	}))
 	require.NotRegexp(t, `[\x00-\x09\x0b-\x1f\x7f\x{202e}]`, out.String())
 	require.Contains(t, out.String(), "Every [2Jday   MATCH")
-	require.Equal(t, 8, bytes.Count(out.Bytes(), []byte("\n")))
+	require.Equal(t, 9, bytes.Count(out.Bytes(), []byte("\n")))
 }
 
 func TestEveryActionHasAdvice(t *testing.T) {

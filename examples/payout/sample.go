@@ -5,18 +5,18 @@ import (
 	"net/http"
 
 	"github.com/duolink/duolink"
-	"github.com/duolink/duolink/internal/sandbox"
+	"github.com/duolink/duolink/duolinktest"
 )
 
 // sample sets missing flags to a link and a person of the sandbox.
 func sample(q question) question {
-	q.link, q.name = cmp.Or(q.link, sandbox.LinkID), cmp.Or(q.name, "Avery Sample")
-	token := sandbox.AccessToken
+	q.link, q.name = cmp.Or(q.link, duolinktest.BankLinkID), cmp.Or(q.name, "Avery Sample")
+	token := duolinktest.AccessToken
 	switch q.link {
-	case sandbox.SecondLinkID:
-		token = sandbox.SecondAccessToken
-	case sandbox.AuthExpiredLinkID:
-		token = sandbox.AuthExpiredAccessToken
+	case duolinktest.SecondBankLinkID:
+		token = duolinktest.SecondAccessToken
+	case duolinktest.AuthExpiredBankLinkID:
+		token = duolinktest.AuthExpiredToken
 	}
 	q.token = duolink.NewSecret(token)
 	return q
@@ -24,12 +24,11 @@ func sample(q question) question {
 
 // sandboxClient returns a client that talks to servers in memory. It opens no port and looks up no
 // name.
-func sandboxClient(servers *sandbox.Sandbox) (*duolink.Client, func(), error) {
-	transport := servers.Transport()
+func sandboxClient(servers *duolinktest.Server) (*duolink.Client, func(), error) {
 	client, err := duolink.New(
-		duolink.WithHTTPClient(&http.Client{Transport: transport}),
+		duolink.WithHTTPClient(&http.Client{Transport: servers.Transport()}),
 		duolink.WithBaseURL(duolink.MoneyKit, "http://127.0.0.1"),
-		duolink.WithMoneyKit(duolink.ClientCredentials(sandbox.ClientID, sandbox.ClientSecret)),
+		duolink.WithMoneyKit(duolink.ClientCredentials(duolinktest.ClientID, duolinktest.ClientSecret)),
 	)
-	return client, transport.Close, err
+	return client, func() {}, err
 }

@@ -9,14 +9,14 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/duolink/duolink/internal/sandbox"
+	"github.com/duolink/duolink/duolinktest"
 	"github.com/stretchr/testify/require"
 )
 
 func TestWrongUse(t *testing.T) {
 	all := map[string]string{
-		"MONEYKIT_CLIENT_ID": sandbox.ClientID, "MONEYKIT_CLIENT_SECRET": sandbox.ClientSecret,
-		"MONEYKIT_ACCESS_TOKEN": sandbox.AccessToken,
+		"MONEYKIT_CLIENT_ID": duolinktest.ClientID, "MONEYKIT_CLIENT_SECRET": duolinktest.ClientSecret,
+		"MONEYKIT_ACCESS_TOKEN": duolinktest.AccessToken,
 	}
 	const canary = "CANARY-0042"
 	for name, tc := range map[string]struct {
@@ -88,7 +88,7 @@ func TestHelp(t *testing.T) {
 }
 
 func TestTheAPI(t *testing.T) {
-	person := []string{"-link", sandbox.LinkID, "-name", "Avery Sample", "-max-age", "100000h"}
+	person := []string{"-link", duolinktest.BankLinkID, "-name", "Avery Sample", "-max-age", "100000h"}
 	for name, tc := range map[string]struct {
 		add  map[string]string
 		args []string
@@ -99,7 +99,7 @@ func TestTheAPI(t *testing.T) {
 		"no match":     {nil, append(slices.Clone(person), "-name", "Jane Doe"), 1, "NO MATCH"},
 		"wrong secret": {map[string]string{"MONEYKIT_CLIENT_SECRET": "CANARY"}, person, 2, "auth.token: 401"},
 		"another link's token": {
-			map[string]string{"MONEYKIT_ACCESS_TOKEN": sandbox.SecondAccessToken}, person, 2,
+			map[string]string{"MONEYKIT_ACCESS_TOKEN": duolinktest.SecondAccessToken}, person, 2,
 			"the access token leads to no numbers of these accounts",
 		},
 		"wrong token": {
@@ -107,12 +107,12 @@ func TestTheAPI(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := sandbox.New()
+			s := duolinktest.Start()
 			server := httptest.NewServer(s)
 			defer server.Close()
 			environment := map[string]string{
-				"MONEYKIT_CLIENT_ID": sandbox.ClientID, "MONEYKIT_CLIENT_SECRET": sandbox.ClientSecret,
-				"MONEYKIT_ACCESS_TOKEN": sandbox.AccessToken, "MONEYKIT_BASE_URL": server.URL,
+				"MONEYKIT_CLIENT_ID": duolinktest.ClientID, "MONEYKIT_CLIENT_SECRET": duolinktest.ClientSecret,
+				"MONEYKIT_ACCESS_TOKEN": duolinktest.AccessToken, "MONEYKIT_BASE_URL": server.URL,
 			}
 			for name, value := range tc.add {
 				environment[name] = value
@@ -123,7 +123,7 @@ func TestTheAPI(t *testing.T) {
 			require.NotContains(t, got.stdout, "sandbox of")
 			require.NotContains(t, got.stdout+got.stderr, "CANARY")
 			keepsQuiet(t, got.stdout, got.stderr)
-			require.Zero(t, s.Refreshes(sandbox.LinkID), "fresh enough")
+			require.Zero(t, s.Refreshes(duolinktest.BankLinkID), "fresh enough")
 			for _, r := range s.Requests() {
 				require.True(t, r.Method == http.MethodGet || r.Operation == "auth.token" || r.Operation == "auth.get",
 					r.Operation)
@@ -140,7 +140,7 @@ func (broken) Write([]byte) (int, error) { return 0, errors.New("nobody reads") 
 func TestNobodyToWriteTo(t *testing.T) {
 	for name, args := range map[string][]string{"table": nil, "JSON": {"-json"}} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, func(t *testing.T, s *sandbox.Sandbox) {
+			inBubble(t, func(t *testing.T, s *duolinktest.Server) {
 				var stderr bytes.Buffer
 				c := command{func(string) string { return "" }, broken{}, &stderr, s}
 				require.Equal(t, 2, c.run(t.Context(), args))

@@ -1,7 +1,8 @@
 // Command quickstart is a tour of the package: logins with their accounts, a login link from its
-// creation to its end, an identity, and account numbers.
+// creation to its end, an identity, account numbers, an error, a retry and a flow.
 //
 //	go run ./examples/quickstart
+//	go run ./examples/quickstart -reveal
 //
 // Without environment variables it talks to a sandbox of its own, on a loopback port. With
 // SUPERMETRICS_API_KEY, or with MONEYKIT_CLIENT_ID and MONEYKIT_CLIENT_SECRET, or with both, it
@@ -13,26 +14,34 @@ package main
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
-	"net"
-	"net/http"
 	"os"
 	"os/signal"
 	"time"
 
 	"github.com/duolink/duolink"
-	"github.com/duolink/duolink/internal/sandbox"
+	"github.com/duolink/duolink/duolinktest"
 )
 
 func main() {
-	if err := run(context.Background(), os.Getenv, os.Stdout); err != nil {
+	if err := run(context.Background(), os.Args[1:], os.Getenv, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "quickstart:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, getenv func(string) string, out io.Writer) error {
+func run(ctx context.Context, args []string, getenv func(string) string, out io.Writer) error {
+	flags := flag.NewFlagSet("quickstart", flag.ContinueOnError)
+	flags.SetOutput(out)
+	reveal := flags.Bool("reveal", false, "show the texts behind the masks; only of the sandbox, whose people are invented")
+	switch err := flags.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		return nil
+	case err != nil || flags.NArg() > 0:
+		return errors.New("the only flag is -reveal; quickstart -h tells more")
+	}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
 	ctx, ignore := signal.NotifyContext(ctx, os.Interrupt)
@@ -42,7 +51,10 @@ func run(ctx context.Context, getenv func(string) string, out io.Writer) error {
 		return err
 	}
 	defer stop()
-	t.out = out
+	if *reveal && t.fake == nil {
+		return errors.New("-reveal shows only the sandbox's people: unset the credentials")
+	}
+	t.out, t.reveal = out, *reveal
 	for _, stage := range t.stages() {
 		if err := stage(ctx); err != nil {
 			return err
@@ -55,7 +67,9 @@ func run(ctx context.Context, getenv func(string) string, out io.Writer) error {
 type tour struct {
 	out         io.Writer
 	client      *duolink.Client
-	sandbox     *sandbox.Sandbox // nil against the real APIs
+	fake        *duolinktest.Server // nil against the real APIs
+	waits       []duolink.Wait      // as the hooks tell them
+	reveal      bool                // show the sandbox's people, who are not real
 	dataSource  string
 	bankLinkID  string
 	accessToken duolink.Secret
@@ -110,35 +124,32 @@ func newTour(getenv func(string) string) (*tour, func(), error) {
 
 // sandboxTour starts both APIs on a loopback port and shows everything.
 func sandboxTour() (*tour, func(), error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // a loopback port is there at once
-	if err != nil {
-		return nil, nil, err
+	fake := duolinktest.Start()
+	t := &tour{
+		fake: fake, dataSource: "GAWA",
+		bankLinkID: duolinktest.BankLinkID, accessToken: duolink.NewSecret(duolinktest.AccessToken),
 	}
-	servers := sandbox.New()
-	server := &http.Server{Handler: servers, ReadHeaderTimeout: 10 * time.Second}
-	go func() { _ = server.Serve(listener) }()
-
-	base := "http://" + listener.Addr().String()
 	client, err := duolink.New(
-		duolink.WithSupermetrics(duolink.BearerToken(sandbox.APIKey)),
-		duolink.WithMoneyKit(duolink.ClientCredentials(sandbox.ClientID, sandbox.ClientSecret)),
-		duolink.WithBaseURL(duolink.Supermetrics, base+"/v2"),
-		duolink.WithBaseURL(duolink.MoneyKit, base),
+		duolink.WithSupermetrics(duolink.BearerToken(duolinktest.APIKey)),
+		duolink.WithMoneyKit(duolink.ClientCredentials(duolinktest.ClientID, duolinktest.ClientSecret)),
+		duolink.WithBaseURL(duolink.Supermetrics, fake.URL(duolink.Supermetrics)),
+		duolink.WithBaseURL(duolink.MoneyKit, fake.URL(duolink.MoneyKit)),
+		duolink.WithHooks(duolink.Hooks{Wait: func(_ context.Context, w duolink.Wait) { t.waits = append(t.waits, w) }}),
 	)
 	if err != nil {
-		return nil, nil, errors.Join(err, server.Close())
+		fake.Close()
+		return nil, nil, err
 	}
-	t := &tour{
-		client: client, sandbox: servers, dataSource: "GAWA",
-		bankLinkID: sandbox.LinkID, accessToken: duolink.NewSecret(sandbox.AccessToken),
-	}
+	t.client = client
 	t.stages = func() []func(context.Context) error {
 		return []func(context.Context) error{
-			t.say("A sandbox of both APIs at " + base + ", over HTTP. Nothing here is real."),
-			t.logins, t.linkLife, t.links, t.identity, t.numbers,
+			t.say("A sandbox of both APIs at " + fake.URL(duolink.MoneyKit) + ", over HTTP. Nothing here is real."),
+			t.say(whyMasks),
+			t.logins, t.linkLife, t.links, t.identity, t.numbers, t.failure, t.retry, t.flow,
+			t.say(whatNext),
 		}
 	}
-	return t, func() { _ = server.Close() }, nil
+	return t, fake.Close, nil
 }
 
 func (t *tour) say(text string) func(context.Context) error {

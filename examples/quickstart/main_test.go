@@ -14,21 +14,22 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/duolink/duolink/internal/sandbox"
+	"github.com/duolink/duolink/duolinktest"
 	"github.com/stretchr/testify/require"
 )
 
 // tourWith runs the program with an environment.
-func tourWith(t *testing.T, environment map[string]string) (string, error) {
+func tourWith(t *testing.T, environment map[string]string, args ...string) (string, error) {
 	t.Helper()
 	var out bytes.Buffer
-	err := run(t.Context(), func(name string) string { return environment[name] }, &out)
+	err := run(t.Context(), args, func(name string) string { return environment[name] }, &out)
 	return out.String(), err
 }
 
 var titles = []string{
 	"\nLogins\n", "\nAccounts of GAWA\n", "\nA login link's life\n", "\nLogin links\n",
-	"\nOwners at Chase (connected, identity of ", "\nAccount numbers\n",
+	"\nOwners at Chase (connected, identity of ", "\nAccount numbers\n", "\nAn error\n", "\nA retry\n", "\nA flow\n",
+	"\nWhat to try next:\n",
 }
 
 // confidential is what the sandbox knows and no program prints: its credentials, and the people of
@@ -36,10 +37,10 @@ var titles = []string{
 func confidential(t *testing.T) []string {
 	t.Helper()
 	all := []string{
-		sandbox.APIKey, sandbox.ClientID, sandbox.ClientSecret, sandbox.AccessToken, sandbox.SecondAccessToken,
-		sandbox.AuthExpiredAccessToken,
+		duolinktest.APIKey, duolinktest.ClientID, duolinktest.ClientSecret, duolinktest.AccessToken, duolinktest.SecondAccessToken,
+		duolinktest.AuthExpiredToken,
 		"mk_token_sandbox_", "https://login.example.com/link/", // what it makes up
-		sandbox.RequiredUsername, "team@example.com", "jordan@example.com", "avery@example.com", "reports@example.com",
+		duolinktest.RequiredUsername, "team@example.com", "jordan@example.com", "avery@example.com", "reports@example.com",
 		"1000000000000042", "1000000000000043",
 		"Avery Sample", "Jordan Example", "@example.com",
 	}
@@ -108,6 +109,12 @@ func TestTourOfTheSandbox(t *testing.T) {
 	for _, odd := range []string{"%!", "0xc0", "<nil>", "{", "[]"} {
 		require.NotContains(t, out, odd)
 	}
+	for _, call := range []string{
+		"client.Logins.List", "client.Links.Create", "client.Identity.Link", "client.Auth.Get", "ErrNotFound)  true",
+		"recreate", "retry-after", "requests that create: 1", "the people of the sandbox are invented",
+	} {
+		require.Contains(t, out, call)
+	}
 	again, err := tourWith(t, nil)
 	require.NoError(t, err)
 	require.Equal(t, strings.Count(out, "\n"), strings.Count(again, "\n"))
@@ -115,13 +122,13 @@ func TestTourOfTheSandbox(t *testing.T) {
 
 func TestHalfOfAPair(t *testing.T) {
 	for _, environment := range []map[string]string{
-		{"MONEYKIT_CLIENT_ID": sandbox.ClientID},
-		{"MONEYKIT_CLIENT_SECRET": sandbox.ClientSecret},
-		{"MONEYKIT_CLIENT_ID": sandbox.ClientID, "SUPERMETRICS_API_KEY": sandbox.APIKey},
+		{"MONEYKIT_CLIENT_ID": duolinktest.ClientID},
+		{"MONEYKIT_CLIENT_SECRET": duolinktest.ClientSecret},
+		{"MONEYKIT_CLIENT_ID": duolinktest.ClientID, "SUPERMETRICS_API_KEY": duolinktest.APIKey},
 	} {
 		out, err := tourWith(t, environment)
 		require.Empty(t, out)
-		oneLine(t, err, sandbox.ClientID, sandbox.ClientSecret, sandbox.APIKey)
+		oneLine(t, err, duolinktest.ClientID, duolinktest.ClientSecret, duolinktest.APIKey)
 		require.ErrorContains(t, err, "MONEYKIT_CLIENT_ID and MONEYKIT_CLIENT_SECRET")
 	}
 }
@@ -138,21 +145,21 @@ func oneLine(t *testing.T, err error, secrets ...string) {
 }
 
 // serve is a sandbox on loopback, with the environment that leads there.
-func serve(t *testing.T) (*sandbox.Sandbox, map[string]string) {
+func serve(t *testing.T) (*duolinktest.Server, map[string]string) {
 	t.Helper()
-	s := sandbox.New()
+	s := duolinktest.Start()
 	server := httptest.NewServer(s)
 	t.Cleanup(server.Close)
 	return s, map[string]string{
-		"SUPERMETRICS_API_KEY": sandbox.APIKey, "SUPERMETRICS_BASE_URL": server.URL + "/v2",
-		"MONEYKIT_CLIENT_ID": sandbox.ClientID, "MONEYKIT_CLIENT_SECRET": sandbox.ClientSecret,
+		"SUPERMETRICS_API_KEY": duolinktest.APIKey, "SUPERMETRICS_BASE_URL": server.URL + "/v2",
+		"MONEYKIT_CLIENT_ID": duolinktest.ClientID, "MONEYKIT_CLIENT_SECRET": duolinktest.ClientSecret,
 		"MONEYKIT_BASE_URL": server.URL,
-		"MONEYKIT_LINK_ID":  sandbox.LinkID, "MONEYKIT_ACCESS_TOKEN": sandbox.AccessToken,
+		"MONEYKIT_LINK_ID":  duolinktest.BankLinkID, "MONEYKIT_ACCESS_TOKEN": duolinktest.AccessToken,
 	}
 }
 
 // readOnly expects that nothing was changed.
-func readOnly(t *testing.T, s *sandbox.Sandbox) {
+func readOnly(t *testing.T, s *duolinktest.Server) {
 	t.Helper()
 	require.NotEmpty(t, s.Requests())
 	for _, r := range s.Requests() {
@@ -199,7 +206,7 @@ func TestRealAPIsAreOnlyRead(t *testing.T) {
 			for name, value := range tc.add {
 				environment[name] = value
 			}
-			links, logins := s.Links(), s.Logins()
+			links, logins := s.LoginLinks(), s.Logins()
 			out, err := tourWith(t, environment)
 			require.NoError(t, err)
 			for _, want := range tc.titles {
@@ -210,9 +217,9 @@ func TestRealAPIsAreOnlyRead(t *testing.T) {
 			}
 			keepsQuiet(t, out)
 			readOnly(t, s)
-			require.Equal(t, links, s.Links())
+			require.Equal(t, links, s.LoginLinks())
 			require.Equal(t, logins, s.Logins())
-			require.Zero(t, s.Refreshes(sandbox.LinkID))
+			require.Zero(t, s.Refreshes(duolinktest.BankLinkID))
 		})
 	}
 }
@@ -238,7 +245,7 @@ func TestFailures(t *testing.T) {
 				environment[name] = value
 			}
 			out, err := tourWith(t, environment)
-			oneLine(t, err, wrong, "CANARY", sandbox.APIKey, sandbox.ClientSecret)
+			oneLine(t, err, wrong, "CANARY", duolinktest.APIKey, duolinktest.ClientSecret)
 			require.ErrorContains(t, err, tc.want)
 			require.NotContains(t, out, wrong)
 		})
@@ -246,13 +253,31 @@ func TestFailures(t *testing.T) {
 	t.Run("canceled", func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		err := run(ctx, func(string) string { return "" }, io.Discard)
+		err := run(ctx, nil, func(string) string { return "" }, io.Discard)
 		require.ErrorIs(t, err, context.Canceled)
-		oneLine(t, err, sandbox.APIKey)
+		oneLine(t, err, duolinktest.APIKey)
 	})
 	t.Run("nobody to write to", func(t *testing.T) {
 		r, w := io.Pipe()
 		require.NoError(t, r.Close())
-		require.Error(t, run(t.Context(), func(string) string { return "" }, w))
+		require.Error(t, run(t.Context(), nil, func(string) string { return "" }, w))
 	})
+}
+
+// With -reveal the sandbox's invented people are shown, and nobody else.
+func TestReveal(t *testing.T) {
+	out, err := tourWith(t, nil, "-reveal")
+	require.NoError(t, err)
+	for _, want := range []string{"Avery Sample", "avery.sample@example.com", "000123450042", "DE89370400440532013000"} {
+		require.Contains(t, out, want)
+	}
+	require.NotContains(t, out, duolinktest.APIKey)
+	_, environment := serve(t)
+	out, err = tourWith(t, environment, "-reveal")
+	require.ErrorContains(t, err, "-reveal shows only the sandbox")
+	require.Empty(t, out)
+	for _, args := range [][]string{{"-x"}, {"reveal"}} {
+		_, err = tourWith(t, nil, args...)
+		require.ErrorContains(t, err, "the only flag is -reveal")
+	}
 }

@@ -19,29 +19,29 @@ func (t *tour) logins(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	w := t.table("Logins", "LOGIN", "DATA SOURCE", "USER", "AUTHENTICATED", "REVOKED")
+	w := t.table("Logins", "client.Logins.List", "LOGIN", "DATA SOURCE", "USER", "AUTHENTICATED", "REVOKED")
 	for i, l := range logins {
 		if i == most {
 			break
 		}
-		row(w, l.ID, l.DataSource.Name, l.Username, day(l.AuthTime), day(l.RevokedTime))
+		t.row(w, l.ID, l.DataSource.Name, l.Username, day(l.AuthTime), day(l.RevokedTime))
 	}
 	if err := w.Flush(); err != nil {
 		return err
 	}
 
-	w = t.table("Accounts of "+t.dataSource, "USER", "ACCOUNT", "NAME", "GROUP")
+	w = t.table("Accounts of "+t.dataSource, "client.Logins.StreamAccounts", "USER", "ACCOUNT", "NAME", "GROUP")
 	n := 0
 	for account, err := range t.client.Logins.StreamAccounts(ctx, duolink.AccountsQuery{DataSourceID: t.dataSource}) {
 		if err != nil {
 			return err
 		}
 		if n++; n <= most {
-			row(w, account.User, account.ID, account.Name, account.Group)
+			t.row(w, account.User, account.ID, account.Name, account.Group)
 		}
 	}
 	if n > most {
-		row(w, fmt.Sprintf("and %d more", n-most), "", "", "")
+		t.row(w, fmt.Sprintf("and %d more", n-most), "", "", "")
 	}
 	return w.Flush()
 }
@@ -49,8 +49,8 @@ func (t *tour) logins(ctx context.Context) error {
 // linkLife shows a login link from its creation to its end. In the sandbox somebody logs in at
 // once.
 func (t *tour) linkLife(ctx context.Context) error {
-	w := t.table("A login link's life", "STEP", "STATUS", "LOGIN", "DESCRIPTION")
-	step := func(name string, l *duolink.LoginLink) { row(w, name, string(l.Status), l.LoginID, l.Description) }
+	w := t.table("A login link's life", "client.Links.Create, Update, Get, Close; client.Logins.Get, Accounts, Revoke", "STEP", "STATUS", "LOGIN", "DESCRIPTION")
+	step := func(name string, l *duolink.LoginLink) { t.row(w, name, string(l.Status), l.LoginID, l.Description) }
 
 	link, err := t.client.Links.Create(
 		ctx,
@@ -64,9 +64,7 @@ func (t *tour) linkLife(ctx context.Context) error {
 		return err
 	}
 	step("updated", link)
-	if err = t.sandbox.CompleteLogin(link.ID, "jordan@example.com"); err != nil {
-		return err
-	}
+	t.fake.CompleteLogin(link.ID, "jordan@example.com")
 	if link, err = t.client.Links.Get(ctx, link.ID); err != nil {
 		return err
 	}
@@ -103,9 +101,9 @@ func (t *tour) newLogin(ctx context.Context, loginID string, w *tabwriter.Writer
 		}
 		n++
 	}
-	row(w, "login used", "", login.ID, fmt.Sprintf("%d accounts of %s", n, login.Username))
+	t.row(w, "login used", "", login.ID, fmt.Sprintf("%d accounts of %s", n, t.text(login.Username)))
 	revoked, err := t.client.Logins.Revoke(ctx, login.ID)
-	row(w, "login revoked", "", login.ID, fmt.Sprint(revoked))
+	t.row(w, "login revoked", "", login.ID, fmt.Sprint(revoked))
 	return err
 }
 
@@ -114,12 +112,12 @@ func (t *tour) links(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	w := t.table("Login links", "LINK", "STATUS", "DATA SOURCE", "EXPIRES", "LOGIN", "DESCRIPTION")
+	w := t.table("Login links", "client.Links.List", "LINK", "STATUS", "DATA SOURCE", "EXPIRES", "LOGIN", "DESCRIPTION")
 	for i, l := range links {
 		if i == most {
 			break
 		}
-		row(w, l.ID, string(l.Status), l.DataSourceID, day(l.ExpiryTime), l.LoginID, l.Description)
+		t.row(w, l.ID, string(l.Status), l.DataSourceID, day(l.ExpiryTime), l.LoginID, l.Description)
 	}
 	return w.Flush()
 }
@@ -143,19 +141,19 @@ func (t *tour) identity(ctx context.Context) error {
 		link.State,
 		day(link.Products[duolink.ProductIdentity].RefreshedAt),
 	)
-	w := t.table(title, "ACCOUNT", "NAME", "BALANCE", "OWNERS", "E-MAIL", "CITY")
+	w := t.table(title, "client.Identity.Link, Get", "ACCOUNT", "NAME", "BALANCE", "OWNERS", "E-MAIL", "CITY")
 	for _, a := range who.Accounts {
 		var names, emails, cities []string
 		for _, o := range a.Owners {
-			names = append(names, texts(o.Names)...)
+			names = append(names, t.texts(o.Names)...)
 			for _, e := range o.Emails {
-				emails = append(emails, e.Address.String())
+				emails = append(emails, t.text(e.Address))
 			}
 			for _, address := range o.Addresses {
 				cities = append(cities, address.City)
 			}
 		}
-		row(
+		t.row(
 			w,
 			a.ID,
 			a.Name,
@@ -170,13 +168,13 @@ func (t *tour) identity(ctx context.Context) error {
 
 // numbers shows account numbers, masked, through both of MoneyKit's APIs.
 func (t *tour) numbers(ctx context.Context) error {
-	w := t.table("Account numbers", "API", "SCHEME", "BANK", "ACCOUNT")
+	w := t.table("Account numbers", "client.Auth.Get, Numbers", "API", "SCHEME", "BANK", "ACCOUNT")
 	if !t.accessToken.IsZero() {
 		auth, err := t.client.Auth.Get(ctx, duolink.AuthQuery{AccessToken: t.accessToken})
 		if err != nil {
 			return err
 		}
-		schemes(w, "Plaid-compatible", auth.Numbers)
+		t.schemes(w, "Plaid-compatible", auth.Numbers)
 	}
 	if t.bankLinkID != "" {
 		native, err := t.client.Auth.Numbers(ctx, t.bankLinkID)
@@ -184,48 +182,60 @@ func (t *tour) numbers(ctx context.Context) error {
 			return err
 		}
 		for _, a := range native.Accounts {
-			schemes(w, "MoneyKit", a.Numbers)
+			t.schemes(w, "MoneyKit", a.Numbers)
 		}
 	}
 	return w.Flush()
 }
 
-func schemes(w *tabwriter.Writer, api string, n duolink.NumbersByScheme) {
+func (t *tour) schemes(w *tabwriter.Writer, api string, n duolink.NumbersByScheme) {
 	for _, a := range n.ACH {
-		row(w, api, "ACH", "routing "+a.RoutingNumber, a.AccountNumber)
+		t.row(w, api, "ACH", "routing "+a.RoutingNumber, a.AccountNumber)
 	}
 	for _, e := range n.EFT {
-		row(w, api, "EFT", "institution "+e.InstitutionNumber+" branch "+e.BranchNumber, e.AccountNumber)
+		t.row(w, api, "EFT", "institution "+e.InstitutionNumber+" branch "+e.BranchNumber, e.AccountNumber)
 	}
 	for _, b := range n.BACS {
-		row(w, api, "BACS", "sort code "+b.SortCode, b.AccountNumber)
+		t.row(w, api, "BACS", "sort code "+b.SortCode, b.AccountNumber)
 	}
 	for _, i := range n.International {
-		row(w, api, "IBAN", "BIC "+i.BIC, i.IBAN)
+		t.row(w, api, "IBAN", "BIC "+i.BIC, i.IBAN)
 	}
 }
 
-func (t *tour) table(title string, columns ...any) *tabwriter.Writer {
+// table begins a part of the tour. It names the calls that have made it.
+func (t *tour) table(title, calls string, columns ...any) *tabwriter.Writer {
 	w := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(t.out, "\n%s\n", title)
-	row(w, columns...)
+	fmt.Fprintf(t.out, "\n%s\n%s\n", title, calls)
+	t.row(w, columns...)
 	return w
 }
 
-func row(w *tabwriter.Writer, cells ...any) {
+func (t *tour) row(w *tabwriter.Writer, cells ...any) {
 	for i, c := range cells {
 		if i > 0 {
 			fmt.Fprint(w, "\t")
+		}
+		if s, ok := c.(duolink.Sensitive); ok {
+			c = t.text(s)
 		}
 		fmt.Fprint(w, c)
 	}
 	fmt.Fprintln(w)
 }
 
-func texts(all []duolink.Sensitive) []string {
+// text is the mask of a text, or the text itself with -reveal.
+func (t *tour) text(s duolink.Sensitive) string {
+	if t.reveal {
+		return s.Reveal()
+	}
+	return s.String()
+}
+
+func (t *tour) texts(all []duolink.Sensitive) []string {
 	var out []string
 	for _, s := range all {
-		out = append(out, s.String())
+		out = append(out, t.text(s))
 	}
 	return out
 }
