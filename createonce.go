@@ -34,9 +34,10 @@ const mostListed = 1000
 // error is ErrMalformedResponse, and the link that was made is closed.
 //
 // After a failure that may have made the link, CreateOnce looks for it for half a minute, and then
-// makes it again. If the first one appears later, the next call closes the surplus link. After any
-// other error you can call again. Two processes that begin at the same moment may each make a link.
-// The next call then closes one of them.
+// makes it again, Retry.MaxAttempts times at most. So a server that keeps failing holds it for about
+// two minutes. A deadline of the context ends it earlier. If the first one appears later, the next
+// call closes the surplus link. After any other error you can call again. Two processes that begin
+// at the same moment may each make a link. The next call then closes one of them.
 //
 // Callers in one process share a run, with the first caller's options and headers. If all have
 // given up and a link may have been made, the run goes on.

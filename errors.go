@@ -35,7 +35,8 @@ var (
 	// ErrNotFound: there is no such resource (404). Error.Code is empty if the 404 does not come
 	// from the API but from a proxy or a wrong base URL.
 	ErrNotFound = errors.New("not found")
-	// ErrDeleted: the resource existed and has been deleted (410).
+	// ErrDeleted: the resource existed and has been deleted (410). MoneyKit forgets a deleted bank link
+	// after 90 days, and then it is ErrNotFound.
 	ErrDeleted = errors.New("deleted")
 	// ErrConflict: the request conflicts with the state of the resource (409), or Links.CreateOnce
 	// found another link with the marker or a full list.

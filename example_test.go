@@ -130,7 +130,7 @@ func ExampleError() {
 			return forget(id)
 		case errors.Is(err, duolink.ErrRateLimited):
 			e, _ := errors.AsType[*duolink.Error](err)
-			return later(e.RetryAfter)
+			return later(e.RetryAfter) // 0 if the server names no time
 		}
 		return err
 	}

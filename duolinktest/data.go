@@ -127,7 +127,7 @@ type Numbers struct {
 
 // AddLogin adds a login, and returns it with what was invented.
 func (s *Server) AddLogin(l Login) Login {
-	s.helper()
+	s.t.Helper()
 	in := sandbox.Login{
 		ID: l.ID, DataSourceID: l.DataSourceID, Type: l.Type, Username: l.Username, DisplayName: l.DisplayName,
 		AuthTime: l.AuthTime, ExpiryTime: l.ExpiryTime, RevokedTime: l.RevokedTime, Shared: l.Shared,
@@ -151,7 +151,7 @@ func (s *Server) Logins() []Login { return each(s.sandbox.AllLogins(), loginOf) 
 
 // AddLoginLink adds a login link, and returns it with what was invented.
 func (s *Server) AddLoginLink(l LoginLink) LoginLink {
-	s.helper()
+	s.t.Helper()
 	out, err := s.sandbox.PutLoginLink(sandbox.LoginLink(l))
 	s.must(err)
 	return LoginLink(out)
@@ -164,7 +164,7 @@ func (s *Server) LoginLinks() []LoginLink {
 
 // AddBankLink adds a bank link, and returns it with what was invented.
 func (s *Server) AddBankLink(l BankLink) BankLink {
-	s.helper()
+	s.t.Helper()
 	out, err := s.sandbox.PutBankLink(sandbox.BankLink{
 		ID: l.ID, AccessToken: l.AccessToken, InstitutionID: l.InstitutionID, InstitutionName: l.InstitutionName,
 		State: l.State, ErrorCode: l.ErrorCode, Foreign: l.Foreign, Products: l.Products, RefreshedAt: l.RefreshedAt,

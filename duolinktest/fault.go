@@ -50,7 +50,7 @@ func Operations() []string { return sandbox.Operations() }
 // Script adds faults. A request takes the first fault that is for it. A fault that contradicts itself,
 // or an operation that does not exist, fails the test.
 func (s *Server) Script(faults ...Fault) {
-	s.helper()
+	s.t.Helper()
 	for _, f := range faults {
 		s.must(f.check())
 		s.sandbox.Script(f.sandbox())

@@ -45,7 +45,7 @@ func (s *Server) Requests() []Request {
 
 // Count returns how many requests of an operation there were, whatever the answer. "" counts all.
 func (s *Server) Count(operation string) int {
-	s.helper()
+	s.t.Helper()
 	s.must(checkOperation(operation))
 	return s.sandbox.Count(operation)
 }

@@ -7,6 +7,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -18,7 +19,7 @@ import (
 // Server is a fake of both APIs. It is safe for concurrent use, and it is an http.Handler.
 type Server struct {
 	sandbox *sandbox.Sandbox
-	t       testing.TB // nil outside of tests
+	t       runner
 	http2   bool
 
 	mu        sync.Mutex
@@ -41,7 +42,7 @@ func New(t testing.TB, opts ...Option) *Server {
 func Start(opts ...Option) *Server { return start(opts) }
 
 func start(opts []Option) *Server {
-	s := &Server{}
+	s := &Server{t: program{}}
 	set := settings{server: s}
 	for _, opt := range opts {
 		opt(&set)
@@ -54,16 +55,14 @@ func start(opts []Option) *Server {
 // APIs. The options come after those of [Server.Options]. In a test it is closed when the test ends,
 // and does not wait for flows that still run.
 func (s *Server) Client(opts ...duolink.Option) *duolink.Client {
-	s.helper()
+	s.t.Helper()
 	client, err := duolink.New(append(s.Options(), opts...)...)
 	s.must(err)
-	if s.t != nil {
-		s.t.Cleanup(func() { // a flow that a test leaves behind ends with the test
-			now, cancel := context.WithCancel(context.Background())
-			cancel()
-			_ = client.Close(now)
-		})
-	}
+	s.t.Cleanup(func() { // a flow that a test leaves behind ends with the test
+		now, cancel := context.WithCancel(context.Background())
+		cancel()
+		_ = client.Close(now)
+	})
 	return client
 }
 
@@ -94,7 +93,7 @@ func (s *Server) Transport() http.RoundTripper {
 // URL serves the fake on a port of the loopback interface, and returns the base URL of an API for
 // duolink.WithBaseURL. The credentials are [APIKey], and [ClientID] with [ClientSecret].
 func (s *Server) URL(api duolink.API) string {
-	s.helper()
+	s.t.Helper()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.server == nil {
@@ -140,20 +139,24 @@ func (s *Server) Close() {
 	}
 }
 
-func (s *Server) helper() {
-	if s.t != nil {
-		s.t.Helper()
+// must ends the test, or panics, because a test that went on would prove nothing.
+func (s *Server) must(err error) {
+	s.t.Helper()
+	if err != nil {
+		s.t.Fatalf("duolinktest: %s", strings.TrimPrefix(err.Error(), "sandbox: "))
 	}
 }
 
-// must ends the test, or panics, because a test that went on would prove nothing.
-func (s *Server) must(err error) {
-	s.helper()
-	switch {
-	case err == nil:
-	case s.t != nil:
-		s.t.Fatalf("duolinktest: %v", err)
-	default:
-		panic(fmt.Sprintf("duolinktest: %v", err))
-	}
+// runner is what a Server needs of a test.
+type runner interface {
+	Helper()
+	Fatalf(format string, args ...any)
+	Cleanup(func())
 }
+
+// program stands in the place of a test.
+type program struct{}
+
+func (program) Helper()                           {}
+func (program) Fatalf(format string, args ...any) { panic(fmt.Sprintf(format, args...)) }
+func (program) Cleanup(func())                    {}

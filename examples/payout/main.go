@@ -10,7 +10,8 @@
 //
 // It exits with 0 for a match, 1 for no match, and 2 if it cannot tell: no owner or number is
 // known, a name is only similar, the bank or the API fails, it is interrupted or used wrongly, or it
-// has asked the sandbox without -sandbox. Only a match is 0. `go run` turns every other code into 1: build the command to tell 1 from 2.
+// has asked the sandbox without -sandbox. Only a match is 0. `go run` turns every other code into 1:
+// build the command to tell 1 from 2.
 //
 // Without environment variables it asks a sandbox inside itself. With MONEYKIT_CLIENT_ID and
 // MONEYKIT_CLIENT_SECRET it asks MoneyKit, at MONEYKIT_BASE_URL if that is set, with the link's

@@ -49,7 +49,8 @@ func inBubble(t *testing.T, test func(t *testing.T, s *duolinktest.Server), opts
 func confidential(t *testing.T) []string {
 	t.Helper()
 	all := []string{
-		duolinktest.ClientID, duolinktest.ClientSecret, duolinktest.AccessToken, duolinktest.SecondAccessToken, "mk_token_sandbox_",
+		duolinktest.ClientID, duolinktest.ClientSecret, duolinktest.AccessToken,
+		duolinktest.SecondAccessToken, "mk_token_sandbox_",
 	}
 	b, err := os.ReadFile(filepath.Join("..", "..", "internal", "sandbox", "data", "accounts.json"))
 	require.NoError(t, err)
@@ -181,7 +182,8 @@ func TestDecisions(t *testing.T) {
 			true,
 		},
 		"a company": {
-			[]string{"-link", duolinktest.SecondBankLinkID, "-name", "example trading llc"}, nil, 0, "1 of 1 open accounts",
+			[]string{"-link", duolinktest.SecondBankLinkID, "-name", "example trading llc"}, nil, 0,
+			"1 of 1 open accounts",
 			true,
 		},
 		"one account": {[]string{"-account", "acc_3vKd6yBq"}, nil, 0, "1 of 1 open accounts", true},
@@ -228,7 +230,8 @@ func TestDecisions(t *testing.T) {
 		"half a number": {
 			nil,
 			script(owned(avery),
-				auth(duolinktest.JointAccountID, `{"account_id":"`+duolinktest.JointAccountID+`","account":"1"}`, "null")),
+				auth(duolinktest.JointAccountID,
+					`{"account_id":"`+duolinktest.JointAccountID+`","account":"1"}`, "null")),
 			2, "no number that money can be sent to", true,
 		},
 		"an item in error": {
@@ -251,7 +254,8 @@ func TestDecisions(t *testing.T) {
 		},
 
 		"auth expired": {
-			[]string{"-link", duolinktest.AuthExpiredBankLinkID}, nil, 2, "auth_expired\nNext: new proof is needed", false,
+			[]string{"-link", duolinktest.AuthExpiredBankLinkID}, nil, 2,
+			"auth_expired\nNext: new proof is needed", false,
 		},
 		"deleted": {
 			[]string{"-link", duolinktest.DeletedBankLinkID}, nil, 2,
@@ -261,7 +265,9 @@ func TestDecisions(t *testing.T) {
 			[]string{"-link", duolinktest.ForbiddenBankLinkID}, nil, 2,
 			"403 link_error.forbidden_action: The user did not permit this\nNext: ask the person", false,
 		},
-		"somebody's": {[]string{"-link", duolinktest.ForeignBankLinkID}, nil, 2, "401 link_error.unauthorized_access", false},
+		"somebody's": {
+			[]string{"-link", duolinktest.ForeignBankLinkID}, nil, 2, "401 link_error.unauthorized_access", false,
+		},
 		"unknown":    {[]string{"-link", "mk_none"}, nil, 2, "404 link_error.not_found", false},
 		"not a link": {[]string{"-link", "../mk"}, nil, 2, "invalid argument", false},
 		"refresh failed": {
@@ -289,7 +295,8 @@ func TestDecisions(t *testing.T) {
 			true,
 		},
 		"no JSON": {
-			nil, script(duolinktest.Fault{Operation: "identity.get", Status: 200, Body: "<html>"}), 2, "malformed response",
+			nil, script(duolinktest.Fault{Operation: "identity.get", Status: 200, Body: "<html>"}), 2,
+			"malformed response",
 			false,
 		},
 	} {
@@ -390,7 +397,8 @@ func TestInterrupted(t *testing.T) {
 // The sandbox is nobody's answer, unless it is asked for. Everything fits a terminal.
 func TestTheSandboxIsNoAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		for _, args := range [][]string{nil, {"-name", "Nobody Else"}, {"-h"}, {"-account", duolinktest.JointAccountID}} {
+		account := duolinktest.JointAccountID
+		for _, args := range [][]string{nil, {"-name", "Nobody Else"}, {"-h"}, {"-account", account}} {
 			var stdout, stderr bytes.Buffer
 			code := run(t.Context(), args, func(string) string { return "" }, &stdout, &stderr)
 			require.Equal(t, 2, code)

@@ -35,7 +35,7 @@ func main() {
 func run(ctx context.Context, args []string, getenv func(string) string, out io.Writer) error {
 	flags := flag.NewFlagSet("quickstart", flag.ContinueOnError)
 	flags.SetOutput(out)
-	reveal := flags.Bool("reveal", false, "show the texts behind the masks; only of the sandbox, whose people are invented")
+	reveal := flags.Bool("reveal", false, "show the texts behind the masks, of the sandbox's invented people")
 	switch err := flags.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
 		return nil
@@ -134,7 +134,9 @@ func sandboxTour() (*tour, func(), error) {
 		duolink.WithMoneyKit(duolink.ClientCredentials(duolinktest.ClientID, duolinktest.ClientSecret)),
 		duolink.WithBaseURL(duolink.Supermetrics, fake.URL(duolink.Supermetrics)),
 		duolink.WithBaseURL(duolink.MoneyKit, fake.URL(duolink.MoneyKit)),
-		duolink.WithHooks(duolink.Hooks{Wait: func(_ context.Context, w duolink.Wait) { t.waits = append(t.waits, w) }}),
+		duolink.WithHooks(duolink.Hooks{
+			Wait: func(_ context.Context, w duolink.Wait) { t.waits = append(t.waits, w) },
+		}),
 	)
 	if err != nil {
 		fake.Close()

@@ -49,7 +49,10 @@ func (t *tour) logins(ctx context.Context) error {
 // linkLife shows a login link from its creation to its end. In the sandbox somebody logs in at
 // once.
 func (t *tour) linkLife(ctx context.Context) error {
-	w := t.table("A login link's life", "client.Links.Create, Update, Get, Close; client.Logins.Get, Accounts, Revoke", "STEP", "STATUS", "LOGIN", "DESCRIPTION")
+	w := t.table(
+		"A login link's life", "client.Links.Create, Update, Get, Close; client.Logins.Get, Accounts, Revoke",
+		"STEP", "STATUS", "LOGIN", "DESCRIPTION",
+	)
 	step := func(name string, l *duolink.LoginLink) { t.row(w, name, string(l.Status), l.LoginID, l.Description) }
 
 	link, err := t.client.Links.Create(
