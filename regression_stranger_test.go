@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
@@ -43,7 +42,7 @@ func TestNoErrorIsItsOwnCause(t *testing.T) {
 	require.False(t, errors.Is(err, ErrNotFound))
 	kindIs(t, err, ErrUnauthorized)
 	require.ErrorIs(t, err, context.Canceled)
-	slog.New(slog.NewTextHandler(io.Discard, nil)).Error("m", "err", err)
+	require.NotEmpty(t, logged(err))
 
 	e := &Error{Kind: ErrServer}
 	e.because(e)

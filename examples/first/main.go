@@ -11,18 +11,23 @@ import (
 )
 
 func main() {
+	if err := run(context.Background()); err != nil {
+		log.Fatal(err)
+	}
+}
+
+func run(ctx context.Context) error {
 	fake := duolinktest.Start() // both APIs, in memory
 	defer fake.Close()
 	client, err := duolink.New(fake.Options()...)
 	if err != nil {
-		log.Fatal(err)
+		return err
 	}
-	defer client.Close(context.Background())
-
-	link, err := client.Links.Create(context.Background(), duolink.LoginLinkCreate{DataSourceID: "GAWA"})
+	link, err := client.Links.Create(ctx, duolink.LoginLinkCreate{DataSourceID: "GAWA"})
 	if err != nil {
-		log.Fatal(err)
+		return err
 	}
 	fmt.Println(link.ID, link.Status, link.LoginURL) // dsll_5 OPEN ****
 	fmt.Println(len(link.LoginURL.Reveal()) > 0)     // true: send it to the person who should log in
+	return client.Close(ctx)
 }
