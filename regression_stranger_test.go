@@ -194,6 +194,39 @@ func TestRefreshTellsTheRetryTime(t *testing.T) {
 	}
 }
 
+// The words of an error are told, also if they stand in a list.
+func TestWordsInAList(t *testing.T) {
+	for _, body := range []string{
+		`{"detail":["Not allowed here"]}`, `{"error":["Not allowed here"]}`, `{"errors":["Not allowed here"]}`,
+		`{"detail":[null,"Not allowed here"]}`, `{"detail":[{"msg":"Not allowed here"}]}`,
+	} {
+		c := replying(t, 403, body)
+		_, err := c.Links.Get(t.Context(), "dsll_1")
+		kindIs(t, err, ErrForbidden)
+		require.ErrorContains(t, err, "Not allowed here", body)
+	}
+}
+
+// A member that is there under one of its two names is not told as missing.
+func TestDriftKnowsBothNames(t *testing.T) {
+	var told []Drift
+	hooks := Hooks{Drift: func(_ context.Context, d Drift) { told = append(told, d) }}
+	for _, ach := range []string{
+		`{"account_id":"a","account_number":"1","account":null,"routing":"2"}`,
+		`{"account_id":"a","account":"1","account_number":null,"routing":"2"}`,
+	} {
+		c := overAll(t, func(*http.Request) (*http.Response, error) {
+			body := `{"accounts":[],"numbers":{"ach":[` + ach + `]},"item":{"item_id":"i"},"request_id":"r"}`
+			return reply(200, body), nil
+		}, WithHooks(hooks))
+		_, err := c.Auth.Get(t.Context(), AuthQuery{AccessToken: NewSecret("access-token-1")})
+		require.NoError(t, err)
+		for _, d := range told {
+			require.False(t, d.Kind == DriftKindMissing && strings.Contains(d.Path, "ach"), "%+v", d)
+		}
+	}
+}
+
 // A list of one stands for its item, also where a write is confirmed. A longer list confirms nothing.
 func TestConfirmedByAListOfOne(t *testing.T) {
 	link := `{"link_id":"dsll_1","status_code":"CLOSED"}`

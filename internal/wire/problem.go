@@ -150,8 +150,18 @@ func (p *problemReader) readText(to *string) error {
 // which is a code if it looks like a code and else a message.
 func (p *problemReader) readNested(message *string) error {
 	switch p.s.Next() {
-	case Array:
-		return problems.Read(p.s, &p.Fields)
+	case Array: // of failed fields, or of texts
+		return p.s.Array(func() error {
+			if p.s.Next() != Object {
+				return p.readText(&p.first)
+			}
+			var f Field
+			err := problems.Read(p.s, &f)
+			if f != (Field{}) { // a list of nothing must not fill the memory
+				p.Fields = append(p.Fields, f)
+			}
+			return err
+		})
 	case String:
 		text, err := p.s.Text()
 		if !p.takeCode(text, false) {

@@ -224,7 +224,7 @@ func (f fields) readObject(s *Scanner, of reflect.Value, other func(key []byte) 
 	}
 	err := s.members(func(key []byte) error {
 		if one := f[string(key)]; there != nil && one != nil {
-			there[one.name] = s.Next() != Null
+			there[one.name] = there[one.name] || s.Next() != Null // a field may have two names
 		}
 		if other != nil {
 			if taken, err := other(key); taken || err != nil {
