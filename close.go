@@ -16,9 +16,9 @@ import (
 // outcome of its write is not known, [Hooks] are told. A stream that is being read is left to its
 // reader.
 //
-// Close waits until all of this has ended. If the context ends before, Close ends what runs for
-// nobody at once, and returns an error that matches the context's error. Close may be called
-// again, also by several goroutines.
+// Close waits until all of this has ended. If the context ends before, Close ends the shared runs of
+// flows and the exchanges of tokens at once, and returns an error that matches the context's error.
+// Close may be called again, also by several goroutines.
 //
 // Close leaves an http.Client of [WithHTTPClient] alone. Otherwise it closes the connections.
 func (c *Client) Close(ctx context.Context) error {

@@ -176,20 +176,20 @@ func refreshAndRead[T any](
 // run serves at least the caller who began it, so nobody waits for more runs than there are
 // callers.
 func (r *fetching) fetch(ctx context.Context, key flight.Key) (body []byte, again bool, err error) {
-	ctx, cancel := context.WithCancelCause(ctx)
+	waiting, cancel := context.WithCancelCause(ctx) // not for the reading: the run may have ended meanwhile
 	defer cancel(nil)
 	var latest RefreshProgress
-	f, err := r.client.refreshes.Hold(ctx, key, r.run, func(p RefreshProgress) {
+	f, err := r.client.refreshes.Hold(waiting, key, r.run, func(p RefreshProgress) {
 		if r.options.Progress != nil {
 			r.options.Progress(p)
 		}
 		// A wait that the server asks for and that cannot end in time is not started.
-		if latest = p; retryTime(p.Err) > 0 && outlasts(ctx, p.Next) {
+		if latest = p; retryTime(p.Err) > 0 && outlasts(waiting, p.Next) {
 			cancel(errNextLook)
 		}
 	})
 	if err != nil {
-		e := r.leftEarly(f, endOf(ctx, err))
+		e := r.leftEarly(f, endOf(waiting, err))
 		e.lateLook(latest)
 		return nil, false, r.asked.handOver(&Response{}, e)
 	}

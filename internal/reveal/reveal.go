@@ -152,7 +152,8 @@ func settable(field reflect.Value) reflect.Value {
 	return reflect.NewAt(field.Type(), field.Addr().UnsafePointer()).Elem()
 }
 
-// Holds reports whether json.Marshal may find one of the types in a value of this type. An interface may hold
+// Holds reports whether json.Marshal may find one of the types in a value of this type. An interface
+// may hold
 // anything. In a type with a marshal method nothing is marked.
 func (m *Marker[T]) Holds(t reflect.Type) bool {
 	if known, ok := m.holders.Load(t); ok {
