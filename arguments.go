@@ -7,11 +7,40 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/duolink/duolink/internal/conceal"
 	"github.com/duolink/duolink/internal/wire"
 	"github.com/google/go-querystring/query"
 )
 
 // How operations are made, and how their arguments are checked and encoded.
+
+// operation is what a call asks for. The variables of service files are operations without
+// arguments.
+type operation struct {
+	api         API
+	name        string // "links.get": for errors and logs
+	method      string
+	route       string // "/ds/login/link/{loginLinkID}": a constant, safe to print
+	idempotency idempotency
+	limit       int64 // bytes of answer that are read; 0 means defaultLimit
+	stream      bool  // the caller reads the answer as it arrives
+	slow        bool  // the server may take long: slowTimeout
+	perApp      bool  // the vendor also counts all requests of an application together
+
+	args    []string // for the route's placeholders, in order
+	query   any      // a struct with url tags
+	body    any      // sent as JSON
+	form    url.Values
+	private []string // texts that errors must not quote, besides args and credentials
+	secrets []string // credentials among the arguments: errors must not quote even a part of them
+	items   []string // the vendor counts requests by each of them, besides args
+	invalid error    // what is wrong with the arguments; nothing is sent then
+}
+
+const (
+	defaultLimit = 8 << 20
+	errorLimit   = 1 << 20
+)
 
 // Format prints only the operation's name, because its arguments are confidential.
 func (op operation) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, op.name) }
@@ -42,21 +71,9 @@ func (op operation) on(id string) operation {
 }
 
 // encode turns the operation's arguments into a URL and a payload.
-func (p *prepared) encode() error {
-	path, err := p.op.path()
-	if err != nil {
+func (p *prepared) encode() (err error) {
+	if p.url, err = p.client.urlOf(p.op); err != nil {
 		return err
-	}
-	p.url = p.client.config.base[p.op.api].reveal() + path
-	if p.op.query != nil {
-		values, err := query.Values(p.op.query)
-		if err != nil {
-			return argumentError("the query cannot be encoded")
-		}
-		// Servers disagree on whether a plus sign is a space. %20 is a space for all of them.
-		if q := strings.ReplaceAll(values.Encode(), "+", "%20"); q != "" {
-			p.url += "?" + q
-		}
 	}
 	switch {
 	case p.op.form != nil:
@@ -66,6 +83,39 @@ func (p *prepared) encode() error {
 		p.contentType = "application/json"
 	}
 	return err
+}
+
+// urlOf makes the URL of an operation. Without arguments and a query it is made once. A transport of
+// the caller may change the URL, so then each call has its own.
+func (c *Client) urlOf(op operation) (*url.URL, error) {
+	fixed := len(op.args) == 0 && op.query == nil && c.transport.Own
+	if fixed {
+		if known, ok := c.urls.Load(op.name); ok {
+			return known.(conceal.Value[*url.URL]).Get(), nil
+		}
+	}
+	path, err := op.path()
+	if err != nil {
+		return nil, err
+	}
+	if op.query != nil {
+		values, err := query.Values(op.query)
+		if err != nil {
+			return nil, argumentError("the query cannot be encoded")
+		}
+		// Servers disagree on whether a plus sign is a space. %20 is a space for all of them.
+		if q := strings.ReplaceAll(values.Encode(), "+", "%20"); q != "" {
+			path += "?" + q
+		}
+	}
+	u, err := url.Parse(c.config.base[op.api].reveal() + path)
+	if err != nil {
+		return nil, argumentError("the request cannot be built")
+	}
+	if fixed {
+		c.urls.Store(op.name, conceal.ValueOf(u))
+	}
+	return u, nil
 }
 
 // path fills the route's placeholders with the arguments.

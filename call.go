@@ -8,7 +8,6 @@ import (
 	"math"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 	"time"
 
@@ -28,67 +27,45 @@ import (
 // another attempt, by the rules in retry.go. Then readyNext waits and makes the next attempt
 // ready. The call returns the answer or one *Error (result).
 
-// operation is what a call asks for. The variables of service files are operations without
-// arguments.
-type operation struct {
-	api         API
-	name        string // "links.get": for errors and logs
-	method      string
-	route       string // "/ds/login/link/{loginLinkID}": a constant, safe to print
-	idempotency idempotency
-	limit       int64 // bytes of answer that are read; 0 means defaultLimit
-	stream      bool  // the caller reads the answer as it arrives
-	slow        bool  // the server may take long: slowTimeout
-	perApp      bool  // the vendor also counts all requests of an application together
-
-	args    []string // for the route's placeholders, in order
-	query   any      // a struct with url tags
-	body    any      // sent as JSON
-	form    url.Values
-	private []string // texts that errors must not quote, besides args and credentials
-	secrets []string // credentials among the arguments: errors must not quote even a part of them
-	items   []string // the vendor counts requests by each of them, besides args
-	invalid error    // what is wrong with the arguments; nothing is sent then
-}
-
-const (
-	defaultLimit = 8 << 20
-	errorLimit   = 1 << 20
-)
-
 // call sends an operation and reads its answer.
 func call[T any](
 	ctx context.Context, c *Client, op operation, answer func(*wire.Scanner) (T, error), opts []CallOption,
 ) (T, error) {
-	var v, none T
-	_, err := c.do(ctx, op, opts, func(s *wire.Scanner) (err error) {
-		v, err = wire.Whole(s, answer)
-		return err
-	})
-	if err != nil {
+	d, none := &decoder[T]{read: answer}, *new(T)
+	if _, err := c.do(ctx, op, opts, d); err != nil {
 		return none, err
 	}
-	return v, nil
+	return d.value, nil
+}
+
+// decoder reads an answer.
+type decoder[T any] struct {
+	read  func(*wire.Scanner) (T, error)
+	value T
+}
+
+func (d *decoder[T]) decode(s *wire.Scanner) (err error) {
+	d.value, err = wire.Whole(s, d.read)
+	return err
 }
 
 // do prepares an operation and attempts it until it is done. It decodes each answer inside the
 // loop, so that an unusable answer is a failed attempt. The caller of do decodes a stream.
 func (c *Client) do(
-	ctx context.Context, op operation, opts []CallOption, decode func(*wire.Scanner) error,
+	ctx context.Context, op operation, opts []CallOption, answer interface{ decode(*wire.Scanner) error },
 ) (*attempts, error) {
-	p, err := c.prepare(ctx, op, opts)
-	if err != nil {
+	a := &attempts{answer: answer, endedAt: time.Now()}
+	a.prepared, a.latest, a.next = &a.own, &a.first, &a.first
+	if err := a.own.prepare(ctx, c, op, opts); err != nil {
 		return nil, err
 	}
 	if !c.life.enter() {
-		return nil, p.unsent(&Error{Kind: ErrClosed, Message: nothingMoreIsSent})
+		return nil, a.unsent(&Error{Kind: ErrClosed, Message: nothingMoreIsSent})
 	}
 	defer c.life.leave()
-	waiting, cancel := c.life.untilClosed(ctx)
-	defer cancel()
-	a := &attempts{prepared: p, decode: decode, waiting: waiting}
-	a.latest, a.next, a.endedAt = &attempt{}, &attempt{}, time.Now()
-	return a, a.result(waiting, a.run(ctx))
+	a.waiting.Context, a.waiting.closing = ctx, c.life.closing
+	defer a.waiting.release()
+	return a, a.result(&a.waiting, a.run(ctx))
 }
 
 // prepared is a call's operation and options, checked and encoded. It never changes. A flow has
@@ -100,24 +77,32 @@ type prepared struct {
 	auth        authorizer
 	retry       Retry
 	limit       int64 // bytes of answer
-	url         string
+	url         *url.URL
 	payload     []byte
 	contentType string
-	groups      []limitGroup
+}
+
+// prepare is prepared.prepare for a flow.
+func (c *Client) prepare(ctx context.Context, op operation, opts []CallOption) (*prepared, error) {
+	p := &prepared{}
+	if err := p.prepare(ctx, c, op, opts); err != nil {
+		return nil, err
+	}
+	return p, nil
 }
 
 // prepare checks everything that can be checked before anything is sent.
-func (c *Client) prepare(ctx context.Context, op operation, opts []CallOption) (*prepared, error) {
-	p := &prepared{client: c, op: op, retry: c.config.retry, limit: cmp.Or(c.config.limit, op.limit, defaultLimit)}
+func (p *prepared) prepare(ctx context.Context, c *Client, op operation, opts []CallOption) error {
+	p.client, p.op, p.retry, p.limit = c, op, c.config.retry, cmp.Or(c.config.limit, op.limit, defaultLimit)
 	if ctx == nil {
-		return nil, p.unsent(argumentError("the context is nil"))
+		return p.unsent(argumentError("the context is nil"))
 	}
 	for _, opt := range opts {
 		if opt == nil {
-			return nil, p.unsent(argumentError("a call option is nil"))
+			return p.unsent(argumentError("a call option is nil"))
 		}
 		if err := opt(&p.callOptions); err != nil {
-			return nil, p.unsent(err)
+			return p.unsent(err)
 		}
 	}
 	if p.maxWait != nil {
@@ -134,22 +119,28 @@ func (c *Client) prepare(ctx context.Context, op operation, opts []CallOption) (
 		err = &Error{Kind: ErrNotConfigured, Message: "the client has no credential for this API"}
 	}
 	if err == nil {
-		p.groups = op.groups(p.identity())
 		err = p.encode()
 	}
 	if err != nil {
-		return nil, p.unsent(err)
+		return p.unsent(err)
 	}
-	return p, nil
+	return nil
 }
 
 // attempts are a call under way.
 type attempts struct {
 	*prepared
-	decode  func(*wire.Scanner) error // reads the answer
-	waiting context.Context           //nolint:containedctx // of all waits: it ends when the client closes, too
+	own     prepared
+	answer  interface{ decode(*wire.Scanner) error }
+	waiting untilClosed // the context of all waits
 
-	history       []Attempt     // as hooks and Response see them
+	first   attempt
+	loop    retryablehttp.Client
+	request retryablehttp.Request
+	sender  http.Client
+
+	begun         int           // attempts
+	history       []Attempt     // as hooks and Response see them, if there are any
 	latest        *attempt      // the one that has begun
 	next          *attempt      // the one that ready works on
 	endedAt       time.Time     // when the latest ended, or the call began
@@ -162,18 +153,20 @@ type attempts struct {
 
 // attempt is one time that the request is sent, and the result.
 type attempt struct {
-	number  int // from 1
-	began   time.Time
-	header  http.Header   // with the credential
-	groups  []limitGroup  // with its permits
-	sending *send.Sending // nil if net/http was not called
-	held    error         // why it was not sent after it was held back at its connection
+	number   int // from 1
+	began    time.Time
+	header   http.Header // with the credential
+	admitted time.Time
+	groups   []limitGroup  // with its permits; nil if nothing was refused anywhere
+	sending  *send.Sending // nil if net/http was not called
+	held     error         // why it was not sent after it was held back at its connection
 
 	status   int // 0: no answer
 	head     http.Header
 	location string // of a redirect
 	unsized  bool   // the answer names no length
-	body     []byte
+	buffer   *wire.Buffer
+	body     []byte // in the buffer
 	stream   io.ReadCloser
 	err      *Error // what is wrong with the answer, or why there is none
 }
@@ -181,47 +174,47 @@ type attempt struct {
 // run attempts the call until checkRetry says that it is done.
 func (a *attempts) run(ctx context.Context) error {
 	defer a.release() // others wait for the permits, even if a hook panics
-	var payload any
-	if a.payload != nil {
-		payload = a.payload
+	req := http.Request{
+		Method: a.op.method, URL: a.url, Host: a.url.Host, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 	}
-	req, err := retryablehttp.NewRequestWithContext(ctx, a.op.method, a.url, payload)
-	if err != nil {
-		return a.unsent(argumentError("the request cannot be built"))
-	}
-	if err = a.ready(req.Request); err != nil {
+	a.request.Request = req.WithContext(ctx) // transport.Send adds the body
+	if err := a.ready(a.request.Request); err != nil {
 		return a.unsent(err)
 	}
-	req.SetResponseHandler(func(resp *http.Response) error { return a.receive(ctx, resp) })
-	loop := retryablehttp.Client{
-		HTTPClient:   a.client.sender(a),
+	a.request.SetResponseHandler(func(resp *http.Response) error { return a.receive(ctx, resp) })
+	a.sender = a.client.sender(a)
+	a.loop = retryablehttp.Client{
+		HTTPClient:   &a.sender,
 		RetryMax:     math.MaxInt32, // checkRetry counts
 		CheckRetry:   a.checkRetry,
 		Backoff:      func(_, _ time.Duration, _ int, _ *http.Response) time.Duration { return 0 }, // readyNext waits
 		PrepareRetry: a.readyNext,
 		ErrorHandler: func(_ *http.Response, err error, _ int) (*http.Response, error) { return nil, err },
 	}
-	_, err = loop.Do(req) //nolint:bodyclose // receive has closed it, or keeps it open as a stream
+	_, err := a.loop.Do(&a.request) //nolint:bodyclose // receive has closed it, or keeps it open as a stream
 	return err
 }
 
 // ready asks the caller's Limiter, and gets permits of the limit groups and a credential.
 func (a *attempts) ready(req *http.Request) error {
-	a.next = &attempt{number: len(a.history) + 1}
-	err := a.askLimiter(a.waiting)
-	if err == nil {
-		err = a.admitAndSign(a.waiting, req, a.next)
+	if a.next.number > 0 {
+		a.next = &attempt{}
 	}
-	return a.notReady(a.waiting, err)
+	a.next.number = a.begun + 1
+	err := a.askLimiter(&a.waiting)
+	if err == nil {
+		err = a.admitAndSign(&a.waiting, req, a.next)
+	}
+	return a.notReady(&a.waiting, err)
 }
 
 // readyNext waits, and makes another attempt ready. If that fails, the call ends with the last
 // attempt's error, which tells more, or with that of a token exchange, which names the cause.
 func (a *attempts) readyNext(req *http.Request) error {
 	if a.wait > 0 {
-		a.waits(a.waiting, len(a.history)+1, a.reason, a.wait)
+		a.waits(&a.waiting, a.begun+1, a.reason, a.wait)
 	}
-	err := endOf(a.waiting, pace.Sleep(a.waiting, a.wait))
+	err := endOf(&a.waiting, pace.Sleep(&a.waiting, a.wait))
 	if err == nil {
 		err = a.ready(req)
 	}
@@ -246,38 +239,11 @@ func (a *attempts) admitAndSign(ctx context.Context, req *http.Request, at *atte
 		if err := a.sign(ctx, req, at); err != nil {
 			return err
 		}
-		if a.allOpen(at) {
+		if a.allOpen(at.groups, at.admitted) {
 			return nil
 		}
 		a.release()
 	}
-}
-
-// sign sets the headers of an attempt. Each attempt has its own map, because a connection may still
-// be writing the map of the attempt before.
-func (a *attempts) sign(ctx context.Context, req *http.Request, at *attempt) error {
-	h := http.Header{}
-	for name, values := range a.extra {
-		h[name] = slices.Clone(values)
-	}
-	h.Set("Accept", "application/json")
-	h.Set("User-Agent", a.client.config.userAgent)
-	if a.contentType != "" {
-		h.Set("Content-Type", a.contentType)
-	}
-	switch a.op.api {
-	case MoneyKit:
-		h.Set("MoneyKit-Version", a.client.config.moneyKitVersion)
-	case PlaidCompatible:
-		h.Set("Plaid-Version", plaidVersion)
-	}
-	err := a.auth.authorize(ctx, a.op.api, h)
-	req.Header, at.header = h, h
-	if err == nil && a.refusedHeader != nil && h.Get("Authorization") == a.refusedHeader.Get("Authorization") {
-		a.lastError.renewable = false
-		return a.lastError // the server would say the same again
-	}
-	return err
 }
 
 // RoundTrip sends an attempt, once. If the attempt is held back at its connection, it waits for its
@@ -286,16 +252,12 @@ func (a *attempts) RoundTrip(req *http.Request) (*http.Response, error) {
 	ctx, at := req.Context(), a.next
 	at.began, a.latest = time.Now(), at
 	a.started(ctx, at)
-	if req.Body != nil {
-		_ = req.Body.Close() // transport.Send makes a body for each request
-	}
 	userAgent := a.client.config.userAgent
-	rules := send.Rules{Body: a.payload, UserAgent: userAgent, Limit: a.timeout(), Commit: a.commitWrite}
+	rules := send.Rules{Body: a.payload, UserAgent: userAgent, Limit: a.timeout()}
 	for {
-		admitted := attempt{groups: at.groups} // a transport may ask later, on another goroutine
-		rules.MayGo = func() bool { return a.waiting.Err() == nil && a.allOpen(&admitted) }
+		rules.Gate = &gate{a, at.groups, at.admitted}
 		if ctx.Err() != nil || a.waiting.Err() != nil { // net/http would not ask for a connection
-			return nil, endOf(ctx, endOf(a.waiting, nil))
+			return nil, endOf(ctx, endOf(&a.waiting, nil))
 		}
 		var resp *http.Response
 		var err error
@@ -315,6 +277,16 @@ func (a *attempts) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 	}
 }
+
+// gate lets one sending of an attempt out.
+type gate struct {
+	of       *attempts
+	groups   []limitGroup
+	admitted time.Time
+}
+
+func (g *gate) MayGo() bool  { return g.of.waiting.Err() == nil && g.of.allOpen(g.groups, g.admitted) }
+func (g *gate) Commit() bool { return g.of.commitWrite() }
 
 // receive reads, classifies and settles an answer inside the loop. It closes the body, but a stream's.
 func (a *attempts) receive(ctx context.Context, resp *http.Response) error {
@@ -337,9 +309,18 @@ func (a *attempts) receive(ctx context.Context, resp *http.Response) error {
 	a.settle(ctx)
 	kept = true
 	if at.err == nil {
+		at.reuse(a.response)
 		return nil
 	}
 	return at.err
+}
+
+// reuse lets another call have the room of a good answer, unless the caller wants to see the answer.
+func (at *attempt) reuse(wanted *Response) {
+	if wanted == nil {
+		at.buffer.Reuse()
+		at.buffer, at.body = nil, nil
+	}
 }
 
 // classify reads an answer and returns what is wrong with it.
@@ -356,7 +337,12 @@ func (a *attempts) classify(ctx context.Context, at *attempt, resp *http.Respons
 		return nil
 	}
 	if err == nil {
-		at.body, err = wire.ReadBody(body, limit)
+		length := resp.ContentLength
+		if zipped {
+			length = -1
+		}
+		at.buffer, err = wire.ReadBody(body, length, limit)
+		at.body = at.buffer.Bytes()
 	}
 	switch {
 	case !ok: // the status decides, however much of the body arrived
@@ -364,9 +350,9 @@ func (a *attempts) classify(ctx context.Context, at *attempt, resp *http.Respons
 	case err != nil:
 		return a.failure(ctx, at, err)
 	}
-	document := wire.Document(at.body, a.limit)
+	document := at.buffer.Document(a.limit)
 	tellDrift := a.watchDrift(ctx, document, at.header)
-	if err := a.decode(document); err != nil {
+	if err := a.answer.decode(document); err != nil {
 		return a.unreadable(ctx, at, err)
 	}
 	tellDrift()
@@ -386,12 +372,12 @@ func (a *attempts) settle(ctx context.Context) {
 	case at.err != nil && at.err.closesGroup():
 		a.closeGroups(ctx, at, now)
 	default: // any other answer: the request was within the limits
-		for _, g := range at.groups {
-			c.pace.Accept(g.key, g.permit, now)
-		}
+		a.accepted(at, now)
 	}
 	if at.err == nil {
-		c.budget.Refund(a.budgetKey(), now)
+		if !c.budget.Full() {
+			c.budget.Refund(a.budgetKey(), now)
+		}
 	} else if at.err.Outcome != OutcomeUnknown {
 		a.nothingHappened(at.err.Outcome)
 	}
@@ -417,7 +403,7 @@ func (a *attempts) checkRetry(ctx context.Context, _ *http.Response, err error) 
 		a.settle(ctx)
 	}
 	a.lastError = at.err
-	again := a.again(a.waiting, at)
+	again := a.again(&a.waiting, at)
 	return again, at.err
 }
 
@@ -440,7 +426,7 @@ func (a *attempts) result(ctx context.Context, err error) error {
 // fail completes the error of a call, and fills in the caller's Response.
 func (a *attempts) fail(e *Error) error {
 	if e.Operation == a.op.name {
-		e.Attempts = len(a.history)
+		e.Attempts = a.begun
 	}
 	if a.unclear {
 		e.Outcome = OutcomeUnknown

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/duolink/duolink/internal/conceal"
@@ -67,9 +68,10 @@ type Client struct {
 	auth      map[API]authorizer
 	pace      *pace.Groups
 	budget    *pace.Budgets
-	state     *limitState
+	state     limitState
 	drifts    *drifts
 	life      *lifetime
+	urls      *sync.Map // by operation, a conceal.Value[*url.URL]: of operations without arguments
 
 	// The runs that callers share while they are under way.
 	unattended *flight.Unattended // counts both kinds of runs together
@@ -110,9 +112,10 @@ func New(opts ...Option) (*Client, error) {
 		auth:   map[API]authorizer{},
 		pace:   pace.NewGroups(),
 		budget: pace.NewBudgets(),
-		state:  &limitState{latest: map[API]RateLimit{}},
+		state:  newLimitState(),
 		drifts: &drifts{told: map[Drift]bool{}},
 		life:   newLifetime(),
+		urls:   &sync.Map{},
 	}
 	c.unattended = &flight.Unattended{Go: c.life.start}
 	c.creates = flight.NewGroup[creation, struct{}](c.unattended)
@@ -204,7 +207,7 @@ func (cfg *config) sender() (*http.Client, *send.Transport) {
 	if cfg.httpClient != nil {
 		sender = *cfg.httpClient
 	}
-	transport := &send.Transport{Next: sender.Transport}
+	transport := &send.Transport{Next: sender.Transport, Own: cfg.httpClient == nil}
 	// net/http would carry X-Client-Secret, PLAID-SECRET and the body to wherever a redirect leads.
 	sender.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return &sender, transport
@@ -213,13 +216,13 @@ func (cfg *config) sender() (*http.Client, *send.Transport) {
 // sender is the http.Client of one call. A cookie that the server gave to one credential does not
 // travel with another. If retryablehttp gives up, it closes all idle connections of its
 // http.Client. The pool is shared with other calls, so attempts have no method for that.
-func (c *Client) sender(a *attempts) *http.Client {
+func (c *Client) sender(a *attempts) http.Client {
 	sender := *c.http
 	sender.Transport = a
 	if b, ok := a.auth.(*bearer); a.token != nil || ok && b.provide != nil {
 		sender.Jar = nil
 	}
-	return &sender
+	return sender
 }
 
 // String returns a name and nothing that the client holds.

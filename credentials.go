@@ -23,7 +23,7 @@ type Credentials interface {
 
 // authorizer signs the attempts of one client or call.
 type authorizer interface {
-	authorize(ctx context.Context, api API, h http.Header) error
+	authorize(ctx context.Context, api API, h *headers) error
 	// renew gives up the token in these headers, because the server has refused it. It reports
 	// whether another attempt may have another token.
 	renew(h http.Header) bool
@@ -75,7 +75,7 @@ func (b *bearer) secrets() []string       { return []string{b.token.Reveal()} }
 // A function has one identity for all of its tokens, because they come and go.
 func (b *bearer) identity() string { return "bearer " + b.token.Reveal() }
 
-func (b *bearer) authorize(ctx context.Context, api API, h http.Header) error {
+func (b *bearer) authorize(ctx context.Context, api API, h *headers) error {
 	if api == PlaidCompatible {
 		return &Error{
 			Kind: ErrNotConfigured, Outcome: OutcomeNotSent,
@@ -92,7 +92,7 @@ func (b *bearer) authorize(ctx context.Context, api API, h http.Header) error {
 			return err
 		}
 	}
-	h.Set("Authorization", "Bearer "+token)
+	h.set("Authorization", "Bearer "+token)
 	return nil
 }
 
@@ -149,14 +149,14 @@ func (p *pair) renew(http.Header) bool  { return false }
 func (p *pair) secrets() []string       { return []string{p.id.Reveal(), p.secret.Reveal()} }
 func (p *pair) identity() string        { return "client " + p.id.Reveal() }
 
-func (p *pair) authorize(_ context.Context, api API, h http.Header) error {
+func (p *pair) authorize(_ context.Context, api API, h *headers) error {
 	if api == PlaidCompatible {
-		h.Set("PLAID-CLIENT-ID", p.id.Reveal())
-		h.Set("PLAID-SECRET", p.secret.Reveal())
+		h.set("Plaid-Client-Id", p.id.Reveal())
+		h.set("Plaid-Secret", p.secret.Reveal())
 		return nil
 	}
-	h.Set("X-Client-Id", p.id.Reveal())
-	h.Set("X-Client-Secret", p.secret.Reveal())
+	h.set("X-Client-Id", p.id.Reveal())
+	h.set("X-Client-Secret", p.secret.Reveal())
 	return nil
 }
 
@@ -196,7 +196,7 @@ func newTokenCache(x *exchange, client *Client) *tokenCache {
 	return c
 }
 
-func (c *tokenCache) authorize(ctx context.Context, api API, h http.Header) error {
+func (c *tokenCache) authorize(ctx context.Context, api API, h *headers) error {
 	if api == PlaidCompatible {
 		return c.pair.authorize(ctx, api, h)
 	}
@@ -207,7 +207,7 @@ func (c *tokenCache) authorize(ctx context.Context, api API, h http.Header) erro
 		return &own
 	}
 	if err == nil {
-		h.Set("Authorization", "Bearer "+token.Reveal())
+		h.set("Authorization", "Bearer "+token.Reveal())
 	}
 	return err
 }
@@ -248,10 +248,10 @@ func (c *tokenCache) exchange(ctx context.Context) (token Secret, life time.Dura
 // noCredential signs the exchange: the form carries id and secret.
 type noCredential struct{}
 
-func (noCredential) authorize(context.Context, API, http.Header) error { return nil }
-func (noCredential) renew(http.Header) bool                            { return false }
-func (noCredential) secrets() []string                                 { return nil }
-func (noCredential) identity() string                                  { return "" }
+func (noCredential) authorize(context.Context, API, *headers) error { return nil }
+func (noCredential) renew(http.Header) bool                         { return false }
+func (noCredential) secrets() []string                              { return nil }
+func (noCredential) identity() string                               { return "" }
 
 // accessToken is the answer of POST /auth/token.
 type accessToken struct {

@@ -124,7 +124,10 @@ var documentedTypes = []wire.Type{
 		AuthMethodDatabaseInsights, AuthMethodTransferMigrated, AuthMethodInvestmentsFallback),
 	wire.Enum(UpdateTypeBackground, UpdateTypeUserPresentRequired),
 	wire.Enum(PlaidProductTransactions, PlaidProductAuth, PlaidProductBalance, PlaidProductIdentity),
-	wire.Unusual(wire.String, oddAccountType),
+	wire.Enum(AccountTypeDepository, AccountTypeCredit, AccountTypeInvestment, AccountTypeLoan, AccountTypeBrokerage,
+		AccountTypeOther, AccountTypeUnknown, "checking", "credit_card", "depository.checking", "depository.savings",
+		"liability.credit_card"),
+	wire.Unusual(wire.String, oddAccountType), // in place of what Enum says of it
 	wire.Unusual(wire.String, func(c Code) wire.Difference {
 		if c == "" || c.Meaning() != "" {
 			return 0

@@ -54,7 +54,7 @@ func noTime(ctx context.Context) error {
 
 // noTime says it of a wait of a call. In the request's context is the Timeout of an http.Client, too.
 func (a *attempts) noTime(ctx context.Context, wait time.Duration) error {
-	if !outlasts(a.waiting, wait) {
+	if !outlasts(&a.waiting, wait) {
 		return &contextEnd{text: "the http.Client's Timeout comes first"}
 	}
 	return noTime(ctx)

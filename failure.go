@@ -51,7 +51,7 @@ func (a *attempts) refusal(at *attempt) *Error {
 	default:
 		e.describe(at.body[:min(len(at.body), errorLimit)])
 		e.Kind = kindOf(at.status, e)
-		if wantsHTTPS(at.body) && strings.HasPrefix(a.url, "http:") {
+		if wantsHTTPS(at.body) && a.url.Scheme == "http" {
 			e.Message = "the server speaks https, and the base URL says http (" + a.host() + ")"
 		}
 	}
@@ -117,11 +117,7 @@ func wantsHTTPS(body []byte) bool {
 }
 
 // host is the host of the request, with its port.
-func (p *prepared) host() string {
-	_, rest, _ := strings.Cut(p.url, "://")
-	host, _, _ := strings.Cut(rest, "/")
-	return host
-}
+func (p *prepared) host() string { return p.url.Host }
 
 // failure is the error of an attempt whose connection failed, or that was cut short.
 func (a *attempts) failure(ctx context.Context, at *attempt, err error) *Error {

@@ -25,11 +25,15 @@ func same[T ~string](said, documented T) bool {
 
 // identity names who calls. Calls with the same identity share limits and runs.
 func (p *prepared) identity() string {
+	own := p.auth.identity()
+	if len(p.tenants) == 0 {
+		return own
+	}
 	selects := http.Header{}
 	for _, name := range p.tenants {
 		selects[name] = p.extra[name]
 	}
-	return fmt.Sprintf("%q %q", p.auth.identity(), selects) // fmt sorts a map by its keys
+	return fmt.Sprintf("%q %q", own, selects) // fmt sorts a map by its keys
 }
 
 // tenant names who calls a flow, so that only the same tenant shares its run. A BearerTokenFunc may
@@ -39,7 +43,7 @@ func (p *prepared) tenant(ctx context.Context) (string, *prepared, error) {
 	if !ok || b.provide == nil {
 		return p.identity(), p, nil
 	}
-	h := http.Header{}
+	h := &headers{Header: http.Header{}}
 	if err := b.authorize(ctx, p.op.api, h); err != nil {
 		return "", nil, p.unsent(err)
 	}
@@ -140,8 +144,9 @@ func (p *prepared) poll(ctx context.Context, w pace.Poll, lapsed func(ended erro
 		}
 		return passes, e.RetryAfter
 	}
-	ctx, cancel := p.client.life.untilClosed(ctx) // the looks have their own context
-	defer cancel()
+	waiting := p.client.life.waits(ctx) // the looks have their own context
+	defer waiting.release()
+	ctx = waiting
 	err := w.Until(ctx)
 	l, ok := errors.AsType[*pace.Lapsed](err)
 	if !ok {

@@ -104,11 +104,12 @@ func FuzzStreamAccounts(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body []byte, chunk uint8) {
 		whole, wholeErr := wire.Whole(wire.Document(body, defaultLimit), readAccountList)
 		var streamed []LoginAccount
-		m := wire.NewMeter(&trickle{body, int(chunk) + 1}, 1<<20)
-		err := eachAccount(wire.Stream(m, 16, defaultLimit), func(a LoginAccount) error {
+		s := wire.NewStream(&trickle{body, int(chunk) + 1}, 1<<20)
+		defer s.Reuse()
+		err := eachAccount(s.Scanner, func(a LoginAccount) error {
 			streamed = append(streamed, a)
 			return nil
-		}, m.Next)
+		}, s.Forget)
 		require.Equal(t, wholeErr == nil, err == nil, "%v, %v", wholeErr, err)
 		lists := strings.Count(string(body), `"data"`) + strings.Count(string(body), `"accounts"`)
 		if err != nil || lists > 1+len(whole.Logins) {

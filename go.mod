@@ -3,7 +3,6 @@ module github.com/duolink/duolink
 go 1.26.0
 
 require (
-	github.com/go-faster/jx v1.2.0
 	github.com/google/go-querystring v1.2.0
 	github.com/hashicorp/go-retryablehttp v0.7.8
 	github.com/stretchr/testify v1.12.1
@@ -11,9 +10,6 @@ require (
 )
 
 require (
-	github.com/go-faster/errors v0.7.1 // indirect
 	github.com/hashicorp/go-cleanhttp v0.5.2 // indirect
-	github.com/segmentio/asm v1.2.1 // indirect
 	go.yaml.in/yaml/v3 v3.0.5 // indirect
-	golang.org/x/sys v0.20.0 // indirect
 )

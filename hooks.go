@@ -109,20 +109,25 @@ func WithLogger(logger *slog.Logger) Option {
 	}
 }
 
-// started puts an attempt into the history and tells the hook.
+// started counts an attempt and tells the hook. If nobody is told of attempts, there is no history.
 func (a *attempts) started(ctx context.Context, at *attempt) {
+	a.begun++
+	hooks := &a.client.config.hooks
+	if a.response == nil && a.client.config.logger == nil && hooks.AttemptStart == nil && hooks.AttemptEnd == nil {
+		return
+	}
 	public := Attempt{
 		API: a.op.api, Operation: a.op.name, Route: a.op.route, Number: at.number, Wait: at.began.Sub(a.endedAt),
 	}
 	a.history = append(a.history, public)
-	if h := a.client.config.hooks.AttemptStart; h != nil {
+	if h := hooks.AttemptStart; h != nil {
 		h(ctx, public)
 	}
 }
 
 // finished gives the result of an attempt to the history, the log and the hooks.
 func (a *attempts) finished(ctx context.Context, at *attempt) {
-	if at.number == 0 { // net/http refused the request before the transport saw it
+	if len(a.history) < at.number { // nobody is told, or net/http refused the request before the transport saw it
 		return
 	}
 	public, log := &a.history[at.number-1], a.client.config.logger

@@ -26,10 +26,15 @@ type limitGroup struct {
 //   - Supermetrics counts the queries to a data source, and all requests of a credential.
 //   - MoneyKit counts an operation on a link, and a refresh of each product of a link. It also
 //     counts some operations for the whole application.
-func (op operation) groups(caller string) (all []limitGroup) {
-	own := append([]string{caller}, op.args...)
-	for _, item := range slices.Sorted(slices.Values(op.items)) { // always in the same order
-		all = append(all, limitGroup{key: pace.Key(op.name, slices.Concat(own, []string{item})...)})
+func (op operation) groups(caller string) []limitGroup {
+	all := make([]limitGroup, 0, len(op.items)+2)
+	own := append(append(make([]string, 0, len(op.args)+2), caller), op.args...)
+	items := op.items
+	if len(items) > 1 {
+		items = slices.Sorted(slices.Values(items)) // always in the same order
+	}
+	for _, item := range items {
+		all = append(all, limitGroup{key: pace.Key(op.name, append(own, item)...)})
 	}
 	switch {
 	case op.api == Supermetrics:
@@ -48,7 +53,7 @@ func (a *attempts) askLimiter(ctx context.Context) error {
 	if a.client.config.limiter == nil {
 		return nil
 	}
-	for _, g := range a.groups {
+	for _, g := range a.op.groups(a.identity()) {
 		if err := a.client.config.limiter.Wait(ctx, g.key); err != nil {
 			return &Error{Outcome: OutcomeNotSent, Message: "the limiter let nothing out", cause: conceal.ValueOf(err)}
 		}
@@ -61,7 +66,11 @@ func (a *attempts) admit(ctx context.Context, at *attempt) error {
 	if ctx.Err() != nil { // it comes before a limit that would have made it wait
 		return endOf(ctx, nil)
 	}
-	at.groups = slices.Clone(a.groups)
+	at.admitted, at.groups = time.Now(), nil
+	if a.client.pace.Quiet() {
+		return nil
+	}
+	at.groups = a.op.groups(a.identity())
 	for i := range at.groups {
 		g := &at.groups[i]
 		permit, err := a.client.pace.Admit(ctx, g.key, a.retry.MaxWait, func(reason pace.Reason, d time.Duration) {
@@ -75,26 +84,53 @@ func (a *attempts) admit(ctx context.Context, at *attempt) error {
 	return nil
 }
 
+// groupsOf returns the limit groups of an attempt. If nothing was refused anywhere when the attempt
+// was admitted, they were not looked at. Their names take time, so they are made only when asked for.
+func (a *attempts) groupsOf(groups []limitGroup, admitted time.Time) []limitGroup {
+	if groups != nil {
+		return groups
+	}
+	groups = a.op.groups(a.identity())
+	for i := range groups {
+		groups[i].permit = pace.PermitSince(admitted)
+	}
+	return groups
+}
+
 // readyAgain makes an attempt ready that was held back at its connection. The Timeout of an
 // http.Client, which is in the request's context, bounds these waits, too.
 func (a *attempts) readyAgain(ctx context.Context, req *http.Request, at *attempt) error {
-	waiting, cancel := a.client.life.untilClosed(ctx)
-	defer cancel()
+	waiting := a.client.life.waits(ctx)
+	defer waiting.release()
 	return a.notReady(waiting, a.admitAndSign(waiting, req, at))
 }
 
-// allOpen reports whether all limit groups have stayed open since the attempt was admitted.
-func (a *attempts) allOpen(at *attempt) bool {
+// allOpen reports whether all limit groups have stayed open since the attempt was admitted. It is also
+// called on other goroutines.
+func (a *attempts) allOpen(groups []limitGroup, admitted time.Time) bool {
+	if a.client.pace.Quiet() {
+		return true
+	}
 	now := time.Now()
-	return !slices.ContainsFunc(at.groups, func(g limitGroup) bool {
+	return !slices.ContainsFunc(a.groupsOf(groups, admitted), func(g limitGroup) bool {
 		return !a.client.pace.StillOpen(g.key, g.permit, now)
 	})
+}
+
+// accepted tells the limit groups that the server has accepted a request.
+func (a *attempts) accepted(at *attempt, now time.Time) {
+	if a.client.pace.Quiet() {
+		return
+	}
+	for _, g := range a.groupsOf(at.groups, at.admitted) {
+		a.client.pace.Accept(g.key, g.permit, now)
+	}
 }
 
 // release gives back all permits, also those of an attempt that is not sent. It may be called
 // twice.
 func (a *attempts) release() {
-	for _, at := range []*attempt{a.latest, a.next} {
+	for _, at := range [...]*attempt{a.latest, a.next} {
 		for _, g := range at.groups {
 			g.permit.Release()
 		}
@@ -164,6 +200,7 @@ func (a *attempts) closeGroups(ctx context.Context, at *attempt, now time.Time) 
 
 // closedBy returns the limit groups that a refusal closes, and none that it does not concern.
 func (a *attempts) closedBy(at *attempt, now time.Time) []limitGroup {
+	at.groups = a.groupsOf(at.groups, at.admitted)
 	if a.op.api == Supermetrics {
 		// The daily quota is for one data source. Every other limit is for the credential.
 		daily := same(at.err.Code, CodeLicenseDailyQueryLimitExceeded)

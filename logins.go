@@ -62,15 +62,12 @@ func (s *LoginsService) Get(ctx context.Context, loginID string, opts ...CallOpt
 // returns true if an earlier attempt of the call got no answer: that attempt has ended it. If the
 // answer says neither, the error is ErrMalformedResponse with OutcomeUnknown.
 func (s *LoginsService) Revoke(ctx context.Context, loginID string, opts ...CallOption) (bool, error) {
-	var revoked bool
-	a, err := s.client.do(ctx, loginsRevoke.on(loginID), opts, func(s *wire.Scanner) (err error) {
-		revoked, err = wire.Whole(s, func(s *wire.Scanner) (bool, error) { return readRevoked(s, loginID) })
-		return err
-	})
+	d := &decoder[bool]{read: func(s *wire.Scanner) (bool, error) { return readRevoked(s, loginID) }}
+	a, err := s.client.do(ctx, loginsRevoke.on(loginID), opts, d)
 	if err != nil {
 		return false, err
 	}
-	return revoked || a.unclear, nil // there is nothing left to revoke, because the attempt before has done it
+	return d.value || a.unclear, nil // there is nothing left to revoke, because the attempt before has done it
 }
 
 // Accounts yields the accounts of a login and asks for each page when the loop needs it. An error
@@ -258,6 +255,8 @@ func eachAccount(s *wire.Scanner, yield func(LoginAccount) error, item func()) e
 // accounts for a login.
 const mostKept, mostKeptText = 1000, 1 << 20
 
+var readAccount = wire.Of[Account](byTags)
+
 // eachOfLogin yields the accounts of one login, and reports whether it is a login. The API writes
 // the accounts last. If it leaves out a member of the login, or writes it after the accounts, they
 // are kept until the login is read.
@@ -287,17 +286,18 @@ func eachOfLogin(s *wire.Scanner, yield func(LoginAccount) error, item func()) (
 		case "cache_time":
 			cached = true
 		case "accounts":
+			a := new(Account)
 			isList, err := s.List(func() error {
-				var a Account
 				if s.Next() != wire.Object {
 					return s.Skip()
 				}
-				if err := byTags.Read(s, &a); err != nil {
+				*a = Account{}
+				if err := readAccount(s, a); err != nil {
 					return err
 				}
 				released = released || user && name && cached || len(kept) == mostKept || text > mostKeptText
 				if !released {
-					kept = append(kept, a)
+					kept = append(kept, *a)
 					text += len(a.ID) + len(a.Name) + len(a.Group)
 					item()
 					return nil
@@ -305,7 +305,7 @@ func eachOfLogin(s *wire.Scanner, yield func(LoginAccount) error, item func()) (
 				if err := release(); err != nil {
 					return err
 				}
-				return each(a)
+				return each(*a)
 			})
 			listed = listed || isList
 			return true, err

@@ -4,7 +4,7 @@ import (
 	"cmp"
 	"context"
 	"net/http"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/duolink/duolink/internal/pace"
@@ -31,38 +31,50 @@ func (c *Client) RateLimit(api API) RateLimit { return c.state.get(api) }
 
 func rateLimit(h http.Header, now time.Time) RateLimit {
 	var r RateLimit
-	if n, ok := pace.Count(h.Get("X-RateLimit-Limit")); ok {
+	if n, ok := pace.Count(h.Get("X-Ratelimit-Limit")); ok {
 		r.Limit = n
 	}
-	if r.Remaining, r.Known = pace.Count(h.Get("X-RateLimit-Remaining")); r.Known {
+	if r.Remaining, r.Known = pace.Count(h.Get("X-Ratelimit-Remaining")); r.Known {
 		r.SeenAt = now
 	}
 	return r
 }
 
-// limitState is the latest RateLimit of each API.
-type limitState struct {
-	mu     sync.Mutex
-	latest map[API]RateLimit
+// limitState is the latest RateLimit of each API. Calls take no lock of it.
+type limitState map[API]*atomic.Pointer[RateLimit]
+
+func newLimitState() limitState {
+	return limitState{Supermetrics: {}, MoneyKit: {}, PlaidCompatible: {}}
 }
 
-func (s *limitState) get(api API) RateLimit {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.latest[api]
+func (s limitState) get(api API) RateLimit {
+	if latest, ok := s[api]; ok {
+		if r := latest.Load(); r != nil {
+			return *r
+		}
+	}
+	return RateLimit{}
 }
 
 // update changes the RateLimit of an API.
-func (s *limitState) update(api API, change func(*RateLimit)) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	r := s.latest[api]
-	change(&r)
-	s.latest[api] = r
+func (s limitState) update(api API, change func(*RateLimit)) {
+	for {
+		before := s[api].Load()
+		var r RateLimit
+		if before != nil {
+			r = *before
+		}
+		if change(&r); s[api].CompareAndSwap(before, &r) {
+			return
+		}
+	}
 }
 
-func (s *limitState) note(api API, h http.Header, now time.Time) {
+func (s limitState) note(api API, h http.Header, now time.Time) {
 	seen := rateLimit(h, now)
+	if seen == (RateLimit{}) {
+		return
+	}
 	s.update(api, func(r *RateLimit) {
 		r.Limit = cmp.Or(seen.Limit, r.Limit)
 		if seen.Known {
@@ -71,7 +83,7 @@ func (s *limitState) note(api API, h http.Header, now time.Time) {
 	})
 }
 
-func (s *limitState) cool(api API, until time.Time) {
+func (s limitState) cool(api API, until time.Time) {
 	s.update(api, func(r *RateLimit) {
 		if until.After(r.CooldownUntil) {
 			r.CooldownUntil = until

@@ -202,7 +202,7 @@ func (r *fetching) fetch(ctx context.Context, key flight.Key) (body []byte, agai
 		return nil, true, nil
 	}
 	// Nobody leaves a reading that has ended, so that slow callers find it. It ends with the run.
-	g, err := f.Result.readings.Hold(ctx, flight.KeyOf(r.asked.url), r.readOnce, nil)
+	g, err := f.Result.readings.Hold(ctx, flight.KeyOf(r.asked.url.String()), r.readOnce, nil)
 	if err != nil {
 		return nil, false, r.asked.handOver(&Response{}, r.leftEarly(f, endOf(ctx, err)))
 	}

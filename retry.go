@@ -134,7 +134,7 @@ func (a *attempts) again(ctx context.Context, at *attempt) bool {
 		e.because(endOf(ctx, nil))
 		return false
 	}
-	if len(a.history) >= a.retry.MaxAttempts || a.retry.MaxWait == 0 {
+	if a.begun >= a.retry.MaxAttempts || a.retry.MaxWait == 0 {
 		return false
 	}
 	if e.renewable && a.refusedHeader == nil { // nothing happened, so even a create may be sent again
@@ -148,7 +148,7 @@ func (a *attempts) again(ctx context.Context, at *attempt) bool {
 	if e.kind() == ErrRateLimited { // admit will wait until the limit group opens
 		return a.inTime(ctx, e, e.RetryAfter)
 	}
-	a.wait, a.reason = a.retry.backoff(len(a.history)), WaitReasonBackoff
+	a.wait, a.reason = a.retry.backoff(a.begun), WaitReasonBackoff
 	if e.RetryAfter > 0 {
 		a.wait, a.reason = e.RetryAfter, WaitReasonRetryAfter
 	}
@@ -157,7 +157,7 @@ func (a *attempts) again(ctx context.Context, at *attempt) bool {
 	}
 	// If net/http would have sent the first attempt again by itself, the repetition costs nothing:
 	// usually an HTTP/2 server had no room for one more stream.
-	free := errors.Is(e, send.ErrSentAgain) && len(a.history) == 1
+	free := errors.Is(e, send.ErrSentAgain) && a.begun == 1
 	if !free && !a.client.budget.Take(a.budgetKey(), time.Now()) {
 		return false
 	}

@@ -28,15 +28,14 @@ func stream[T any](
 		}
 		at := a.latest
 		defer func() { _ = at.stream.Close() }()
-		meter := wire.NewMeter(at.stream, a.limit)
-		scanner := wire.Stream(meter, 64<<10, a.limit)
-		tellDrift := a.watchDrift(ctx, scanner, at.header)
+		scanner := wire.NewStream(at.stream, a.limit)
+		defer scanner.Reuse()
+		tellDrift := a.watchDrift(ctx, scanner.Scanner, at.header)
 		item := func() {
-			meter.Next()
 			scanner.Forget()
 			tellDrift()
 		}
-		err = each(scanner, func(v T) error {
+		err = each(scanner.Scanner, func(v T) error {
 			item()
 			if !yield(v, nil) {
 				return errLeft
@@ -47,9 +46,9 @@ func stream[T any](
 			tellDrift()
 			return
 		}
-		at.body = meter.Head
-		if meter.Err != nil {
-			yield(none, a.fail(a.failure(ctx, at, meter.Err)))
+		at.body = scanner.Head()
+		if broken := scanner.Err(); broken != nil {
+			yield(none, a.fail(a.failure(ctx, at, broken)))
 			return
 		}
 		yield(none, a.fail(a.unreadable(ctx, at, err)))

@@ -27,30 +27,45 @@ type Timestamp struct {
 	text string
 }
 
-// timestampLayouts are the notations that the APIs use, the most frequent first. time.Parse reads
-// fractions of a second with each of them.
-var timestampLayouts = [...]string{
-	"2006-01-02T15:04:05Z07:00",
-	"2006-01-02T15:04:05Z0700",
-	"2006-01-02T15:04:05",
-	"2006-01-02 15:04:05Z07:00",
-	"2006-01-02 15:04:05",
-	time.DateOnly,
-}
-
 // maxTimestamp bounds the texts to parse, because an error of time.Parse holds a copy of the text.
 const maxTimestamp = 100
 
 func parseTimestamp(text string) Timestamp {
-	if len(text) > maxTimestamp {
+	if len(text) < len(time.DateOnly) || len(text) > maxTimestamp {
 		return Timestamp{text: text}
 	}
-	for _, layout := range timestampLayouts {
-		if t, err := time.Parse(layout, text); err == nil {
-			return Timestamp{Time: t.UTC(), text: text}
-		}
+	if t, err := time.Parse(usualLayout(text), text); err == nil {
+		return Timestamp{Time: t.UTC(), text: text}
 	}
 	return Timestamp{Time: parseOddTime(text), text: text}
+}
+
+// usualLayout is the notation of a text, if it is one that the APIs use. time.Parse reads fractions of
+// a second with each of them. To try one after the other would make an error for each.
+func usualLayout(text string) string {
+	const day, second = len(time.DateOnly), len(time.DateTime)
+	switch {
+	case len(text) == day:
+		return time.DateOnly
+	case len(text) < second:
+		return time.RFC3339
+	}
+	zone := text[second:]
+	if zone != "" && zone[0] == '.' {
+		zone = strings.TrimLeft(zone, ".0123456789")
+	}
+	colon := strings.HasSuffix(zone, "Z") || len(zone) > 3 && zone[len(zone)-3] == ':'
+	switch {
+	case zone == "" && text[day] == 'T':
+		return "2006-01-02T15:04:05"
+	case zone == "":
+		return time.DateTime
+	case colon && text[day] == 'T':
+		return time.RFC3339
+	case colon:
+		return "2006-01-02 15:04:05Z07:00"
+	}
+	return "2006-01-02T15:04:05Z0700"
 }
 
 // oddTimes are the other notations, with the numbers, the fraction and the zone in groups. The last
@@ -261,6 +276,18 @@ func parseDecimal(text string) (Decimal, bool) {
 	return Decimal(text), true
 }
 
+// readDecimal reads a number as it is, because the scanner has checked it.
+func readDecimal(_ *wire.Reader, s *wire.Scanner, to *Decimal) error {
+	number := s.Next() == wire.Number
+	text, err := s.Text()
+	if number {
+		*to = Decimal(text)
+	} else if d, ok := parseDecimal(text); ok {
+		*to = d
+	}
+	return err
+}
+
 // OptionalBool is "true" or "false", or "" if the API does not say it. A text that is neither is kept
 // as it is.
 type OptionalBool string
@@ -322,7 +349,7 @@ func readCause(r *wire.Reader, s *wire.Scanner, to *ItemErrorCause) error {
 
 // byTags reads the types of this package by their tags.
 var byTags = wire.New(append([]wire.Type{
-	wire.Text(always(parseTimestamp)), wire.Text(parseDecimal),
+	wire.Text(always(parseTimestamp)), wire.Custom(readDecimal),
 	wire.Bytes(func(text []byte) (Sensitive, bool) { return Sensitive{hidden: hide(text)}, true }),
 	wire.Text(always(NewSecret)),
 	wire.Custom(readOptionalBool), wire.Custom(readCause),

@@ -19,6 +19,7 @@ const (
 type Budgets struct {
 	mu    sync.Mutex
 	spent map[keyHash]*budget // a full budget has no entry
+	known tally               // counts the entries
 }
 
 // NewBudgets returns full budgets.
@@ -27,6 +28,7 @@ func NewBudgets() *Budgets { return &Budgets{spent: map[keyHash]*budget{}} }
 type budget struct {
 	spent float64
 	at    time.Time // when the level was so
+	slot  slot
 }
 
 // Take takes a token for a repetition, or returns false if there is none.
@@ -37,8 +39,9 @@ func (b *Budgets) Take(key string, now time.Time) bool {
 	own := b.spent[k]
 	if own == nil {
 		b.forgetFull(now)
-		own = &budget{at: now}
+		own = &budget{at: now, slot: slotOf(key)}
 		b.spent[k] = own
+		b.known.add(own.slot)
 	}
 	if own.refill(now); own.spent+1 > budgetFull {
 		return false
@@ -47,13 +50,16 @@ func (b *Budgets) Take(key string, now time.Time) bool {
 	return true
 }
 
+// Full reports whether all budgets are full, so that there is nothing to give back.
+func (b *Budgets) Full() bool { return b.known.isEmpty() }
+
 // Refund gives back a part of a token after a success.
 func (b *Budgets) Refund(key string, now time.Time) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if len(b.spent) == 0 {
+	if !b.known.has(key) {
 		return
 	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	k := hashOf(key)
 	own := b.spent[k]
 	if own == nil {
@@ -61,8 +67,13 @@ func (b *Budgets) Refund(key string, now time.Time) {
 	}
 	own.refill(now)
 	if own.spent -= budgetRefund; own.spent <= 0 {
-		delete(b.spent, k)
+		b.forget(k, own)
 	}
+}
+
+func (b *Budgets) forget(k keyHash, own *budget) {
+	delete(b.spent, k)
+	b.known.drop(own.slot)
 }
 
 func (b *budget) refill(now time.Time) {
@@ -78,10 +89,12 @@ func (b *Budgets) forgetFull(now time.Time) {
 	}
 	for key, own := range b.spent {
 		if own.refill(now); own.spent == 0 {
-			delete(b.spent, key)
+			b.forget(key, own)
 		}
 	}
 	if len(b.spent) >= mostBudgets {
-		clear(b.spent)
+		for key, own := range b.spent {
+			b.forget(key, own)
+		}
 	}
 }

@@ -81,6 +81,9 @@ func outlasts(ctx context.Context, wait time.Duration) bool {
 
 // StillOpen reports whether nothing of the group was refused since it gave the permit.
 func (gs *Groups) StillOpen(key string, permit Permit, now time.Time) bool {
+	if !gs.refused.has(key) {
+		return true
+	}
 	gs.mu.Lock()
 	defer gs.mu.Unlock()
 	if g := gs.groups[key]; g != nil {
@@ -91,6 +94,9 @@ func (gs *Groups) StillOpen(key string, permit Permit, now time.Time) bool {
 
 // enter joins the queue of a group that is held up, and estimates the wait.
 func (gs *Groups) enter(key string, now time.Time) (*group, time.Duration, Reason) {
+	if !gs.refused.has(key) {
+		return nil, 0, ""
+	}
 	gs.mu.Lock()
 	defer gs.mu.Unlock()
 	g := gs.find(key, now)
@@ -98,7 +104,7 @@ func (gs *Groups) enter(key string, now time.Time) (*group, time.Duration, Reaso
 		return nil, 0, ""
 	}
 	if g.queued == 0 && now.Sub(g.waitedAt) > forgetAfter {
-		delete(gs.groups, key)
+		gs.forget(key, g, now)
 		return nil, 0, ""
 	}
 	opens := now

@@ -24,22 +24,17 @@ const (
 // Groups are the limit groups of a client. A group in which nothing was refused is not kept. Groups
 // are safe for concurrent use.
 type Groups struct {
-	mu            sync.Mutex
-	groups        map[string]*group
-	sweepGroupsAt int                   // at how many groups forgetGroups runs
-	closed        map[keyHash]time.Time // closed groups that are not kept whole, and when they open
-	sweepClosedAt int                   // at how many of them the open ones are dropped
-	strikes       map[string]strikes
-	epochs        int // given out: each group, and each refusal, gets another one
+	mu      sync.Mutex
+	groups  map[string]*group
+	closed  map[keyHash]closed // closed groups that are not kept whole
+	strikes map[string]strikes
+	epochs  int   // given out: each group, and each refusal, gets another one
+	refused tally // counts the groups, what is closed, and the strikes
 }
 
 // NewGroups returns groups that hold nobody up.
 func NewGroups() *Groups {
-	return &Groups{
-		groups: map[string]*group{}, sweepGroupsAt: mostGroups,
-		closed: map[keyHash]time.Time{}, sweepClosedAt: mostGroups,
-		strikes: map[string]strikes{},
-	}
+	return &Groups{groups: map[string]*group{}, closed: map[keyHash]closed{}, strikes: map[string]strikes{}}
 }
 
 // group is a limit group in which something was refused. Groups.mu guards all but the turn.
@@ -59,19 +54,36 @@ type group struct {
 
 // Key names a limit group without showing the parts, so that the name is safe to print.
 func Key(name string, parts ...string) string {
-	h := sha256.New()
+	const room, shown = 512, 8
+	text := make([]byte, 0, room)
 	for _, p := range parts {
-		_, _ = h.Write([]byte(p))
-		_, _ = h.Write([]byte{0})
+		text = append(append(text, p...), 0)
 	}
-	return name + "/" + hex.EncodeToString(h.Sum(nil)[:8])
+	sum := sha256.Sum256(text)
+	text = append(append(text[:0], name...), '/')
+	return string(hex.AppendEncode(text, sum[:shown]))
 }
+
+// Quiet reports whether no group at all was refused that still counts. Then no group holds anybody up,
+// and nothing needs to be told of a group but a refusal.
+func (gs *Groups) Quiet() bool { return gs.refused.isEmpty() }
+
+// PermitSince is the permit that a group gave at a time when it was not refused.
+func PermitSince(at time.Time) Permit { return Permit{at: at} }
 
 // Accept records that the server accepted a request of a group.
 func (gs *Groups) Accept(key string, permit Permit, now time.Time) {
+	if !gs.refused.has(key) {
+		return
+	}
 	gs.mu.Lock()
 	defer gs.mu.Unlock()
-	gs.strikes[key].forget(permit.at)
+	if s := gs.strikes[key]; s != nil {
+		if s.forget(permit.at); len(s) == 0 {
+			delete(gs.strikes, key)
+			gs.refused.drop(slotOf(key))
+		}
+	}
 	g := gs.groups[key]
 	if g == nil || permit.epoch != g.epoch {
 		return

@@ -2,7 +2,6 @@ package pace
 
 import (
 	"math"
-	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -152,11 +151,11 @@ func TestSearchBeginsAgain(t *testing.T) {
 	})
 }
 
-// crowd has so many other groups closed that there is no place for those that nobody waits for.
-func crowd(gs *Groups, now time.Time) {
-	for i := range mostGroups {
-		gs.Refuse(strconv.Itoa(i), Permit{}, now, time.Minute)
-	}
+// crowd forgets a group, as happens if there are many others and nobody waits for it.
+func crowd(gs *Groups, key string, now time.Time) {
+	gs.mu.Lock()
+	defer gs.mu.Unlock()
+	gs.forget(key, gs.groups[key], now)
 }
 
 // afterARefusal are ways of a group into a time after a refusal, with what a request has that left
@@ -178,14 +177,14 @@ var afterARefusal = map[string]func(t *testing.T, gs *Groups, same Permit, now t
 		return now
 	},
 	"thrown out, and made anew": func(t *testing.T, gs *Groups, _ Permit, now time.Time) time.Time {
-		crowd(gs, now)
+		crowd(gs, "g", now)
 		require.Nil(t, gs.groups["g"])
 		gs.Refuse("g", Permit{}, now, time.Minute)
 		return now
 	},
 	"kept as a hash and a time, and comes back": func(t *testing.T, gs *Groups, same Permit, now time.Time) time.Time {
 		gs.Refuse("g", same, now, time.Minute)
-		crowd(gs, now)
+		crowd(gs, "g", now)
 		require.Nil(t, gs.groups["g"])
 		g, _, _ := gs.enter("g", now)
 		gs.leave(g)

@@ -19,6 +19,12 @@ func hashOf(key string) keyHash {
 	return keyHash(sum[:len(keyHash{})])
 }
 
+// closed is what is kept of a closed group that is not kept whole.
+type closed struct {
+	opens time.Time
+	slot  slot
+}
+
 // find returns a group in which something was refused, or nil.
 func (gs *Groups) find(key string, now time.Time) *group {
 	if g := gs.groups[key]; g != nil {
@@ -29,6 +35,7 @@ func (gs *Groups) find(key string, now time.Time) *group {
 		return nil
 	}
 	delete(gs.closed, hashOf(key))
+	gs.refused.drop(slotOf(key))
 	g := gs.add(key, now)
 	g.opensAt, g.waitedAt, g.probing = opens, opens, true
 	return g
@@ -39,7 +46,7 @@ func (gs *Groups) closedUntil(key string) time.Time {
 	if len(gs.closed) == 0 {
 		return time.Time{}
 	}
-	return gs.closed[hashOf(key)]
+	return gs.closed[hashOf(key)].opens
 }
 
 // add makes a group in which something was refused, and begins the search for its rate.
@@ -49,6 +56,7 @@ func (gs *Groups) add(key string, now time.Time) *group {
 	g.epoch = gs.nextEpoch()
 	g.step = g.limiter.Limit() * increase
 	gs.groups[key] = g
+	gs.refused.add(slotOf(key))
 	return g
 }
 
@@ -57,29 +65,44 @@ func (gs *Groups) nextEpoch() int {
 	return gs.epochs
 }
 
+// sweep is how many entries are looked at when another one is added. A map gives them at random.
+const sweep = 8
+
 // forgetGroups bounds the memory of the groups. It forgets groups that hold nobody up: the next
-// refusal makes them again. A closed group is a promise to the server, so its hash and time stay.
+// refusal makes them again. It forgets a few at a time, because others wait meanwhile.
 func (gs *Groups) forgetGroups(now time.Time) {
-	if len(gs.groups) < gs.sweepGroupsAt {
-		return
-	}
+	looked := 0
 	for key, g := range gs.groups {
-		if g.queued > 0 {
-			continue
+		if looked++; len(gs.groups) < mostGroups || looked > sweep {
+			break
 		}
-		if g.opensAt.After(now) {
-			gs.closed[hashOf(key)] = g.opensAt
-		}
-		delete(gs.groups, key)
-	}
-	gs.sweepGroupsAt = max(mostGroups, 2*len(gs.groups))
-	if len(gs.closed) < gs.sweepClosedAt {
-		return
-	}
-	for key, opens := range gs.closed {
-		if !opens.After(now) {
-			delete(gs.closed, key)
+		if g.queued == 0 {
+			gs.forget(key, g, now)
 		}
 	}
-	gs.sweepClosedAt = max(mostGroups, 2*len(gs.closed))
+}
+
+// forget forgets a group. A closed group is a promise to the server, so its hash and time stay.
+func (gs *Groups) forget(key string, g *group, now time.Time) {
+	delete(gs.groups, key)
+	if g.opensAt.After(now) {
+		gs.forgetOpen(now)
+		gs.closed[hashOf(key)] = closed{g.opensAt, slotOf(key)}
+		gs.refused.add(slotOf(key))
+	}
+	gs.refused.drop(slotOf(key))
+}
+
+// forgetOpen forgets what is kept of some of the groups that are open again.
+func (gs *Groups) forgetOpen(now time.Time) {
+	looked := 0
+	for hash, c := range gs.closed {
+		if looked++; len(gs.closed) < mostGroups || looked > sweep {
+			break
+		}
+		if !c.opens.After(now) {
+			delete(gs.closed, hash)
+			gs.refused.drop(c.slot)
+		}
+	}
 }

@@ -101,9 +101,8 @@ func TestPacingEnds(t *testing.T) {
 // one of which nothing is known.
 func TestRateOfAShutGroupIsSearchedFor(t *testing.T) {
 	gs, now := NewGroups(), time.Now()
-	for i := range mostGroups + 1 {
-		gs.Refuse(strconv.Itoa(i), Permit{}, now, time.Minute)
-	}
+	gs.Refuse("0", Permit{}, now, time.Minute)
+	crowd(gs, "0", now)
 	require.Nil(t, gs.groups["0"])
 	g, wait, reason := gs.enter("0", now)
 	require.Equal(t, time.Minute, wait)
@@ -146,19 +145,20 @@ func TestClosedGroupsAreKept(t *testing.T) {
 // it: closed until the same time, then with a probe, and forgotten a minute after.
 func TestShutGroupComesBack(t *testing.T) {
 	gs, now := NewGroups(), time.Now()
-	for i := range mostGroups + 1 {
+	for i := range 3 {
 		gs.Refuse(strconv.Itoa(i), Permit{}, now, time.Hour)
+		crowd(gs, strconv.Itoa(i), now)
 	}
 	opens := now.Add(time.Hour)
-	require.Equal(t, mostGroups, len(gs.closed))
+	require.Equal(t, 3, len(gs.closed))
 	gs.Refuse("0", Permit{}, now.Add(time.Minute), time.Second)
 	require.Equal(t, opens, gs.groups["0"].opensAt, "a shorter time takes nothing back")
 	require.Zero(t, gs.Refusals("0"), "it was refused before that")
-	require.Equal(t, mostGroups-1, len(gs.closed))
+	require.Equal(t, 2, len(gs.closed))
 
 	g, wait, _ := gs.enter("1", now.Add(time.Minute))
 	require.Equal(t, 59*time.Minute, wait)
-	require.Equal(t, mostGroups-2, len(gs.closed))
+	require.Equal(t, 1, len(gs.closed))
 	require.NotZero(t, g.epoch)
 	require.NotEqual(t, gs.groups["0"].epoch, g.epoch)
 	require.Equal(t, g.limiter.Limit()*increase, g.step)
@@ -180,50 +180,54 @@ func TestShutGroupComesBack(t *testing.T) {
 	gs.Refuse("2", Permit{}, opens, time.Second)
 	require.Equal(t, 1, gs.Refusals("2"), "it is the first again")
 
+	require.False(t, gs.Quiet())
+
 	gs = NewGroups()
-	gs.closed[hashOf("the only one")] = opens
+	gs.Refuse("the only one", Permit{}, now, time.Hour)
+	crowd(gs, "the only one", now)
 	require.False(t, gs.StillOpen("the only one", Permit{}, now))
 	_, wait, _ = gs.enter("the only one", now)
 	require.Equal(t, time.Hour, wait)
 	require.Zero(t, len(gs.closed))
 }
 
-// What has opened is thrown away when there is need of room: of the groups at the next look, of the
-// hashes when there are twice as many as were left at the last one.
+// Room is made a little at a time: each group that comes makes a few others go. What is open again
+// goes, and what is closed is kept as a hash and a time.
 func TestRoomIsMade(t *testing.T) {
-	gs, now := NewGroups(), time.Now()
-	fill := func(name string, now time.Time) { // until there is need of room
-		for i := len(gs.groups); i < mostGroups; i++ {
-			gs.Refuse(name+strconv.Itoa(i), Permit{}, now, time.Duration(i%2)*time.Minute)
-		}
-		require.Equal(t, mostGroups, len(gs.groups))
-		gs.Refuse(name, Permit{}, now, time.Minute)
-		require.Equal(t, 1, len(gs.groups))
-		require.Contains(t, gs.groups, name)
+	for name, closed := range map[string]time.Duration{"open": 0, "closed": time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			gs, now := NewGroups(), time.Now()
+			for i := range 2 * mostGroups {
+				before := len(gs.groups)
+				gs.Refuse(strconv.Itoa(i), Permit{}, now, closed)
+				require.LessOrEqual(t, len(gs.groups), mostGroups)
+				require.GreaterOrEqual(t, len(gs.groups), before+1-sweep)
+			}
+			kept := 2 * mostGroups
+			if closed == 0 {
+				kept = len(gs.groups)
+			}
+			require.Equal(t, kept, len(gs.groups)+len(gs.closed))
+			require.Greater(t, len(gs.groups), mostGroups/2)
+
+			later := now.Add(closed + time.Minute)
+			for i := range 4 * mostGroups { // what has opened goes as others come
+				gs.Refuse("later "+strconv.Itoa(i), Permit{}, later, 2*time.Hour)
+			}
+			old := 0
+			for _, c := range gs.closed {
+				if c.opens.Before(later) {
+					old++
+				}
+			}
+			require.Less(t, old, mostGroups)
+			require.Less(t, len(gs.closed), 5*mostGroups)
+			require.EqualValues(t, len(gs.groups)+len(gs.closed), gs.refused.entries.Load())
+		})
 	}
-	const half = mostGroups / 2 // of each are closed, the one more included that made the need
-	fill("a", now)
-	require.Equal(t, half, len(gs.closed), "the others were open")
-	require.Equal(t, mostGroups, gs.sweepClosedAt, "and have not been looked through")
-	fill("b", now)
-	require.Equal(t, 2*half+1, len(gs.closed), "all are closed")
-	require.Equal(t, 4*half+2, gs.sweepClosedAt)
-	now = now.Add(time.Minute)
-	fill("c", now)
-	require.Equal(t, 3*half+1, len(gs.closed), "what has opened holds nobody up, and stays for now")
-	fill("d", now)
-	require.Equal(t, 2*half+1, len(gs.closed), "at the next look it is thrown away")
-	require.Equal(t, 4*half+2, gs.sweepClosedAt)
-	now, gs.sweepClosedAt = now.Add(time.Hour), 0
-	for i := len(gs.groups); i <= mostGroups; i++ {
-		gs.Refuse("e"+strconv.Itoa(i), Permit{}, now, 0)
-	}
-	require.Zero(t, len(gs.closed), "and all is open")
-	require.Equal(t, mostGroups, gs.sweepClosedAt, "which is little, but not looked through more often for that")
 }
 
-// A group that somebody waits for is never thrown out. If all are such groups, they are not
-// looked through again before there are twice as many.
+// A group that somebody waits for is never thrown out, however many there are.
 func TestGroupsWithCallersStay(t *testing.T) {
 	gs, now := NewGroups(), time.Now()
 	var groups []*group
@@ -233,7 +237,6 @@ func TestGroupsWithCallersStay(t *testing.T) {
 		g, _, _ := gs.enter(key, now)
 		groups = append(groups, g)
 	}
-	require.Equal(t, 2*mostGroups, gs.sweepGroupsAt)
 	require.Zero(t, len(gs.closed))
 	for i, g := range groups {
 		require.Same(t, g, gs.groups[strconv.Itoa(i)])
@@ -245,9 +248,50 @@ func TestGroupsWithCallersStay(t *testing.T) {
 		gs.Refuse("later "+strconv.Itoa(i), Permit{}, now, time.Minute)
 	}
 	require.Same(t, groups[0], gs.groups["0"], "its caller still waits")
-	require.Less(t, len(gs.groups), mostGroups, "the others have gone")
+	require.LessOrEqual(t, len(gs.groups), mostGroups, "others have gone")
 	require.Equal(t, 2*mostGroups+1, len(gs.groups)+len(gs.closed), "but are still closed")
-	require.Equal(t, mostGroups, gs.sweepGroupsAt)
+}
+
+// A group in which nothing was refused costs no lock: another goroutine may hold it for ever. One that
+// was refused is known at once, and forgotten with its last entry.
+func TestNoLockWithoutARefusal(t *testing.T) {
+	gs, b, now := NewGroups(), NewBudgets(), time.Now()
+	calls := func() {
+		permit, err := gs.Admit(t.Context(), "well", time.Minute, nil)
+		require.NoError(t, err)
+		require.True(t, gs.StillOpen("well", permit, now))
+		gs.Accept("well", permit, now)
+		b.Refund("well", now)
+	}
+	locked := func(f func()) {
+		gs.mu.Lock()
+		defer gs.mu.Unlock()
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		f()
+	}
+	require.True(t, gs.Quiet())
+	require.True(t, b.Full())
+	locked(calls)
+	other := "refused"
+	for i := 0; slotOf(other) == slotOf("well"); i++ {
+		other = strconv.Itoa(i)
+	}
+	require.True(t, b.Take(other, now))
+	gs.Refuse(other, Permit{}, now, time.Minute)
+	require.False(t, gs.RefusesWhole(other, "member", Permit{}, now))
+	require.False(t, gs.Quiet())
+	require.False(t, b.Full())
+	require.False(t, gs.StillOpen(other, PermitSince(now), now))
+	locked(calls)
+
+	later := now.Add(time.Hour)
+	g, _, _ := gs.enter(other, later)
+	require.Nil(t, g)
+	gs.Accept(other, PermitSince(later), later)
+	b.Refund(other, later)
+	require.True(t, gs.Quiet())
+	require.True(t, b.Full())
 }
 
 // Memory stays bounded under a million links that are each refused: of a closed group a few bytes

@@ -183,6 +183,9 @@ func dateOf(s string) (time.Time, bool) {
 
 // Count reads a number that is not negative, such as the rest of a limit.
 func Count(text string) (int, bool) {
+	if text == "" { // as a rule: an error of strconv would hold a copy
+		return 0, false
+	}
 	n, err := strconv.Atoi(strings.TrimSpace(text))
 	if err != nil || n < 0 {
 		return 0, false

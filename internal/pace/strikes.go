@@ -32,10 +32,11 @@ func (gs *Groups) RefusesWhole(key, member string, permit Permit, now time.Time)
 	s := gs.strikes[key]
 	if s == nil {
 		if len(gs.strikes) >= mostStrikes {
-			clear(gs.strikes)
+			gs.dropStrikes()
 		}
 		s = strikes{}
 		gs.strikes[key] = s
+		gs.refused.add(slotOf(key))
 	}
 	s.forget(now.Add(-strikesFor))
 	s[member] = now
@@ -43,5 +44,13 @@ func (gs *Groups) RefusesWhole(key, member string, permit Permit, now time.Time)
 		return false
 	}
 	delete(gs.strikes, key)
+	gs.refused.drop(slotOf(key))
 	return true
+}
+
+func (gs *Groups) dropStrikes() {
+	for key := range gs.strikes {
+		delete(gs.strikes, key)
+		gs.refused.drop(slotOf(key))
+	}
 }

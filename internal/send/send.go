@@ -30,6 +30,7 @@ var (
 // hosts speak HTTP/2 without TLS.
 type Transport struct {
 	Next http.RoundTripper // nil is http.DefaultTransport, as it is at the time
+	Own  bool              // Next is a DefaultTransport that nobody has changed
 
 	h2c sync.Map
 }
@@ -39,12 +40,17 @@ type Rules struct {
 	Body      []byte
 	UserAgent string        // a request that a transport sends for itself has another one
 	Limit     time.Duration // from the connection to the end of the answer; the same again for dialing
+	Gate      Gate
+}
+
+// Gate lets a request out. Its methods are called on any goroutine, maybe after the request has ended.
+type Gate interface {
 	// MayGo is called at the connection and, over HTTP/1, at the first byte. If it returns false,
 	// the request is held back, and may be sent later.
-	MayGo func() bool
+	MayGo() bool
 	// Commit is called last, before the first byte can leave. If it returns true, the request
 	// counts as sent. It returns false if nobody waits for the request any more.
-	Commit func() bool
+	Commit() bool
 }
 
 // CloseIdleConnections closes the connections that no request uses.
@@ -56,7 +62,7 @@ func (t *Transport) CloseIdleConnections() {
 
 // Send sends a request. It always returns a Sending, which tells how far the request got.
 func (t *Transport) Send(req *http.Request, rules Rules) (*Sending, *http.Response, error) {
-	s := &Sending{rules: rules, transport: t, host: req.URL.Host, queues: true}
+	s := &Sending{rules: rules, transport: t, host: req.URL.Host, encrypted: req.URL.Scheme == "https", queues: true}
 	s.ctx, s.cancel = context.WithCancelCause(req.Context())
 	next := t.Next
 	if next == nil {
@@ -70,16 +76,17 @@ func (t *Transport) Send(req *http.Request, rules Rules) (*Sending, *http.Respon
 }
 
 func (s *Sending) send(next http.RoundTripper, req *http.Request) (*http.Response, error) {
-	if !s.plain && !s.rules.Commit() { // nobody knows when such a transport sends the first byte
+	if !s.plain && !s.rules.Gate.Commit() { // nobody knows when such a transport sends the first byte
 		s.note(func() { s.stop(ErrNobodyWaits) })
 		s.end()
 		return nil, ErrNobodyWaits
 	}
 	s.note(s.run) // until a trace function knows more
 	out := req.WithContext(httptrace.WithClientTrace(s.ctx, s.trace()))
-	out.Body, out.GetBody = nil, nil // with GetBody, net/http would send the body again
-	if s.rules.Body != nil {
-		out.Body = io.NopCloser(bytes.NewReader(s.rules.Body))
+	if s.rules.Body != nil { // there is no GetBody, because net/http would send the body again
+		s.body.Reset(s.rules.Body)
+		// For a type that net/http does not know, it would write the header and the body one by one.
+		out.Body, out.ContentLength = io.NopCloser(&s.body), int64(len(s.rules.Body))
 	}
 	answered := false
 	defer func() {
@@ -101,19 +108,19 @@ func (s *Sending) send(next http.RoundTripper, req *http.Request) (*http.Respons
 	if resp.Body == nil {
 		resp.Body = http.NoBody
 	}
-	resp.Body = timedBody{resp.Body, s}
+	s.answer = resp.Body
+	resp.Body = (*timedBody)(s)
 	return resp, nil
 }
 
-// timedBody ends an attempt's time with its body.
-type timedBody struct {
-	io.ReadCloser
-	of *Sending
-}
+// timedBody is the body of an answer. It ends an attempt's time with it.
+type timedBody Sending
 
-func (b timedBody) Close() error {
-	defer b.of.end()
-	return b.ReadCloser.Close()
+func (b *timedBody) Read(p []byte) (int, error) { return b.answer.Read(p) }
+
+func (b *timedBody) Close() error {
+	defer (*Sending)(b).end()
+	return b.answer.Close()
 }
 
 // Sending is one request on its way. net/http calls its trace functions from several goroutines.
@@ -126,9 +133,14 @@ type Sending struct {
 	cancel    context.CancelCauseFunc
 	plain     bool // the transport is net/http's own, which calls all trace functions
 	queues    bool // a request may wait for the connection of another
+	encrypted bool // the URL is https
+	tracer    httptrace.ClientTrace
+	body      bytes.Reader
+	answer    io.ReadCloser
 
 	mu        sync.Mutex
 	timer     *time.Timer
+	running   bool                  // the timer
 	ended     bool                  // the answer was read, or there is none
 	asked     bool                  // net/http was asked for a connection
 	dialed    bool                  // net/http made a connection, or could not
@@ -141,18 +153,23 @@ type Sending struct {
 	handshake error                 // the error of a TLS handshake
 }
 
+// trace returns the functions that net/http calls. Each costs an allocation in each attempt. Most of
+// them have nothing to tell if the transport is our own: it sends no requests of its own, queues none,
+// speaks HTTP/2 only with TLS, and names a proxy's refusal.
 func (s *Sending) trace() *httptrace.ClientTrace {
-	return &httptrace.ClientTrace{
-		GetConn:           s.getConn,
-		DNSStart:          func(httptrace.DNSStartInfo) { s.note(s.run) },
-		ConnectStart:      func(_, _ string) { s.note(s.run) },
-		ConnectDone:       func(_, _ string, _ error) { s.note(func() { s.dialed = true }) },
-		TLSHandshakeStart: func() { s.note(func() { s.encrypts = true; s.run() }) },
-		TLSHandshakeDone:  func(_ tls.ConnectionState, err error) { s.note(func() { s.handshake = err }) },
-		GotConn:           s.gotConn,
-		WroteHeaderField:  s.wroteField,
-		WroteHeaders:      s.wroteHeaders,
+	t := &s.tracer
+	t.GetConn, t.GotConn, t.WroteHeaders = s.getConn, s.gotConn, s.wroteHeaders
+	if s.encrypted {
+		t.TLSHandshakeDone = func(_ tls.ConnectionState, err error) { s.note(func() { s.handshake = err }) }
 	}
+	if !s.transport.Own {
+		t.DNSStart = func(httptrace.DNSStartInfo) { s.note(s.run) }
+		t.ConnectStart = func(_, _ string) { s.note(s.run) }
+		t.ConnectDone = func(_, _ string, _ error) { s.note(func() { s.dialed = true }) }
+		t.TLSHandshakeStart = func() { s.note(func() { s.encrypts = true; s.run() }) }
+		t.WroteHeaderField = s.wroteField
+	}
+	return t
 }
 
 func (s *Sending) note(what func()) {
@@ -163,16 +180,21 @@ func (s *Sending) note(what func()) {
 
 // run starts the attempt's timer, unless it runs. The mutex is held.
 func (s *Sending) run() {
-	if s.timer == nil && !s.ended {
+	switch {
+	case s.ended || s.running:
+	case s.timer == nil:
 		s.timer = time.AfterFunc(s.rules.Limit, func() { s.cancel(ErrAttemptEnded) })
+	default:
+		s.timer.Reset(s.rules.Limit)
 	}
+	s.running = !s.ended
 }
 
 // halt stops the attempt's timer. The mutex is held.
 func (s *Sending) halt() {
-	if s.timer != nil {
+	if s.running {
 		s.timer.Stop()
-		s.timer = nil
+		s.running = false
 	}
 }
 
@@ -199,7 +221,7 @@ func (s *Sending) getConn(string) {
 
 // gotConn is called with a connection before anything is written to it.
 func (s *Sending) gotConn(info httptrace.GotConnInfo) {
-	why := s.connect(s.rules.MayGo())
+	why := s.connect(s.rules.Gate.MayGo())
 	if s.transport.shared(info.Conn, s.host) {
 		info.Conn = nil
 	}
@@ -223,7 +245,7 @@ func (s *Sending) connect(mayGo bool) error {
 		return ErrSentAgain
 	case !mayGo:
 		return ErrNotNow
-	case s.plain && !s.rules.Commit():
+	case s.plain && !s.rules.Gate.Commit():
 		return ErrNobodyWaits
 	}
 	s.connected = true
@@ -260,7 +282,7 @@ func (s *Sending) wroteHeaders() {
 	s.wrote, s.foreign = s.wrote || !s.foreign && !closed, false
 	look := s.wrote && s.plain
 	s.mu.Unlock()
-	if look && conn.Conn != nil && !s.rules.MayGo() {
+	if look && conn.Conn != nil && !s.rules.Gate.MayGo() {
 		s.turnBack(ErrNotNow, conn)
 	}
 }

@@ -28,6 +28,12 @@ func failing(err error) func(context.Context, string, string) (net.Conn, error) 
 	return func(context.Context, string, string) (net.Conn, error) { return nil, err }
 }
 
+// gate is a Gate of two functions.
+type gate struct{ mayGo, commit func() bool }
+
+func (g gate) MayGo() bool  { return g.mayGo() }
+func (g gate) Commit() bool { return g.commit() }
+
 // sent sends a request with a body to a server that counts what arrives.
 func sent(
 	t *testing.T, next http.RoundTripper, change func(*Rules),
@@ -39,7 +45,7 @@ func sent(
 		_, _ = io.Copy(w, r.Body)
 	}))
 	defer server.Close()
-	rules := Rules{Body: []byte("{}"), UserAgent: "test", Limit: time.Minute, MayGo: yes, Commit: yes}
+	rules := Rules{Body: []byte("{}"), UserAgent: "test", Limit: time.Minute, Gate: gate{yes, yes}}
 	change(&rules)
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL, nil)
 	require.NoError(t, err)
@@ -67,12 +73,12 @@ func TestSend(t *testing.T) {
 			require.EqualValues(t, 1, arrived)
 			require.False(t, s.NothingLeft(nil))
 
-			s, _, arrived, err = sent(t, next, func(r *Rules) { r.MayGo = no })
+			s, _, arrived, err = sent(t, next, func(r *Rules) { r.Gate = gate{no, yes} })
 			require.True(t, s.HeldBack(err), "%v", err)
 			require.True(t, s.NothingLeft(err))
 			require.Zero(t, arrived)
 
-			s, _, arrived, err = sent(t, next, func(r *Rules) { r.Commit = no })
+			s, _, arrived, err = sent(t, next, func(r *Rules) { r.Gate = gate{yes, no} })
 			require.ErrorIs(t, s.Cause(err), ErrNobodyWaits)
 			require.False(t, s.HeldBack(err))
 			require.True(t, s.NothingLeft(err))
@@ -85,10 +91,10 @@ func TestSend(t *testing.T) {
 func TestMayGoAtTheFirstByte(t *testing.T) {
 	asked := 0
 	s, _, arrived, err := sent(t, &http.Transport{}, func(r *Rules) {
-		r.MayGo = func() bool {
+		r.Gate = gate{func() bool {
 			asked++
 			return asked == 1
-		}
+		}, yes}
 	})
 	require.True(t, s.HeldBack(err), "%v", err)
 	require.Equal(t, 2, asked)
@@ -133,7 +139,7 @@ func TestLimit(t *testing.T) {
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://api.example", nil)
 		require.NoError(t, err)
 		began := time.Now()
-		s, _, err := (&Transport{Next: next}).Send(req, Rules{Limit: time.Minute, MayGo: yes, Commit: yes})
+		s, _, err := (&Transport{Next: next}).Send(req, Rules{Limit: time.Minute, Gate: gate{yes, yes}})
 		require.ErrorIs(t, s.Cause(err), ErrAttemptEnded)
 		require.Equal(t, time.Minute, time.Since(began))
 	})

@@ -160,22 +160,21 @@ func ReadList[T any](r *Reader, s *Scanner, name string) (l List[T], err error) 
 }
 
 // readList reads into a list, and returns how many items came.
-func (r *Reader) readList(s *Scanner, list reflect.Value, name string) (raw int, err error) {
+func (r *Reader) readList(s *Scanner, to reflect.Value, name string) (raw int, err error) {
 	if s.Next() == Null {
 		return 0, s.Skip()
 	}
-	list.Set(reflect.MakeSlice(list.Type(), 0, 0))
-	item := r.itemPlan(list.Type().Elem())
-	isList, err := s.List(func() error {
-		raw++
-		return item(s, list)
-	})
+	l := r.listOf(to.Type())
+	all := l.room()
+	defer l.done(all)
+	raw, isList, err := l.readItems(s, all)
+	l.copyTo(to, all)
 	switch {
 	case err != nil:
 		return raw, err
 	case !isList:
 		return raw, NotList(name)
-	case raw > 0 && !hasValue(list):
+	case raw > 0 && !hasValue(to):
 		return raw, OtherItems(name)
 	}
 	return raw, nil
@@ -210,10 +209,10 @@ func Bare[T any](r *Reader, s *Scanner, must string) (*T, error) {
 	}
 	of := reflect.ValueOf(v).Elem()
 	all := r.fieldsOf(of.Type())
-	proof := of.FieldByIndex(all[must].index)
+	proof := all.byName[must].in(of)
 	isList := proof.Kind() == reflect.Slice
 	came, failed, alone := false, false, false
-	err := all.readObject(s, of, func(key []byte) (bool, error) {
+	err := all.readObject(s, reflect.ValueOf(v).UnsafePointer(), func(key []byte) (bool, error) {
 		name := string(key)
 		if name == must {
 			came = true
@@ -222,7 +221,7 @@ func Bare[T any](r *Reader, s *Scanner, must string) (*T, error) {
 				return true, err
 			}
 		}
-		if _, known := all[name]; known || !isErrorMember(name) {
+		if _, known := all.byName[name]; known || !isErrorMember(name) {
 			return false, nil
 		}
 		alone = alone || s.Next() != Null
@@ -230,8 +229,8 @@ func Bare[T any](r *Reader, s *Scanner, must string) (*T, error) {
 		failed = failed || says
 		return true, err
 	})
-	for name, f := range all {
-		failed = failed || isErrorMember(name) && !of.FieldByIndex(f.index).IsZero()
+	for name, f := range all.byName {
+		failed = failed || isErrorMember(name) && f.of != nil && !f.in(of).IsZero()
 	}
 	nothing := proof.IsZero() || isList && proof.Len() == 0
 	switch {

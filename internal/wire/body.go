@@ -1,7 +1,6 @@
 package wire
 
 import (
-	"bufio"
 	"compress/flate"
 	"compress/gzip"
 	"errors"
@@ -37,32 +36,6 @@ func IsCorrupt(err error) bool {
 	return corrupt || errors.Is(err, gzip.ErrHeader) || errors.Is(err, gzip.ErrChecksum)
 }
 
-// ReadBody reads a body up to a limit. A longer body is [ErrTooLarge]. Each buffer is four times as
-// large as the one before, and the last is as large as the limit. For 8 MiB all buffers together
-// take 11 MB, while io.ReadAll takes 17 MB, and bytes.Buffer 34 MB.
-func ReadBody(r io.Reader, limit int64) ([]byte, error) {
-	size := limit
-	for size > 16<<10 {
-		size = size/4 + 1
-	}
-	body := make([]byte, 0, size)
-	for {
-		n, err := r.Read(body[len(body):cap(body)])
-		body = body[:len(body)+n]
-		switch {
-		case err == io.EOF:
-			return body, nil
-		case err != nil:
-			return body, err
-		case len(body) < cap(body):
-			continue
-		case int64(len(body)) == limit:
-			return body, nothingMore(r)
-		}
-		body = append(make([]byte, 0, min(limit, 4*int64(cap(body)))), body...)
-	}
-}
-
 // nothingMore returns nil at the end of a body.
 func nothingMore(r io.Reader) error {
 	_, err := io.ReadFull(r, make([]byte, 1))
@@ -73,50 +46,4 @@ func nothingMore(r io.Reader) error {
 		return nil
 	}
 	return err
-}
-
-// Meter bounds how much of a stream is read between two items, so that memory depends only on the
-// largest item. It keeps the beginning of the answer, because that may be an error. It also keeps
-// the connection's error, because the scanner would hide it.
-type Meter struct {
-	Head []byte // of the answer
-	Err  error  // the connection's error, or ErrTooLarge
-
-	r           io.Reader
-	left, limit int64
-}
-
-const meterHead = 64 << 10
-
-// NewMeter returns a meter of a stream. It removes a byte order mark.
-func NewMeter(r io.Reader, limit int64) *Meter {
-	b := bufio.NewReaderSize(r, meterHead)
-	m := &Meter{r: b, left: limit, limit: limit}
-	mark, err := b.Peek(len(byteOrderMark))
-	if string(mark) == string(byteOrderMark) {
-		_, _ = b.Discard(len(byteOrderMark))
-	}
-	if err != io.EOF {
-		m.Err = err // the connection returns another error the next time
-	}
-	return m
-}
-
-// Next begins another item.
-func (m *Meter) Next() { m.left = m.limit }
-
-func (m *Meter) Read(p []byte) (int, error) {
-	if m.Err == nil && m.left <= 0 {
-		m.Err = ErrTooLarge
-	}
-	if m.Err != nil {
-		return 0, m.Err
-	}
-	n, err := m.r.Read(p[:min(int64(len(p)), m.left)])
-	m.left -= int64(n)
-	m.Head = append(m.Head, p[:min(n, meterHead-len(m.Head))]...)
-	if err != nil && err != io.EOF {
-		m.Err = err
-	}
-	return n, err
 }

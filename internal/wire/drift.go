@@ -112,7 +112,7 @@ func (s *Scanner) compare(d documented, to reflect.Value, read plan) error {
 	if kind != Null && kind != Invalid && d.kind != Invalid && kind != d.kind {
 		s.differs(OtherType)
 	}
-	err := read(s, to)
+	err := read(s, to.Addr().UnsafePointer())
 	if err == nil && kind == d.kind {
 		s.judge(d, to)
 	}
@@ -130,8 +130,8 @@ func (s *Scanner) judge(d documented, v reflect.Value) {
 }
 
 // tellMissing tells which required members are not there.
-func (s *Scanner) tellMissing(all fields, there map[string]bool) {
-	for _, f := range all {
+func (s *Scanner) tellMissing(all *fields, there map[string]bool) {
+	for _, f := range all.inOrder {
 		if f.required && !there[f.name] {
 			_ = s.within(f.name, func() error {
 				s.differs(MissingMember)
@@ -141,18 +141,25 @@ func (s *Scanner) tellMissing(all fields, there map[string]bool) {
 	}
 }
 
-// Enum is a type with a set of documented values.
+// Enum is a type with a set of documented values. Such a value is read without a copy of its text.
 func Enum[T ~string](values ...T) Type {
-	known := map[string]bool{"": true}
+	known := map[string]T{"": ""}
 	for _, v := range values {
-		known[string(v)] = true
+		known[string(v)] = v
 	}
-	return Unusual[T](String, func(v T) Difference {
-		if known[string(v)] {
+	t := Bytes(func(text []byte) (T, bool) {
+		if v, ok := known[string(text)]; ok {
+			return v, true
+		}
+		return T(text), true
+	})
+	t.documented = Unusual[T](String, func(v T) Difference {
+		if _, ok := known[string(v)]; ok {
 			return 0
 		}
 		return UnknownValue
-	})
+	}).documented
+	return t
 }
 
 // Unusual is a type that comes as this kind of JSON, with a function that judges its values.

@@ -198,9 +198,9 @@ func TestBrokenJSON(t *testing.T) {
 		for _, of := range []any{
 			"", true, int64(1), upper{}, small(""), []string{}, []upper{}, []inner{}, map[string]inner{}, inner{},
 		} {
+			slow := newStream(iotest.OneByteReader(strings.NewReader(broken)), 100, &Buffer{})
 			for name, s := range map[string]*Scanner{
-				"whole":        Document([]byte(broken), 0),
-				"byte by byte": Stream(iotest.OneByteReader(strings.NewReader(broken)), 1, 0),
+				"whole": Document([]byte(broken), 0), "byte by byte": slow.Scanner,
 			} {
 				err := newReader().Read(s, reflect.New(reflect.TypeOf(of)).Interface())
 				if err == nil {

@@ -69,7 +69,7 @@ func ungrouped(whole string, pointed bool) (string, bool) {
 // has a fraction, or if an int64 cannot hold it.
 func ParseInteger(text string) (int64, bool) {
 	const longest = 100
-	if len(text) > longest {
+	if text == "" || len(text) > longest {
 		return 0, false
 	}
 	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
