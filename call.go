@@ -60,7 +60,7 @@ func (c *Client) do(
 		return nil, err
 	}
 	if !c.life.enter() {
-		return nil, a.unsent(&Error{Kind: ErrClosed, Message: nothingMoreIsSent})
+		return nil, a.closed()
 	}
 	defer c.life.leave()
 	a.waiting.Context, a.waiting.closing = ctx, c.life.closing
@@ -82,11 +82,14 @@ type prepared struct {
 	contentType string
 }
 
-// prepare is prepared.prepare for a flow.
+// prepare is prepared.prepare for a flow. A flow would join a run that goes on while the client closes.
 func (c *Client) prepare(ctx context.Context, op operation, opts []CallOption) (*prepared, error) {
 	p := &prepared{}
 	if err := p.prepare(ctx, c, op, opts); err != nil {
 		return nil, err
+	}
+	if c.life.closing.Err() != nil {
+		return nil, p.closed()
 	}
 	return p, nil
 }

@@ -21,6 +21,9 @@ import (
 // flows and the exchanges of tokens at once, and returns an error that matches the context's error.
 // Close may be called again, also by several goroutines.
 //
+// Do not call Close in a hook, a [Limiter] or a function of [BearerTokenFunc]: their call is under way,
+// and Close would wait for it.
+//
 // Close leaves an http.Client of [WithHTTPClient] alone. Otherwise it closes the connections.
 func (c *Client) Close(ctx context.Context) error {
 	if ctx == nil {

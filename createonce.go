@@ -225,6 +225,10 @@ func (o *creating) confirm(ctx context.Context, made *LoginLink, unclear bool) (
 	if shown {
 		return marked{made, o.link}, nil
 	}
+	if e, ok := errors.AsType[*Error](err); ok && made.Description == "" { // nobody has seen whether it has the marker
+		e.Outcome = OutcomeUnknown
+		return marked{}, e
+	}
 	lost := o.asked.newError(ErrMalformedResponse, "the server does not show the marker of the login link that it made")
 	lost.StatusCode, lost.Outcome = o.response.Status, OutcomeUnknown
 	if err == nil { // it is not in the list either, so nobody will find the link

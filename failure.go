@@ -27,6 +27,11 @@ func (p *prepared) newError(kind error, message string) *Error {
 // unsent puts the operation's name on an error that arose before anything was sent.
 func (p *prepared) unsent(err error) *Error { return named(err, p.op.api, p.op.name) }
 
+// closed is the error of a call after the end of its client.
+func (p *prepared) closed() *Error {
+	return p.unsent(&Error{Kind: ErrClosed, Message: nothingMoreIsSent})
+}
+
 // answered is an error about an answer. It is not known whether a write was carried out.
 func (a *attempts) answered(at *attempt, kind error, message string) *Error {
 	e := a.newError(kind, message)

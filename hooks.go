@@ -16,7 +16,8 @@ import (
 // A token exchange and a shared flow serve many calls, so their hooks run on a goroutine of their
 // own. A panic there reaches one of the waiting calls. If nobody waits for an exchange, its panic
 // reaches the next call that asks for a token. A panic in Abandoned is dropped, because nobody
-// waits. A hook must not call the flow that it is told of, because the flow would wait for itself.
+// waits. A hook must not call the flow that it is told of, because the flow would wait for itself. Neither
+// must it call [Client.Close], which waits for the call of the hook.
 type Hooks struct {
 	AttemptStart func(context.Context, Attempt) // only names, Number and Wait are set
 	AttemptEnd   func(context.Context, Attempt)

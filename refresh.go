@@ -284,7 +284,7 @@ func (r *fetching) run(ctx context.Context, f *refreshRun) error {
 		did.age += time.Since(run.began)
 	}
 	f.Result.freshness = did
-	f.Result.readings = flight.NewGroup[sharedReading, struct{}](&flight.Unattended{})
+	f.Result.readings = flight.NewGroup[sharedReading, struct{}](&flight.Unattended{Go: r.client.life.start})
 	return err
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/url"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -66,6 +67,9 @@ func (s Secret) MarshalText() ([]byte, error) { return nil, errSecretWritten }
 
 // MarshalBinary returns an error, so that gob and others do not write the credential.
 func (s Secret) MarshalBinary() ([]byte, error) { return nil, errSecretWritten }
+
+// EncodeValues returns an error, so that go-querystring does not leave the credential out unnoticed.
+func (s Secret) EncodeValues(string, *url.Values) error { return errSecretWritten }
 
 // Value returns an error, so that no database stores a mask. Store what Reveal returns.
 func (s Secret) Value() (driver.Value, error) { return nil, errSecretWritten }
@@ -161,6 +165,9 @@ func (s Sensitive) MarshalText() ([]byte, error) { return nil, errSensitiveWritt
 
 // MarshalBinary returns an error, so that gob and others write neither value nor mask.
 func (s Sensitive) MarshalBinary() ([]byte, error) { return nil, errSensitiveWritten }
+
+// EncodeValues returns an error, so that go-querystring does not leave the value out unnoticed.
+func (s Sensitive) EncodeValues(string, *url.Values) error { return errSensitiveWritten }
 
 // Value returns an error, so that no database stores a mask. Store what Reveal returns.
 func (s Sensitive) Value() (driver.Value, error) { return nil, errSensitiveWritten }

@@ -17,6 +17,7 @@ import (
 	"go/types"
 	"io"
 	"log/slog"
+	"net/url"
 	"os"
 	"os/exec"
 	"path"
@@ -27,6 +28,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-querystring/query"
 	"github.com/stretchr/testify/require"
 )
 
@@ -370,6 +372,14 @@ func TestNotWrittenToJSON(t *testing.T) {
 	require.Error(t, err)
 }
 
+// go-querystring leaves out what it does not know, so it is told.
+func TestQueriesRefuse(t *testing.T) {
+	_, err := query.Values(struct{ V Sensitive }{NewSensitive(canary)})
+	require.ErrorIs(t, err, errSensitiveWritten)
+	_, err = query.Values(struct{ V Secret }{NewSecret(canary)})
+	require.ErrorIs(t, err, errSecretWritten)
+}
+
 // No encoder and no database writes a Secret or a Sensitive, as it is or in a struct. The error says
 // what to do. An empty one is refused, too, because what is stored today must not fail tomorrow.
 func TestEncodersRefuse(t *testing.T) {
@@ -391,6 +401,11 @@ func TestEncodersRefuse(t *testing.T) {
 		"driver.Valuer": func(v any) ([]byte, error) {
 			value, err := v.(driver.Valuer).Value()
 			return fmt.Append(nil, value), err
+		},
+		"a query": func(v any) ([]byte, error) {
+			return nil, v.(interface {
+				EncodeValues(key string, v *url.Values) error
+			}).EncodeValues("v", nil)
 		},
 		"xml, in a struct":  func(v any) ([]byte, error) { return xml.Marshal(row{v}) },
 		"json, as a key":    func(v any) ([]byte, error) { return json.Marshal([]any{v, 1}) },

@@ -92,8 +92,9 @@ const (
 type Unattended struct {
 	Go Starter // of all runs of the groups, or nil
 
-	mu   sync.Mutex // guards what changes in all runs of the groups
-	runs []abandoner
+	mu      sync.Mutex // guards what changes in all runs of the groups
+	runs    []abandoner
+	givenUp bool // GiveUp was called
 }
 
 // Starter starts work on a goroutine of its own, and may end the work's context before its time.
@@ -112,11 +113,12 @@ type abandoner interface {
 	giveUp()
 }
 
-// GiveUp says that nobody will come back to the runs. They go on until they notice, and are told to
-// OnAbandoned if they have not finished then.
+// GiveUp says that nobody will come back to the runs, also to those that are left later. They go on
+// until they notice, and are told to OnAbandoned if they have not finished then.
 func (u *Unattended) GiveUp() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	u.givenUp = true
 	for _, r := range u.runs {
 		r.giveUp()
 	}

@@ -77,6 +77,9 @@ func (r *Run[T, P]) Leave() {
 		r.left = time.Now()
 		r.end = time.AfterFunc(LongestUnattended, r.expire)
 		r.group.unattended.add(r)
+		if r.group.unattended.givenUp {
+			r.giveUp()
+		}
 	default:
 		r.stop()
 	}

@@ -81,7 +81,7 @@ func (p *Poll) wait(ctx context.Context, seen Look, err error) error {
 	if seen.Promised > p.Patience {
 		return &Lapsed{nil, err, seen.Promised}
 	}
-	if wait = fitWait(ctx, wait, seen.Promised, p.first()); wait == 0 {
+	if wait = fitWait(ctx, wait, seen.Promised, min(p.first(), FirstPause)); wait == 0 {
 		return &Lapsed{context.DeadlineExceeded, err, seen.Promised}
 	}
 	p.Tell(err, wait)
@@ -103,7 +103,8 @@ func (p *Poll) first() time.Duration   { return min(cmp.Or(p.First, FirstPause),
 func (p *Poll) longest() time.Duration { return cmp.Or(p.Longest, LaterPause) }
 
 // fitWait fits a wait into the context's time, or returns 0 if none fits. A wait that the server
-// asked for is kept in full or not started. A wait of our own leaves time for a last look.
+// asked for is kept in full or not started. A wait of our own leaves time for a last look, half of
+// first.
 func fitWait(ctx context.Context, wait, promised, first time.Duration) time.Duration {
 	wait = max(wait, promised)
 	deadline, ok := ctx.Deadline()
