@@ -149,9 +149,9 @@ type attempts struct {
 	endedAt       time.Time     // when the latest ended, or the call began
 	lastError     *Error        // what the latest failed with
 	wait          time.Duration // before the next one
-	reason        WaitReason
-	refusedHeader http.Header // has the refused token, which is not sent again
-	unclear       bool        // some attempt may have been carried out
+	refusedHeader http.Header   // has the refused token, which is not sent again
+	promised      bool          // the server has asked for the wait
+	unclear       bool          // some attempt may have been carried out
 }
 
 // attempt is one time that the request is sent, and the result.
@@ -215,7 +215,11 @@ func (a *attempts) ready(req *http.Request) error {
 // attempt's error, which tells more, or with that of a token exchange, which names the cause.
 func (a *attempts) readyNext(req *http.Request) error {
 	if a.wait > 0 {
-		a.waits(&a.waiting, a.begun+1, a.reason, a.wait)
+		reason := WaitReasonBackoff
+		if a.promised {
+			reason = WaitReasonRetryAfter
+		}
+		a.waits(&a.waiting, a.begun+1, reason, a.wait)
 	}
 	err := endOf(&a.waiting, pace.Sleep(&a.waiting, a.wait))
 	if err == nil {

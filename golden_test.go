@@ -75,7 +75,7 @@ func inMemory(t *testing.T, answer func(*http.Request) *http.Response, opts ...O
 }
 
 // golden returns a file under testdata.
-func golden(t *testing.T, file string) string {
+func golden(t testing.TB, file string) string {
 	t.Helper()
 	b, err := os.ReadFile(filepath.Join("testdata", filepath.FromSlash(file)))
 	require.NoError(t, err)

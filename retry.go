@@ -128,7 +128,7 @@ func (e *Error) refusesToken() bool {
 // again decides whether there is another attempt. A wait that cannot end in time is not started.
 func (a *attempts) again(ctx context.Context, at *attempt) bool {
 	e := at.err
-	a.wait, a.reason = 0, ""
+	a.wait, a.promised = 0, false
 	e.renewable = e.refusesToken() && a.auth.renew(at.header)
 	if ctx.Err() != nil {
 		e.because(endOf(ctx, nil))
@@ -139,7 +139,7 @@ func (a *attempts) again(ctx context.Context, at *attempt) bool {
 	}
 	if e.renewable && a.refusedHeader == nil { // nothing happened, so even a create may be sent again
 		a.refusedHeader = at.header
-		a.wait, a.reason = e.RetryAfter, WaitReasonRetryAfter
+		a.wait, a.promised = e.RetryAfter, true
 		return a.inTime(ctx, e, a.wait)
 	}
 	if !a.op.idempotency.allows(e) {
@@ -148,9 +148,9 @@ func (a *attempts) again(ctx context.Context, at *attempt) bool {
 	if e.kind() == ErrRateLimited { // admit will wait until the limit group opens
 		return a.inTime(ctx, e, e.RetryAfter)
 	}
-	a.wait, a.reason = a.retry.backoff(a.begun), WaitReasonBackoff
+	a.wait = a.retry.backoff(a.begun)
 	if e.RetryAfter > 0 {
-		a.wait, a.reason = e.RetryAfter, WaitReasonRetryAfter
+		a.wait, a.promised = e.RetryAfter, true
 	}
 	if !a.inTime(ctx, e, a.wait) {
 		return false
@@ -161,7 +161,7 @@ func (a *attempts) again(ctx context.Context, at *attempt) bool {
 	if !free && !a.client.budget.Take(a.budgetKey(), time.Now()) {
 		return false
 	}
-	if a.reason == WaitReasonRetryAfter {
+	if a.promised {
 		a.wait += a.spread(ctx)
 	}
 	return true

@@ -349,8 +349,11 @@ func readCause(r *wire.Reader, s *wire.Scanner, to *ItemErrorCause) error {
 
 // byTags reads the types of this package by their tags.
 var byTags = wire.New(append([]wire.Type{
-	wire.Text(always(parseTimestamp)), wire.Custom(readDecimal),
-	wire.Bytes(func(text []byte) (Sensitive, bool) { return Sensitive{hidden: hide(text)}, true }),
+	wire.Bytes(func(text []byte) (Timestamp, bool) { return parseTimestamp(string(text)), true },
+		func(t Timestamp, text []byte) bool { return t.text == string(text) }),
+	wire.Bytes(func(text []byte) (Sensitive, bool) { return Sensitive{hidden: hide(text)}, true },
+		func(s Sensitive, text []byte) bool { return s.hidden.text.Is(text) }),
+	wire.Custom(readDecimal),
 	wire.Text(always(NewSecret)),
 	wire.Custom(readOptionalBool), wire.Custom(readCause),
 }, documentedTypes...)...)

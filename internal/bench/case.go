@@ -32,7 +32,8 @@ type Client struct {
 func Cases(base string) []Case {
 	const callers = 16
 	auth := func(name, payload string, calls, callers int) Case {
-		clients := append(floors[answers.AuthAnswer](base, payload, ""), duolinkAuth(base, payload), plaidAuth(base, payload))
+		clients := append(floors[answers.AuthAnswer](base, payload, ""),
+			duolinkAuth(base, payload), plaidAuth(base, payload))
 		return Case{name, clients, calls, callers}
 	}
 	links := func(name, suffix string) Case {
@@ -44,7 +45,8 @@ func Cases(base string) []Case {
 		auth(SmallAuth, Auth3, 6000, callers),
 		auth("the same, one caller", Auth3, 2000, 1),
 		{
-			SmallIdentity, append(floors[answers.IdentityAnswer](base, Identity2, ""), duolinkIdentity(base)), 6000, callers,
+			SmallIdentity,
+			append(floors[answers.IdentityAnswer](base, Identity2, ""), duolinkIdentity(base)), 6000, callers,
 		},
 		auth(LargeAuth, Auth500, 60, 1),
 		links(LoginLinks, ""),

@@ -47,7 +47,8 @@ func authOf(client *duolink.Client) Client {
 		Name: Own,
 		Call: func(ctx context.Context) (any, error) { return client.Auth.Get(ctx, query) },
 		Plain: func(answer any) (any, error) {
-			return revealed[answers.AuthAnswer](answer, `"account_number"`, `"account"`, `"routing_number"`, `"routing"`,
+			return revealed[answers.AuthAnswer](answer,
+				`"account_number"`, `"account"`, `"routing_number"`, `"routing"`,
 				`"wire_routing_number"`, `"wire_routing"`, `"currency"`, `"iso_currency_code"`)
 		},
 	}

@@ -113,7 +113,8 @@ func floors[T any](base, payload, suffix string) []Client {
 	if unmarshalV2 != nil {
 		all = append(all, plain[T]("encoding/json v2", base, payload, suffix, newHTTPClient().Do, unmarshalV2))
 	}
-	all = append(all, plain[T]("the floor with duolink's reader", base, payload, suffix, newHTTPClient().Do, readByTags))
+	all = append(all,
+		plain[T]("the floor with duolink's reader", base, payload, suffix, newHTTPClient().Do, readByTags))
 	retrying := retryablehttp.NewClient()
 	retrying.HTTPClient = newHTTPClient()
 	retrying.Logger = nil

@@ -16,7 +16,7 @@ const peakVariable = "DUOLINK_BENCH_STREAM"
 // is idle. The system counts the pages of the process, so what a large answer leaves behind in this
 // process does not matter.
 func Peak(base, payload string) (int64, error) {
-	child := exec.Command(os.Args[0])
+	child := exec.CommandContext(context.Background(), os.Args[0])
 	child.Env = append(os.Environ(), peakVariable+"="+base+" "+payload)
 	child.Stderr = os.Stderr
 	text, err := child.Output()

@@ -99,8 +99,8 @@ func loginLinks(n int) []byte {
 	list(&b, n, func(i int) string {
 		status, used := "OPEN", `"login_id":null,"login_time":null,"login_username":null`
 		if i%2 == 0 {
-			status, used = "CLOSED", fmt.Sprintf(`"login_id":"dsl_%d","login_time":"2026-04-06T11:07:42+00:00",`+
-				`"login_username":"avery.sample.%d@example.com"`, i, i)
+			status, used = "CLOSED", fmt.Sprintf(`"login_id":"dsl_%d","login_time":"2026-04-06T11:%02d:%02d+00:00",`+
+				`"login_username":"avery.sample.%d@example.com"`, i, i/60%60, i%60, i)
 		}
 		return fmt.Sprintf(`{"link_id":"dsll_%020d","status_code":"%s",`+
 			`"description":"Onboarding of Sample Store number %d",`+
@@ -108,8 +108,8 @@ func loginLinks(n int) []byte {
 			`"redirect_url":"https://app.example.com/connected?tenant=%d","redirect_verifier":"example-verifier-%06d",`+
 			`"user_id":"usr_%d","user_email":"blake.example@example.com",`+
 			`"login_url":"https://login.example.com/link/example-login-url-%032d",`+
-			`"created_time":"2026-04-06T10:59:04+00:00","expiry_time":"2026-04-07T10:59:04+00:00",%s}`,
-			i, status, i, i, i, i, i, i, used)
+			`"created_time":"2026-04-06T10:%02d:%02d+00:00","expiry_time":"2026-04-07T10:%02d:%02d+00:00",%s}`,
+			i, status, i, i, i, i, i, i, i/60%60, i%60, i/60%60, i%60, used)
 	})
 	b.WriteString(`}`)
 	return b.Bytes()

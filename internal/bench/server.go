@@ -105,7 +105,7 @@ type Server struct {
 
 // StartServer starts the server. The program must call [ServeIfAsked] first.
 func StartServer() (*Server, error) {
-	child := exec.Command(os.Args[0])
+	child := exec.CommandContext(context.Background(), os.Args[0])
 	child.Env = append(os.Environ(), serverVariable+"=1")
 	child.Stderr = os.Stderr
 	input, err := child.StdinPipe()

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -57,7 +58,7 @@ type goTool struct {
 }
 
 func (g *goTool) run(args ...string) string {
-	command := exec.Command("go", args...)
+	command := exec.CommandContext(context.Background(), "go", args...)
 	command.Env = append(os.Environ(), "GOCACHE="+g.cache, "GOWORK=off")
 	out, err := command.Output()
 	if err != nil && g.failed == nil {

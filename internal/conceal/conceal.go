@@ -49,6 +49,9 @@ func (t Text) Reveal() string {
 	return unsafe.String((*byte)(unsafe.Add(unsafe.Pointer(start), sizeBytes)), size)
 }
 
+// Is reports whether this is the text, without a copy of it.
+func (t Text) Is(text []byte) bool { return t.Reveal() == string(text) }
+
 // IsZero reports whether the text is empty.
 func (t Text) IsZero() bool { return t.at == nil }
 

@@ -152,7 +152,7 @@ func Enum[T ~string](values ...T) Type {
 			return v, true
 		}
 		return T(text), true
-	})
+	}, nil)
 	t.documented = Unusual[T](String, func(v T) Difference {
 		if _, ok := known[string(v)]; ok {
 			return 0

@@ -89,6 +89,12 @@ func (l *list) readItem(s *Scanner, all *items) (err error) {
 		all.resize(2 * all.cap)
 	}
 	item := unsafe.Add(all.first, uintptr(all.n)*l.size)
+	outer := s.before
+	s.before = 0
+	if all.n > 0 {
+		s.before = l.size
+	}
+	defer func() { s.before = outer }()
 	if s.watch == nil {
 		err = l.item(s, item)
 	} else {

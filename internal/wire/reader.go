@@ -30,16 +30,23 @@ type Type struct {
 
 // Text is a type that is made from a text. The function returns false if the text has no value.
 func Text[T any](parse func(text string) (T, bool)) Type {
-	return Bytes(func(text []byte) (T, bool) { return parse(string(text)) })
+	return Bytes(func(text []byte) (T, bool) { return parse(string(text)) }, nil)
 }
 
 // Bytes is Text for a type that keeps the text in a form of its own. The bytes are valid until parse
-// returns.
-func Bytes[T any](parse func(text []byte) (T, bool)) Type {
+// returns. The items of a list often have the same text, so is, which may be nil, says whether a value
+// is what parse would return. Then that value is taken once more.
+func Bytes[T any](parse func(text []byte) (T, bool), is func(v T, text []byte) bool) Type {
 	t := Custom(func(_ *Reader, s *Scanner, to *T) error {
 		text, err := s.Bytes()
 		if err != nil || len(text) == 0 {
 			return err
+		}
+		if is != nil && s.before > 0 {
+			if last := *(*T)(unsafe.Add(unsafe.Pointer(to), -int(s.before))); is(last, text) {
+				*to = last
+				return nil
+			}
 		}
 		if v, ok := parse(text); ok {
 			*to = v
@@ -77,20 +84,35 @@ func New(types ...Type) *Reader {
 // Read reads the next value into what to points at. It keeps what is there unless the value
 // replaces it.
 func (r *Reader) Read(s *Scanner, to any) error {
+	defer s.alone()()
 	v := reflect.ValueOf(to)
 	return r.planOf(v.Type().Elem())(s, v.UnsafePointer())
+}
+
+// alone says that what is read stands in no list. The function that it returns takes that back.
+func (s *Scanner) alone() (back func()) {
+	before := s.before
+	s.before = 0
+	return func() { s.before = before }
 }
 
 // Of returns a function that reads the next value into a T, as Read does. It saves time if there are
 // many of them.
 func Of[T any](r *Reader) func(s *Scanner, to *T) error {
 	read := r.planOf(reflect.TypeFor[T]())
-	return func(s *Scanner, to *T) error { return read(s, unsafe.Pointer(to)) }
+	return func(s *Scanner, to *T) error {
+		before := s.before
+		s.before = 0
+		err := read(s, unsafe.Pointer(to))
+		s.before = before
+		return err
+	}
 }
 
 // ReadObject reads an object, member by member. It calls other first, which returns true if it has
 // taken the value. No member is required, because other may have taken what stands in its place.
 func (r *Reader) ReadObject(s *Scanner, to any, other func(key []byte) (taken bool, err error)) error {
+	defer s.alone()()
 	v := reflect.ValueOf(to)
 	all, at := r.fieldsOf(v.Type().Elem()), 0
 	return s.members(func(key []byte) error {
@@ -135,9 +157,16 @@ func (r *Reader) newPlan(t reflect.Type) plan {
 
 func readString(s *Scanner, to unsafe.Pointer) error {
 	text, err := s.Bytes()
-	if len(text) > 0 {
-		*(*string)(to) = string(text)
+	if len(text) == 0 {
+		return err
 	}
+	if s.before > 0 {
+		if last := *(*string)(unsafe.Add(to, -int(s.before))); last == string(text) {
+			*(*string)(to) = last
+			return nil
+		}
+	}
+	*(*string)(to) = string(text)
 	return err
 }
 
@@ -165,8 +194,9 @@ type fields struct {
 }
 
 type field struct {
-	name   string // its first name on the wire
-	place  int    // in the order
+	name   string   // its first name on the wire
+	names  []string // all of them
+	place  int      // in the order
 	of     reflect.Type
 	offset uintptr
 	read   plan
@@ -188,16 +218,17 @@ func (r *Reader) fieldsOf(t reflect.Type) *fields {
 		if name == "-" || name == "" {
 			continue
 		}
+		names := []string{name}
+		if also := f.Tag.Get("also"); also != "" {
+			names = append(names, strings.Split(also, ",")...)
+		}
 		one := &field{
-			name, len(all.inOrder), f.Type, offsetOf(t, f.Index), r.planOf(f.Type), r.documentedOf(f.Type),
+			name, names, len(all.inOrder), f.Type, offsetOf(t, f.Index), r.planOf(f.Type), r.documentedOf(f.Type),
 			f.Tag.Get("wire") == "required",
 		}
 		all.inOrder = append(all.inOrder, one)
-		all.byName[name] = one
-		for other := range strings.SplitSeq(f.Tag.Get("also"), ",") {
-			if other != "" {
-				all.byName[other] = one
-			}
+		for _, name := range names {
+			all.byName[name] = one
 		}
 	}
 	for _, name := range r.ignored[t] {
@@ -226,9 +257,13 @@ func (f *field) in(of reflect.Value) reflect.Value {
 
 // find returns the field of a name, or nil. It looks first behind the one that was found last.
 func (f *fields) find(key []byte, at *int) *field {
-	if *at < len(f.inOrder) && f.inOrder[*at].name == string(key) {
-		*at++
-		return f.inOrder[*at-1]
+	if *at < len(f.inOrder) {
+		for _, name := range f.inOrder[*at].names {
+			if name == string(key) {
+				*at++
+				return f.inOrder[*at-1]
+			}
+		}
 	}
 	found := f.byName[string(key)]
 	if found != nil {
@@ -314,6 +349,7 @@ func (r *Reader) mapPlan(t reflect.Type) plan {
 		if s.Next() != Object {
 			return s.Skip()
 		}
+		defer s.alone()()
 		to, item := reflect.NewAt(t, at).Elem(), reflect.New(t.Elem()).Elem()
 		to.Set(reflect.MakeMap(t))
 		return s.Object(func(key []byte) error {

@@ -36,10 +36,11 @@ var byteOrderMark = []byte("\xef\xbb\xbf")
 // whatever its kind.
 type Scanner struct {
 	tokens
-	spent uintptr
-	most  uintptr
-	plain []byte // room for a text whose escapes are read
-	watch *watch // nil if nobody watches
+	spent  uintptr
+	most   uintptr
+	plain  []byte  // room for a text whose escapes are read
+	watch  *watch  // nil if nobody watches
+	before uintptr // how far before a field the same field of the item before it is; 0: there is none
 }
 
 // mostOfLimit is how much memory lists and maps may take, as a multiple of the answer's limit. A

@@ -123,7 +123,8 @@ func weight() error {
 		return err
 	}
 	table("importing duolink", "")
-	row("packages / modules outside of the standard library, with its own", fmt.Sprintf("%d / %d", w.Packages, w.Modules))
+	count := fmt.Sprintf("%d / %d", w.Packages, w.Modules)
+	row("packages / modules outside of the standard library, with its own", count)
 	row("CPU to compile, with the standard library compiled", fmt.Sprintf("%.1f s", w.Compile.Seconds()))
 	row("stripped program, over one with net/http and encoding/json", w.Binary)
 	return nil
