@@ -12,7 +12,7 @@ import (
 // is a step back. Each allocation is explained by a text or a list of the answer, or by a part of the
 // call.
 func TestAllocationBudgets(t *testing.T) {
-	for name, most := range map[string]float64{"auth.get": 102, "identity.get": 123, "links.get": 53} {
+	for name, most := range map[string]float64{"auth.get": 103, "identity.get": 124, "links.get": 54} {
 		t.Run(name, func(t *testing.T) {
 			c := alwaysAnswers(t, benchmarkedAnswer(t, name))
 			allocations := testing.AllocsPerRun(200, func() {

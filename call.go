@@ -203,10 +203,10 @@ func (a *attempts) ready(req *http.Request) error {
 	if a.next.number > 0 {
 		a.next = &attempt{}
 	}
-	a.next.number = a.begun + 1
+	a.next.number, req.Header = a.begun+1, http.Header{} // only http.Client writes into it: cookies
 	err := a.askLimiter(&a.waiting)
 	if err == nil {
-		err = a.admitAndSign(&a.waiting, req, a.next)
+		err = a.admitAndSign(&a.waiting, a.next)
 	}
 	return a.notReady(&a.waiting, err)
 }
@@ -238,12 +238,12 @@ func (a *attempts) readyNext(req *http.Request) error {
 }
 
 // admitAndSign gets permits and then a credential, again if a limit group has closed meanwhile.
-func (a *attempts) admitAndSign(ctx context.Context, req *http.Request, at *attempt) error {
+func (a *attempts) admitAndSign(ctx context.Context, at *attempt) error {
 	for {
 		if err := a.admit(ctx, at); err != nil {
 			return err
 		}
-		if err := a.sign(ctx, req, at); err != nil {
+		if err := a.sign(ctx, at); err != nil {
 			return err
 		}
 		if a.allOpen(at.groups, at.admitted) {
@@ -262,7 +262,10 @@ func (a *attempts) RoundTrip(req *http.Request) (*http.Response, error) {
 	userAgent := a.client.config.userAgent
 	rules := send.Rules{Body: a.payload, UserAgent: userAgent, Limit: a.timeout()}
 	for {
-		rules.Gate = &gate{a, at.groups, at.admitted}
+		if cookies := req.Header["Cookie"]; cookies != nil { // http.Client has set them
+			at.header["Cookie"] = cookies
+		}
+		rules.Header, rules.Gate = at.header, &gate{a, at.groups, at.admitted}
 		if ctx.Err() != nil || a.waiting.Err() != nil { // net/http would not ask for a connection
 			return nil, endOf(ctx, endOf(&a.waiting, nil))
 		}
@@ -275,12 +278,8 @@ func (a *attempts) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 		a.nothingHappened(OutcomeNotSent)
 		a.release()
-		cookies := req.Header["Cookie"]
-		if at.held = a.readyAgain(ctx, req, at); at.held != nil {
+		if at.held = a.readyAgain(ctx, at); at.held != nil {
 			return nil, at.held
-		}
-		if cookies != nil { // http.Client had set them
-			req.Header["Cookie"] = cookies
 		}
 	}
 }

@@ -27,8 +27,9 @@ func (h *headers) set(name, value string) {
 	h.Header[name] = h.values[h.n-1 : h.n : h.n]
 }
 
-// sign sets the headers of an attempt.
-func (a *attempts) sign(ctx context.Context, req *http.Request, at *attempt) error {
+// sign makes the headers of an attempt. They are not in the request that http.Client gets, because it
+// would copy them, for redirects.
+func (a *attempts) sign(ctx context.Context, at *attempt) error {
 	h := &headers{Header: make(http.Header, usualHeaders)}
 	for name, values := range a.extra {
 		h.Header[name] = slices.Clone(values)
@@ -45,7 +46,7 @@ func (a *attempts) sign(ctx context.Context, req *http.Request, at *attempt) err
 		h.set("Plaid-Version", plaidVersion)
 	}
 	err := a.auth.authorize(ctx, a.op.api, h)
-	req.Header, at.header = h.Header, h.Header
+	at.header = h.Header
 	if err == nil && a.refusedHeader != nil && h.Get("Authorization") == a.refusedHeader.Get("Authorization") {
 		a.lastError.renewable = false
 		return a.lastError // the server would say the same again

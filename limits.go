@@ -3,7 +3,6 @@ package duolink
 import (
 	"context"
 	"errors"
-	"net/http"
 	"slices"
 	"time"
 
@@ -99,10 +98,10 @@ func (a *attempts) groupsOf(groups []limitGroup, admitted time.Time) []limitGrou
 
 // readyAgain makes an attempt ready that was held back at its connection. The Timeout of an
 // http.Client, which is in the request's context, bounds these waits, too.
-func (a *attempts) readyAgain(ctx context.Context, req *http.Request, at *attempt) error {
+func (a *attempts) readyAgain(ctx context.Context, at *attempt) error {
 	waiting := a.client.life.waits(ctx)
 	defer waiting.release()
-	return a.notReady(waiting, a.admitAndSign(waiting, req, at))
+	return a.notReady(waiting, a.admitAndSign(waiting, at))
 }
 
 // allOpen reports whether all limit groups have stayed open since the attempt was admitted. It is also

@@ -9,6 +9,7 @@ import (
 
 func TestMain(m *testing.M) {
 	ServeIfAsked()
+	StreamIfAsked()
 	os.Exit(m.Run())
 }
 

@@ -12,9 +12,9 @@ import (
 // peakVariable makes a process one that streams, and says how much memory that took at most.
 const peakVariable = "DUOLINK_BENCH_STREAM"
 
-// Peak returns how many bytes of memory a process takes more while it streams a payload than while it
-// is idle. The system counts the pages of the process, so what a large answer leaves behind in this
-// process does not matter.
+// Peak returns how many bytes of memory a process takes more while it streams a payload than before,
+// when it is idle after a small call. The system counts the pages of the process, so what a large
+// answer leaves behind in this process does not matter.
 func Peak(base, payload string) (int64, error) {
 	child := exec.CommandContext(context.Background(), os.Args[0])
 	child.Env = append(os.Environ(), peakVariable+"="+base+" "+payload)
@@ -44,6 +44,9 @@ func StreamIfAsked() {
 func stream() (grown int64, err error) {
 	base, payload, _ := strings.Cut(os.Getenv(peakVariable), " ")
 	client := duolinkStream(base, payload)
+	if _, err := duolinkAuth(base, Auth3).Call(context.Background()); err != nil { // what net/http needs at first
+		return 0, err
+	}
 	idle, err := peakOfProcess()
 	if err != nil {
 		return 0, err

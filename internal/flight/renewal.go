@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -28,6 +29,8 @@ type Renewed[T any] struct {
 	// Go starts renewals. It may be nil.
 	Go Starter
 
+	fresh atomic.Pointer[fresh[T]] // the value while there is nothing to do but to return it, or nil
+
 	mu       sync.Mutex
 	value    T
 	good     bool      // there is a value
@@ -38,6 +41,12 @@ type Renewed[T any] struct {
 	failed   *renewal[T]   // the latest renewal, if it failed
 	failures HoldOff       // after a failed renewal
 	refusals HoldOff       // after a refused value was given up
+}
+
+// fresh is a good value, and until when it is not due for renewal.
+type fresh[T any] struct {
+	value T
+	until time.Time
 }
 
 // renewal is one renewal, which any number of callers wait for.
@@ -76,6 +85,9 @@ func (h *HoldOff) Begin(now time.Time) {
 // the same error until the time that comes with it. The error is [ErrUnfinished] if the renewal has
 // panicked.
 func (r *Renewed[T]) Get(ctx context.Context) (value T, until time.Time, err error) {
+	if f := r.fresh.Load(); f != nil && time.Now().Before(f.until) { // callers share no lock then
+		return f.value, until, nil
+	}
 	r.tell(ctx) // of a renewal that nobody has waited for
 	value, waits := r.join(ctx)
 	if waits == nil {
@@ -115,6 +127,7 @@ func (r *Renewed[T]) GiveUp(same func(T) bool) bool {
 	}
 	var none T
 	r.value, r.good = none, false
+	r.fresh.Store(nil)
 	r.refusals.Begin(now)
 	return true
 }
@@ -155,6 +168,9 @@ func (r *Renewed[T]) join(ctx context.Context) (value T, waits *renewal[T]) {
 		current := r.current
 		r.Go.start(context.WithoutCancel(ctx), func(ctx context.Context) { r.run(ctx, current) })
 	}
+	if good && !due && len(r.untold) == 0 {
+		r.fresh.Store(&fresh[T]{r.value, r.renewAt})
+	}
 	if good {
 		return r.value, nil
 	}
@@ -184,6 +200,7 @@ func (r *Renewed[T]) run(ctx context.Context, n *renewal[T]) {
 // settle records the result of a renewal. A panic is not a failure.
 func (r *Renewed[T]) settle(n *renewal[T], tried bool) {
 	r.current, r.untold = nil, append(r.untold, n)
+	r.fresh.Store(nil) // the next caller tells of the renewal
 	if n.panicked != nil || n.err == nil || !tried {
 		r.failed, r.failures = nil, HoldOff{}
 		return

@@ -137,3 +137,33 @@ func TestGiveUp(t *testing.T) {
 		require.Equal(t, v, r.Latest())
 	})
 }
+
+// A value that is good is returned without a lock, until it is due. What is given up is never returned
+// again.
+func TestGoodValueWithoutALock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := 0
+		r := Renewed[int]{Limit: time.Minute, Tell: func(context.Context, time.Duration, error) {}}
+		r.Renew = func(context.Context) (int, time.Duration, bool, error) {
+			n++
+			return n, time.Hour, true, nil
+		}
+		get := func() int {
+			value, _, err := r.Get(t.Context())
+			require.NoError(t, err)
+			return value
+		}
+		require.Equal(t, 1, get())
+		require.Equal(t, 1, get(), "the first caller after a renewal looks whether there is news")
+		r.mu.Lock()
+		require.Equal(t, 1, get())
+		r.mu.Unlock()
+		require.True(t, r.GiveUp(func(v int) bool { return v == 1 }))
+		require.Equal(t, 2, get())
+		require.Equal(t, 2, get())
+		time.Sleep(time.Hour - time.Minute)
+		require.Equal(t, 2, get(), "it is due, and renewed meanwhile")
+		synctest.Wait()
+		require.Equal(t, 3, get())
+	})
+}

@@ -37,6 +37,7 @@ type Transport struct {
 
 // Rules say how one request is sent.
 type Rules struct {
+	Header    http.Header // all headers of the request
 	Body      []byte
 	UserAgent string        // a request that a transport sends for itself has another one
 	Limit     time.Duration // from the connection to the end of the answer; the same again for dialing
@@ -83,6 +84,7 @@ func (s *Sending) send(next http.RoundTripper, req *http.Request) (*http.Respons
 	}
 	s.note(s.run) // until a trace function knows more
 	out := req.WithContext(httptrace.WithClientTrace(s.ctx, s.trace()))
+	out.Header = s.rules.Header
 	if s.rules.Body != nil { // there is no GetBody, because net/http would send the body again
 		s.body.Reset(s.rules.Body)
 		// For a type that net/http does not know, it would write the header and the body one by one.

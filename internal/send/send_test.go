@@ -45,11 +45,13 @@ func sent(
 		_, _ = io.Copy(w, r.Body)
 	}))
 	defer server.Close()
-	rules := Rules{Body: []byte("{}"), UserAgent: "test", Limit: time.Minute, Gate: gate{yes, yes}}
+	rules := Rules{
+		Header: http.Header{"User-Agent": {"test"}}, Body: []byte("{}"), UserAgent: "test",
+		Limit: time.Minute, Gate: gate{yes, yes},
+	}
 	change(&rules)
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL, nil)
 	require.NoError(t, err)
-	req.Header.Set("User-Agent", "test")
 	req.ContentLength = int64(len(rules.Body))
 	s, resp, err := (&Transport{Next: next}).Send(req, rules)
 	if err == nil {
