@@ -286,6 +286,7 @@ func WithBaseURL(api API, base string) Option {
 		if name := send.LoopbackName(u.Hostname()); name != "" {
 			u.Host = send.HostPort(name, u.Port())
 		}
+		u.Host = strings.TrimSuffix(u.Host, ":") // a port that is empty
 		cfg.base[api] = hide(strings.TrimRight(u.String(), "/"))
 		return nil
 	}

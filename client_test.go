@@ -61,6 +61,10 @@ func TestBaseURLs(t *testing.T) {
 			[]Option{WithBaseURL(Supermetrics, "https://a.example.com:8443")},
 			map[API]string{Supermetrics: "https://a.example.com:8443"},
 		},
+		"an empty port": {
+			[]Option{WithBaseURL(Supermetrics, "https://a.example.com:/v2")},
+			map[API]string{Supermetrics: "https://a.example.com/v2"},
+		},
 		"capitals in the scheme": {
 			[]Option{WithBaseURL(Supermetrics, "HTTPS://a.example.com")},
 			map[API]string{Supermetrics: "https://a.example.com"},

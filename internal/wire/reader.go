@@ -196,6 +196,7 @@ type fields struct {
 type field struct {
 	name   string   // its first name on the wire
 	names  []string // all of them
+	starts []string // how a member with one of these names begins
 	place  int      // in the order
 	of     reflect.Type
 	offset uintptr
@@ -222,8 +223,12 @@ func (r *Reader) fieldsOf(t reflect.Type) *fields {
 		if also := f.Tag.Get("also"); also != "" {
 			names = append(names, strings.Split(also, ",")...)
 		}
+		starts := make([]string, len(names))
+		for i, name := range names {
+			starts[i] = `"` + name + `":`
+		}
 		one := &field{
-			name, names, len(all.inOrder), f.Type, offsetOf(t, f.Index), r.planOf(f.Type), r.documentedOf(f.Type),
+			name, names, starts, len(all.inOrder), f.Type, offsetOf(t, f.Index), r.planOf(f.Type), r.documentedOf(f.Type),
 			f.Tag.Get("wire") == "required",
 		}
 		all.inOrder = append(all.inOrder, one)
@@ -291,9 +296,36 @@ func (r *Reader) structPlan(t reflect.Type) plan {
 		if s.watch != nil {
 			return all.readObject(s, to, nil)
 		}
-		at := 0
-		return s.Object(func(key []byte) error { return all.read(s, to, key, &at) })
+		if s.peek() != '{' {
+			return s.skip()
+		}
+		some, err := s.open('}')
+		for at := 0; some && err == nil; {
+			if err = all.readMember(s, to, &at); err == nil {
+				some, err = s.another('}')
+			}
+		}
+		return err
 	}
+}
+
+// readMember reads a member into its field. As a rule it is the next field, so that is tried before
+// the name is even looked for.
+func (f *fields) readMember(s *Scanner, of unsafe.Pointer, at *int) error {
+	if *at < len(f.inOrder) {
+		next := f.inOrder[*at]
+		for _, start := range next.starts {
+			if s.keyIs(start) {
+				*at++
+				return next.read(s, unsafe.Add(of, next.offset))
+			}
+		}
+	}
+	key, err := s.key()
+	if err != nil {
+		return err
+	}
+	return f.read(s, of, key, at)
 }
 
 // readObject reads an object into a struct, except for what other takes. It tells which required

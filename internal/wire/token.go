@@ -190,6 +190,16 @@ func (t *tokens) key() ([]byte, error) {
 	return name, nil
 }
 
+// keyIs takes the name of a member and the colon if they are exactly this.
+func (t *tokens) keyIs(start string) bool {
+	t.peek()
+	if len(t.window)-t.at < len(start) || string(t.window[t.at:t.at+len(start)]) != start {
+		return false
+	}
+	t.at += len(start)
+	return true
+}
+
 // str takes a string whose quote is next. What it returns has its escapes still, and is valid until
 // the next token is taken.
 func (t *tokens) str() (inner []byte, plain bool, err error) {

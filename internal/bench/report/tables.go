@@ -93,24 +93,24 @@ func load(ctx context.Context, server *bench.Server, rounds int) error {
 	return crowd(ctx, rounds)
 }
 
-// crowd prints what a call costs among ten thousand, as a ratio to what it costs among sixteen.
+// crowd prints what a call of duolink costs among few and among very many, as a ratio to the floor's.
 func crowd(ctx context.Context, rounds int) error {
-	const few, many, calls = 16, 10_000, 40_000
-	table("CPU of a call among 10,000 goroutines, without a network", "ratio to 16 goroutines")
-	for _, client := range bench.InMemory() {
+	const calls = 100_000
+	clients := bench.InMemory()
+	table("small calls without a network, from", "CPU of duolink's calls, ratio to the floor's")
+	for _, callers := range []int{16, 10_000} {
 		var ratios []float64
 		for range rounds {
-			one, err := bench.Measure(ctx, client, calls, few)
-			if err != nil {
-				return err
+			var costs [2]bench.Cost
+			for i, client := range clients {
+				var err error
+				if costs[i], err = bench.Measure(ctx, client, calls, callers); err != nil {
+					return err
+				}
 			}
-			crowded, err := bench.Measure(ctx, client, calls, many)
-			if err != nil {
-				return err
-			}
-			ratios = append(ratios, float64(crowded.CPU)/float64(one.CPU))
+			ratios = append(ratios, float64(costs[1].CPU)/float64(costs[0].CPU))
 		}
-		row(client.Name, bench.RatioOf(ratios))
+		row(fmt.Sprintf("%d goroutines", callers), bench.RatioOf(ratios))
 	}
 	fmt.Println()
 	return nil
