@@ -34,38 +34,49 @@ func parseTimestamp(text string) Timestamp {
 	if len(text) < len(time.DateOnly) || len(text) > maxTimestamp {
 		return Timestamp{text: text}
 	}
-	if t, err := time.Parse(usualLayout(text), text); err == nil {
+	layout, missing := usualLayout(text)
+	if t, err := time.Parse(layout, text+missing); err == nil {
 		return Timestamp{Time: t.UTC(), text: text}
+	}
+	for _, layout := range timestampLayouts { // such as an hour of one digit
+		if t, err := time.Parse(layout, text); err == nil {
+			return Timestamp{Time: t.UTC(), text: text}
+		}
 	}
 	return Timestamp{Time: parseOddTime(text), text: text}
 }
 
-// usualLayout is the notation of a text, if it is one that the APIs use. time.Parse reads fractions of
-// a second with each of them. To try one after the other would make an error for each.
-func usualLayout(text string) string {
+// timestampLayouts are the notations that the APIs use. time.Parse reads fractions of a second with
+// each of them.
+var timestampLayouts = [...]string{
+	"2006-01-02T15:04:05Z07:00",
+	"2006-01-02T15:04:05Z0700",
+	"2006-01-02T15:04:05",
+	"2006-01-02 15:04:05Z07:00",
+	"2006-01-02 15:04:05",
+}
+
+// usualLayout is the notation that a text seems to have, and what the text lacks of it. To try one
+// after the other would make an error for each, and RFC 3339 takes half of the time of the others.
+func usualLayout(text string) (layout, missing string) {
 	const day, second = len(time.DateOnly), len(time.DateTime)
 	switch {
 	case len(text) == day:
-		return time.DateOnly
+		return time.RFC3339, "T00:00:00Z"
 	case len(text) < second:
-		return time.RFC3339
+		return time.RFC3339, ""
 	}
 	zone := text[second:]
 	if zone != "" && zone[0] == '.' {
 		zone = strings.TrimLeft(zone, ".0123456789")
 	}
-	colon := strings.HasSuffix(zone, "Z") || len(zone) > 3 && zone[len(zone)-3] == ':'
 	switch {
 	case zone == "" && text[day] == 'T':
-		return "2006-01-02T15:04:05"
+		return time.RFC3339, "Z"
 	case zone == "":
-		return time.DateTime
-	case colon && text[day] == 'T':
-		return time.RFC3339
-	case colon:
-		return "2006-01-02 15:04:05Z07:00"
+		return time.DateTime, ""
 	}
-	return "2006-01-02T15:04:05Z0700"
+	return time.RFC3339, ""
 }
 
 // oddTimes are the other notations, with the numbers, the fraction and the zone in groups. The last

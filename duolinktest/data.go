@@ -96,7 +96,7 @@ type BankLink struct {
 
 // BankAccount is an account at a bank. The amounts are JSON numbers, such as "340.12", or empty.
 type BankAccount struct {
-	ID        string
+	ID        string // such as "acc_3"; no other account of the link has it
 	Type      string // such as "depository.checking", which is the default
 	Name      string
 	Mask      string

@@ -38,9 +38,9 @@
 // It checks what they check: credentials, methods, ids, ranges, bodies. The differences are kept on
 // purpose:
 //
-//   - It is stricter. A member or a query parameter that is not documented is refused. So is an empty
-//     or null member that should be left out, a body or a Content-Type where none belongs, and an API
-//     key without Bearer.
+//   - It is stricter. A member, a field of a form or a query parameter that is not documented is
+//     refused. So is an empty or null member that should be left out, a body or a Content-Type where
+//     none belongs, and an API key without Bearer.
 //   - A deleted bank link answers 410 at once and for ever. MoneyKit may answer 200 with the state
 //     deleted, and 404 after 90 days.
 //   - A person who refuses a login closes the login link (see [Server.RefuseLogin]). The documents do

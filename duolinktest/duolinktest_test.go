@@ -151,6 +151,12 @@ func TestWrongArguments(t *testing.T) {
 		`has no product "enrichment"`: func(s server) {
 			s.SetUnavailable(duolinktest.BankLinkID, "enrichment", "x")
 		},
+		`has no product ""`: func(s server) {
+			s.SetUnavailable(duolinktest.BankLinkID, "", "x")
+		},
+		`two accounts have the id "acc_2"`: func(s server) {
+			s.AddBankLink(bank{Accounts: []duolinktest.BankAccount{{ID: "acc_2"}, {}, {ID: "acc_2"}}})
+		},
 		"no login link dsll_none":     func(s server) { s.ExpireLink("dsll_none") },
 		"no login link dsll_9":        func(s server) { s.CompleteLogin("dsll_9", "a") },
 		"is over":                     func(s server) { s.RefuseLogin(duolinktest.ExpiredLoginLinkID) },

@@ -31,7 +31,9 @@ type Fault struct {
 	Header http.Header
 	// Body replaces the body. Without a Status it is sent with 200.
 	Body string
-	// Delay passes before the operation is done and answered.
+	// Delay passes before the operation is done and answered. If the client goes away before, the
+	// operation is not done. With DropAfter the operation is done at once, and Delay passes before
+	// the connection closes.
 	Delay time.Duration
 	// DropBefore closes the connection, and the operation is not done.
 	DropBefore bool

@@ -29,7 +29,7 @@ func (s *Server) ExpireLink(loginLinkID string) {
 // are an open set.
 func (s *Server) SetBankLinkState(bankLinkID, state, errorCode string) {
 	s.t.Helper()
-	s.must(s.sandbox.HasBankLink(bankLinkID, ""))
+	s.must(s.sandbox.HasBankLink(bankLinkID))
 	s.sandbox.SetLinkState(bankLinkID, state, errorCode)
 }
 
@@ -37,22 +37,22 @@ func (s *Server) SetBankLinkState(bankLinkID, state, errorCode string) {
 // such as "institution_error". "" lets them succeed again.
 func (s *Server) FailRefreshes(bankLinkID, productErrorCode string) {
 	s.t.Helper()
-	s.must(s.sandbox.HasBankLink(bankLinkID, ""))
+	s.must(s.sandbox.HasBankLink(bankLinkID))
 	s.sandbox.FailRefreshes(bankLinkID, productErrorCode)
 }
 
-// SetUnavailable makes a product of a bank link unavailable, for a reason in words. "" makes it
-// available again.
+// SetUnavailable makes a product of a bank link unavailable, for a reason in words. The reason ""
+// makes it available again. A product that the link does not have fails the test.
 func (s *Server) SetUnavailable(bankLinkID, product, reason string) {
 	s.t.Helper()
-	s.must(s.sandbox.HasBankLink(bankLinkID, product))
+	s.must(s.sandbox.HasProduct(bankLinkID, product))
 	s.sandbox.SetUnavailable(bankLinkID, product, reason)
 }
 
 // Refreshes returns how many refreshes of a bank link were accepted. Each of them could be billed.
 func (s *Server) Refreshes(bankLinkID string) int {
 	s.t.Helper()
-	s.must(s.sandbox.HasBankLink(bankLinkID, ""))
+	s.must(s.sandbox.HasBankLink(bankLinkID))
 	return s.sandbox.Refreshes(bankLinkID)
 }
 

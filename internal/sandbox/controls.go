@@ -155,7 +155,11 @@ func (s *Sandbox) FailRefreshes(linkID, errorCode string) {
 func (s *Sandbox) SetUnavailable(linkID, productName, reason string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.mustBankLink(linkID).products[productName].unavailable = reason
+	p := s.mustBankLink(linkID).products[productName]
+	if p == nil {
+		panic("sandbox: the MoneyKit link " + linkID + " has no product " + productName)
+	}
+	p.unavailable = reason
 }
 
 // Refreshes returns how many refreshes of a MoneyKit link the sandbox accepted. Each of them could
@@ -166,15 +170,24 @@ func (s *Sandbox) Refreshes(linkID string) int {
 	return s.mustBankLink(linkID).refreshes
 }
 
-// HasBankLink returns an error if there is no such bank link, or if it has no such product. "" is any
-// product.
-func (s *Sandbox) HasBankLink(linkID, productName string) error {
+// HasBankLink returns an error if there is no such bank link.
+func (s *Sandbox) HasBankLink(linkID string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.bankLinks[linkID] == nil {
+		return fmt.Errorf("no bank link %s", linkID)
+	}
+	return nil
+}
+
+// HasProduct returns an error if there is no such bank link, or if it has no such product.
+func (s *Sandbox) HasProduct(linkID, productName string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch l := s.bankLinks[linkID]; {
 	case l == nil:
 		return fmt.Errorf("no bank link %s", linkID)
-	case productName != "" && l.products[productName] == nil:
+	case l.products[productName] == nil:
 		return fmt.Errorf("the bank link %s has no product %q", linkID, productName)
 	}
 	return nil

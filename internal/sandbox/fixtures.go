@@ -3,6 +3,7 @@ package sandbox
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -188,8 +189,8 @@ func (s *Sandbox) AllLoginLinks() []LoginLink {
 	return out
 }
 
-// PutBankLink adds a bank link. It fails if there is one with that id or access token, or if an
-// amount is not a JSON number.
+// PutBankLink adds a bank link. It fails if there is one with that id or access token, if two of
+// its accounts have the same id, or if an amount is not a JSON number.
 func (s *Sandbox) PutBankLink(in BankLink) (BankLink, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -206,30 +207,31 @@ func (s *Sandbox) PutBankLink(in BankLink) (BankLink, error) {
 	l.complete(s.clock())
 	l.institutionID = cmp.Or(in.InstitutionID, l.institutionID)
 	l.institution = cmp.Or(in.InstitutionName, l.institution)
-	for name, p := range l.products {
-		if in.Products != nil && !slices.Contains(in.Products, name) {
-			delete(l.products, name)
-		} else if !in.RefreshedAt.IsZero() {
-			p.refreshed, p.attempted, l.lastSynced = in.RefreshedAt, in.RefreshedAt, in.RefreshedAt
-		}
+	l.lastSynced = cmp.Or(in.RefreshedAt, l.lastSynced)
+	if in.Products == nil {
+		in.Products = slices.Collect(maps.Keys(l.products))
 	}
-	for _, name := range in.Products {
-		if !slices.Contains(productNames, name) {
-			return BankLink{}, fmt.Errorf("sandbox: there is no product %q, only %q", name, productNames)
-		}
-		if l.products[name] == nil {
-			l.products[name] = &product{refreshed: l.lastSynced, attempted: l.lastSynced}
-		}
+	var err error
+	if l.products, err = permitted(in.Products, l.lastSynced); err != nil {
+		return BankLink{}, err
 	}
-	for i, a := range in.Accounts {
-		made, err := a.wire(i)
-		if err != nil {
-			return BankLink{}, err
-		}
-		l.accounts = append(l.accounts, made)
+	if l.accounts, err = accountsOf(in.Accounts); err != nil {
+		return BankLink{}, err
 	}
 	s.bankLinks[l.id] = l
 	return l.spec(), nil
+}
+
+// permitted are the products of a link, refreshed at an instant.
+func permitted(names []string, at time.Time) (map[string]*product, error) {
+	products := map[string]*product{}
+	for _, name := range names {
+		if !slices.Contains(productNames, name) {
+			return nil, fmt.Errorf("sandbox: there is no product %q, only %q", name, productNames)
+		}
+		products[name] = &product{refreshed: at, attempted: at}
+	}
+	return products, nil
 }
 
 // AllBankLinks returns the bank links, ordered by their ids.

@@ -10,9 +10,33 @@ import (
 
 // Bank accounts: between what is put in and what is on the wire.
 
-func (a BankAccount) wire(i int) (bankAccount, error) {
+// accountsOf are the accounts of a link. An id that is not given is invented.
+func accountsOf(in []BankAccount) (out []bankAccount, err error) {
+	taken := map[string]bool{}
+	for _, a := range in {
+		if a.ID != "" && taken[a.ID] {
+			return nil, fmt.Errorf("sandbox: two accounts have the id %q", a.ID)
+		}
+		taken[a.ID] = true
+	}
+	for i, a := range in {
+		for n := i + 1; a.ID == ""; n++ {
+			if id := "acc_" + strconv.Itoa(n); !taken[id] {
+				a.ID, taken[id] = id, true
+			}
+		}
+		made, err := a.wire()
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, made)
+	}
+	return out, nil
+}
+
+func (a BankAccount) wire() (bankAccount, error) {
 	out := bankAccount{
-		ID: cmp.Or(a.ID, "acc_"+strconv.Itoa(i+1)), Type: cmp.Or(a.Type, "depository.checking"),
+		ID: a.ID, Type: cmp.Or(a.Type, "depository.checking"),
 		Name: cmp.Or(a.Name, "Checking"), Mask: textOrNull(a.Mask), Closed: a.Closed, Owners: &[]owner{},
 	}
 	out.Balances.Currency = textOrNull(cmp.Or(a.Currency, "USD"))

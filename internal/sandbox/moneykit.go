@@ -3,6 +3,7 @@ package sandbox
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/url"
 	"slices"
@@ -11,14 +12,15 @@ import (
 )
 
 var moneykit = vendor{
-	fail:  failMoneyKit,
-	admit: admitMoneyKit,
+	fail:     failMoneyKit,
+	admit:    admitMoneyKit,
+	badQuery: func(_ *call, err error) answer { return badInput(err, "query") },
 	routes: []route{
-		{"auth.token", "POST", "/auth/token", mediaForm, (*Sandbox).issue},
-		{"identity.link", "GET", "/links/{id}", "", (*Sandbox).showLink},
-		{"identity.get", "GET", "/links/{id}/identity", "", (*Sandbox).showIdentity},
-		{"auth.numbers", "GET", "/links/{id}/accounts/numbers", "", (*Sandbox).showNumbers},
-		{"identity.refresh", "POST", "/links/{id}/products", mediaJSON, (*Sandbox).refresh},
+		{"auth.token", "POST", "/auth/token", nil, mediaForm, (*Sandbox).issue},
+		{"identity.link", "GET", "/links/{id}", nil, "", (*Sandbox).showLink},
+		{"identity.get", "GET", "/links/{id}/identity", []string{"account_ids"}, "", (*Sandbox).showIdentity},
+		{"auth.numbers", "GET", "/links/{id}/accounts/numbers", nil, "", (*Sandbox).showNumbers},
+		{"identity.refresh", "POST", "/links/{id}/products", nil, mediaJSON, (*Sandbox).refresh},
 	},
 }
 
@@ -50,6 +52,17 @@ func validation(kind, message string, location ...any) answer {
 		DocumentationURL: docsURL,
 		ValidationErrors: []obj{{"location": location, "message": message, "type": kind}},
 	})
+}
+
+// badInput refuses a part of a request that has what no page documents.
+func badInput(err error, part string) answer {
+	if name, ok := errors.AsType[unknownName](err); ok {
+		return validation("value_error.extra", err.Error(), part, string(name))
+	}
+	if errors.Is(err, errNoObject) {
+		return validation("value_error.jsondecode", err.Error(), part)
+	}
+	return validation("value_error", err.Error(), part)
 }
 
 func failMoneyKit(c *call, status int) answer {
@@ -113,6 +126,12 @@ func (s *Sandbox) issue(c *call) answer {
 	form, err := url.ParseQuery(string(c.body))
 	if err != nil || c.bodyProblem() != "" || form.Get("grant_type") != "client_credentials" {
 		return unauthorized(http.StatusBadRequest, "The grant is not valid: client_credentials is, as a form")
+	}
+	if err := only(form, "grant_type", "client_id", "client_secret", "scope"); err != nil {
+		return badInput(err, "body")
+	}
+	if form.Has("scope") && form.Get("scope") == "" {
+		return validation("value_error", "The scope must be left out when there is none", "body", "scope")
 	}
 	if form.Get("client_id") != ClientID || form.Get("client_secret") != ClientSecret {
 		return unauthorized(http.StatusUnauthorized, "The client credentials are not valid")
@@ -231,11 +250,6 @@ func (s *Sandbox) showIdentity(c *call) answer {
 // accountFilter reads account_ids, which is repeated for each id. An id that the link does not have
 // matches nothing.
 func accountFilter(query url.Values) ([]string, answer, bool) {
-	for name := range query {
-		if name != "account_ids" {
-			return nil, validation("value_error.extra", "The parameter is not known", "query", name), false
-		}
-	}
 	for i, id := range query["account_ids"] {
 		if id == "" || strings.Contains(id, ",") {
 			return nil, validation("value_error", "One account id for each parameter", "query", "account_ids", i), false
@@ -299,18 +313,22 @@ func refreshWindows(linkID string, products []string) []window {
 
 // products reads the body of a refresh.
 func (c *call) products() ([]string, answer, bool) {
-	var in struct{ Products []string }
-	if json.Unmarshal(c.body, &in) != nil {
-		return nil, validation("value_error.jsondecode", "The body is not what was expected", "body"), false
+	in, err := decode(c.body, "products")
+	if err != nil {
+		return nil, badInput(err, "body"), false
 	}
-	if len(in.Products) == 0 {
+	var products []string
+	if raw, ok := in["products"]; ok && json.Unmarshal(raw, &products) != nil {
+		return nil, validation("type_error.list", "The products are not a list of texts", "body", "products"), false
+	}
+	if len(products) == 0 {
 		return nil, validation("value_error.missing", "At least one product is required", "body", "products"), false
 	}
-	for i, name := range in.Products {
+	for i, name := range products {
 		if !slices.Contains(productNames, name) {
 			return nil, validation("type_error.enum", "The product is not known", "body", "products", i), false
 		}
-		if slices.Contains(in.Products[:i], name) {
+		if slices.Contains(products[:i], name) {
 			return nil, validation(
 				"value_error.list.unique_items",
 				"The product is repeated",
@@ -320,5 +338,5 @@ func (c *call) products() ([]string, answer, bool) {
 			), false
 		}
 	}
-	return in.Products, answer{}, true
+	return products, answer{}, true
 }

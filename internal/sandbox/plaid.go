@@ -2,6 +2,8 @@ package sandbox
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -11,8 +13,9 @@ import (
 var plaid = vendor{
 	fail: failPlaid,
 	// The body may have the credentials: see authGet.
-	admit:  func(*Sandbox, *call) (answer, bool) { return answer{}, true },
-	routes: []route{{"auth.get", "POST", "/auth/get", mediaJSON, (*Sandbox).authGet}},
+	admit:    func(*Sandbox, *call) (answer, bool) { return answer{}, true },
+	badQuery: func(c *call, err error) answer { return c.invalidRequest("INVALID_FIELD", err.Error()) },
+	routes:   []route{{"auth.get", "POST", "/auth/get", nil, mediaJSON, (*Sandbox).authGet}},
 }
 
 const placeholder = "<string>"
@@ -46,12 +49,9 @@ func failPlaid(c *call, status int) answer {
 }
 
 type authRequest struct {
-	ClientID    string  `json:"client_id"`
-	Secret      string  `json:"secret"`
-	AccessToken *string `json:"access_token"`
-	Options     *struct {
-		AccountIDs *[]string `json:"account_ids"`
-	} `json:"options"`
+	clientID, secret string
+	accessToken      *string
+	accountIDs       []string // nil: all
 }
 
 func (s *Sandbox) authGet(c *call) answer {
@@ -62,10 +62,10 @@ func (s *Sandbox) authGet(c *call) answer {
 	if !s.plaidClient(c, in) {
 		return c.invalidInput("INVALID_API_KEYS", "The client id or the secret is not valid")
 	}
-	if in.AccessToken == nil {
+	if in.accessToken == nil {
 		return c.invalidRequest("MISSING_FIELDS", "access_token is required")
 	}
-	l := s.byAccessToken(*in.AccessToken)
+	l := s.byAccessToken(*in.accessToken)
 	if l == nil {
 		return c.invalidInput("INVALID_ACCESS_TOKEN", "The access token is not valid")
 	}
@@ -85,27 +85,53 @@ func (s *Sandbox) authGet(c *call) answer {
 // authRequest reads the body. A body that is not a JSON object is another error than a member of
 // the wrong type.
 func (c *call) authRequest() (in authRequest, refusal answer, ok bool) {
-	var object members
-	if c.bodyProblem() != "" || json.Unmarshal(c.body, &object) != nil || object == nil {
+	object, err := decode(c.body, "client_id", "secret", "access_token", "options")
+	if c.bodyProblem() != "" || errors.Is(err, errNoObject) {
 		return in, c.invalidRequest("INVALID_BODY", "The body is not a JSON object"), false
 	}
-	if json.Unmarshal(c.body, &in) != nil {
-		return in, c.invalidRequest("INVALID_FIELD", "A field does not have the expected type"), false
-	}
-	if in.Options != nil && in.Options.AccountIDs != nil && len(*in.Options.AccountIDs) == 0 {
-		return in, c.invalidRequest("INVALID_FIELD", "account_ids must not be empty"), false
+	errs := [5]error{err}
+	in.clientID, errs[1] = object.text("client_id", maxBody)
+	in.secret, errs[2] = object.text("secret", maxBody)
+	in.accessToken, errs[3] = object.accessToken()
+	in.accountIDs, errs[4] = object.accountIDs()
+	if err := first(errs[:]); err != nil {
+		return in, c.invalidRequest("INVALID_FIELD", err.Error()), false
 	}
 	return in, answer{}, true
+}
+
+// accessToken is nil if there is none.
+func (m members) accessToken() (token *string, err error) {
+	if raw, ok := m["access_token"]; ok && json.Unmarshal(raw, &token) != nil {
+		return nil, errors.New("access_token must be a text")
+	}
+	return token, nil
+}
+
+// accountIDs are those of the options, or nil.
+func (m members) accountIDs() (ids []string, err error) {
+	raw, ok := m["options"]
+	if !ok {
+		return nil, nil
+	}
+	options, err := decode(raw, "account_ids")
+	if err != nil {
+		return nil, fmt.Errorf("options: %w", err)
+	}
+	if json.Unmarshal(options["account_ids"], &ids) != nil || len(ids) == 0 {
+		return nil, errors.New("options must have account_ids, a list of texts, or be left out")
+	}
+	return ids, nil
 }
 
 // plaidClient reads the credentials from the headers, and missing ones from the body.
 func (s *Sandbox) plaidClient(c *call, in authRequest) bool {
 	id, secret := c.Header.Get("PLAID-CLIENT-ID"), c.Header.Get("PLAID-SECRET")
 	if id == "" {
-		id = in.ClientID
+		id = in.clientID
 	}
 	if secret == "" {
-		secret = in.Secret
+		secret = in.secret
 	}
 	okID := id == ClientID || s.config.placeholders && (id == "<api-key>" || id == placeholder)
 	okSecret := secret == ClientSecret || s.config.placeholders && secret == placeholder
@@ -182,10 +208,10 @@ func (s *Sandbox) authAccounts(l *bankLink, in authRequest) ([]bankAccount, bool
 			all = append(all, a)
 		}
 	}
-	if in.Options == nil || in.Options.AccountIDs == nil {
+	if in.accountIDs == nil {
 		return all, true
 	}
-	for _, id := range *in.Options.AccountIDs {
+	for _, id := range in.accountIDs {
 		if s.config.placeholders && id == placeholder {
 			return all, true
 		}

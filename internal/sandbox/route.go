@@ -16,6 +16,8 @@ type vendor struct {
 	requestIDHeader string
 	// fail makes a refusal that does not depend on the operation: 404, 405 and 429.
 	fail func(c *call, status int) answer
+	// badQuery refuses a query that has what no page documents.
+	badQuery func(c *call, err error) answer
 	// admit checks credentials, headers and quotas. It returns false with a refusal.
 	admit func(s *Sandbox, c *call) (answer, bool)
 }
@@ -25,7 +27,8 @@ type route struct {
 	operation string
 	method    string
 	pattern   string
-	media     string // of the body; empty: the request has none
+	query     []string // the parameters that the vendor's pages document; every other is refused
+	media     string   // of the body; empty: the request has none
 	handle    func(*Sandbox, *call) answer
 }
 

@@ -121,6 +121,9 @@ func (s *Sandbox) decide(c *call) answer {
 	if refusal, ok := c.vendor.admit(s, c); !ok {
 		return refusal
 	}
+	if err := c.queryProblem(); err != nil {
+		return c.vendor.badQuery(c, err)
+	}
 	return c.route.handle(s, c)
 }
 

@@ -4,10 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"net/url"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -17,9 +15,6 @@ import (
 // Supermetrics' input. The rules for null and empty members may be stricter than the server's,
 // because a client should leave such members out.
 
-// members is a JSON object whose members are not decoded yet.
-type members map[string]json.RawMessage
-
 // accountsQuery is the JSON parameter of logins.query_accounts.
 type accountsQuery struct {
 	dataSource   string
@@ -28,16 +23,16 @@ type accountsQuery struct {
 }
 
 func (c *call) accountsQuery() (q accountsQuery, refusal answer, ok bool) {
-	var in members
 	values := c.URL.Query()["json"]
 	if len(values) != 1 {
 		return q, c.invalid("The query parameter json is required, once"), false
 	}
-	if json.Unmarshal([]byte(values[0]), &in) != nil || in == nil {
-		return q, c.badRequest("The query parameter json is not a JSON object"), false
+	in, refusal, ok := c.object([]byte(values[0]), "ds_id", "ds_users", "cache_minutes", "api_key")
+	if !ok {
+		return q, refusal, false
 	}
 	var errs [4]error
-	errs[0] = in.only("ds_id", "ds_users", "cache_minutes", "api_key")
+	_, errs[0] = in.text("api_key", maxBody)
 	q.dataSource, errs[1] = in.dataSource()
 	q.users, errs[2] = in.users()
 	q.cacheMinutes, errs[3] = in.cacheMinutes()
@@ -47,19 +42,30 @@ func (c *call) accountsQuery() (q accountsQuery, refusal answer, ok bool) {
 	return q, answer{}, true
 }
 
-func (c *call) newLink() (l *loginLink, refusal answer, ok bool) {
-	var in members
-	if json.Unmarshal(c.body, &in) != nil || in == nil {
-		return nil, c.badRequest("The body is not a JSON object"), false
+// object reads a JSON object of the body or the query.
+func (c *call) object(text []byte, names ...string) (in members, refusal answer, ok bool) {
+	in, err := decode(text, names...)
+	switch {
+	case errors.Is(err, errNoObject):
+		return nil, c.badRequest(err.Error()), false
+	case err != nil:
+		return nil, c.invalid(err.Error()), false
 	}
-	var errs [6]error
+	return in, answer{}, true
+}
+
+func (c *call) newLink() (l *loginLink, refusal answer, ok bool) {
+	in, refusal, ok := c.object(c.body, "ds_id", "expiry_time", "description", "require_username", "redirect_url")
+	if !ok {
+		return nil, refusal, false
+	}
+	var errs [5]error
 	l = &loginLink{created: c.now}
-	errs[0] = in.only("ds_id", "expiry_time", "description", "require_username", "redirect_url")
-	l.dataSource, errs[1] = in.dataSource()
-	l.expiry, errs[2] = in.expiry(c.now)
-	l.description, errs[3] = in.text("description", 1000)
-	l.requireUsername, errs[4] = in.text("require_username", 255)
-	l.redirectURL, errs[5] = in.redirectURL()
+	l.dataSource, errs[0] = in.dataSource()
+	l.expiry, errs[1] = in.expiry(c.now)
+	l.description, errs[2] = in.text("description", 1000)
+	l.requireUsername, errs[3] = in.text("require_username", 255)
+	l.redirectURL, errs[4] = in.redirectURL()
 	if err := first(errs[:]); err != nil {
 		return nil, c.invalid(err.Error()), false
 	}
@@ -67,18 +73,16 @@ func (c *call) newLink() (l *loginLink, refusal answer, ok bool) {
 }
 
 func (c *call) newDescription() (text string, refusal answer, ok bool) {
-	var in struct{ Description *string }
-	var names members
-	if json.Unmarshal(c.body, &names) != nil || names == nil {
-		return "", c.badRequest("The body is not a JSON object"), false
+	in, refusal, ok := c.object(c.body, "description")
+	if !ok {
+		return "", refusal, false
 	}
-	if err := names.only("description"); err != nil {
-		return "", c.invalid(err.Error()), false
-	}
-	if json.Unmarshal(c.body, &in) != nil || in.Description == nil || utf8.RuneCountInString(*in.Description) > 1000 {
+	var description *string
+	if json.Unmarshal(in["description"], &description) != nil || description == nil ||
+		utf8.RuneCountInString(*description) > 1000 {
 		return "", c.invalid("description must be a text of at most 1000 characters"), false
 	}
-	return *in.Description, answer{}, true
+	return *description, answer{}, true
 }
 
 // first returns the first error, because the message of a 422 is one sentence.
@@ -86,15 +90,6 @@ func first(errs []error) error {
 	for _, err := range errs {
 		if err != nil {
 			return err
-		}
-	}
-	return nil
-}
-
-func (m members) only(names ...string) error {
-	for _, name := range slices.Sorted(maps.Keys(m)) {
-		if !slices.Contains(names, name) {
-			return fmt.Errorf("%q is not a known member", name)
 		}
 	}
 	return nil

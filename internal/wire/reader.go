@@ -228,8 +228,9 @@ func (r *Reader) fieldsOf(t reflect.Type) *fields {
 			starts[i] = `"` + name + `":`
 		}
 		one := &field{
-			name, names, starts, len(all.inOrder), f.Type, offsetOf(t, f.Index), r.planOf(f.Type), r.documentedOf(f.Type),
-			f.Tag.Get("wire") == "required",
+			name: name, names: names, starts: starts, place: len(all.inOrder),
+			of: f.Type, offset: offsetOf(t, f.Index), read: r.planOf(f.Type),
+			documented: r.documentedOf(f.Type), required: f.Tag.Get("wire") == "required",
 		}
 		all.inOrder = append(all.inOrder, one)
 		for _, name := range names {
