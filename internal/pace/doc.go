@@ -13,7 +13,7 @@
 //
 // When a group is closed:
 //
-//   - A group that was never refused is not held up.
+//   - A group that was never refused is not held up, and its callers take no lock (see [Groups.Quiet]).
 //   - A closed group lets nothing out before the time that the server named. A shorter time that
 //     comes later does not change that.
 //   - It is never forgotten before its time, however many groups are closed.

@@ -1,8 +1,10 @@
 // Package wire reads JSON answers by the tags of structs. It is tolerant: an odd value in one field
 // never loses the other fields, or the other items of a list.
 //
-// A [Scanner] gives a document value by value. scan.go is the only file that knows what scans the
-// bytes. A [Reader] takes the values and fills a struct: `json:"account_number"` is the name of a
+// A [Scanner] gives a document value by value. token.go takes the tokens from the bytes, of a whole
+// document or through a window on a stream, and text.go reads the escapes. buffer.go has the room for
+// the bytes, which is wiped and used again, so whatever is read is a copy. A [Reader] takes the values
+// and fills a struct; list.go reads its lists. `json:"account_number"` is the name of a
 // member, and `also:"account,number"` are its names in other dialects. answer.go reads the shapes
 // in which such a struct comes, and is strict: an answer without what was asked for is an [Unfit].
 // drift.go tells how a document differs from what is documented, which `wire:"required"` is a part
