@@ -108,7 +108,7 @@ type input struct {
 	head        []byte // the beginning, because it may be that of an error
 }
 
-const headSize = 64 << 10
+const headSize = smallBuffer
 
 // appendTo reads into the room of a window.
 func (in *input) appendTo(window []byte) []byte {
@@ -135,7 +135,9 @@ func (in *input) appendTo(window []byte) []byte {
 // Whoever has read it calls Reuse.
 type Stream struct {
 	*Scanner
-	buffer *Buffer
+	buffer   *Buffer // of the window
+	head     *Buffer
+	wantHead bool
 }
 
 // NewStream returns a stream, without its byte order mark.
@@ -146,15 +148,20 @@ func NewStream(r io.Reader, limit int64) *Stream {
 func newStream(r io.Reader, limit int64, window *Buffer) *Stream {
 	s := &window.scanner
 	s.most = atLeast(limit)
-	s.tokens = tokens{window: window.bytes, keep: -1, input: &input{from: r, left: limit, limit: limit}}
+	head := newBuffer(headSize)
+	in := &input{from: r, left: limit, limit: limit, head: head.bytes}
+	s.tokens = tokens{window: window.bytes, keep: -1, input: in}
 	if mark := s.ahead(len(byteOrderMark)); string(mark) == string(byteOrderMark) {
 		s.at += len(mark)
 	}
-	return &Stream{s, window}
+	return &Stream{Scanner: s, buffer: window, head: head}
 }
 
-// Head returns the beginning of the answer.
-func (s *Stream) Head() []byte { return s.input.head }
+// Head returns the beginning of the answer. It stays valid after Reuse.
+func (s *Stream) Head() []byte {
+	s.wantHead = true
+	return s.input.head
+}
 
 // Err returns why reading ended early: the connection's error, or [ErrTooLarge]. Otherwise it is nil.
 func (s *Stream) Err() error {
@@ -167,7 +174,10 @@ func (s *Stream) Err() error {
 // Reuse gives the window back. The stream must not be used afterwards.
 func (s *Stream) Reuse() {
 	s.buffer.bytes = s.window[:cap(s.window)] // it may have grown, and what was moved is left at its end
-	s.input.from, s.input.err = nil, io.EOF
+	if s.head.bytes = s.input.head; !s.wantHead {
+		s.head.Reuse()
+	}
+	s.input.from, s.input.head, s.input.err = nil, nil, io.EOF
 	s.window, s.at = nil, 0
 	s.buffer.Reuse()
 }

@@ -59,13 +59,20 @@ func TestBuffersAreWiped(t *testing.T) {
 
 	var read []string
 	s := NewStream(strings.NewReader(strings.Repeat(body, 3)), 1<<20)
-	window := s.buffer
+	window, head := s.buffer, s.head
 	for range 3 {
 		require.NoError(t, New().Read(s.Scanner, &read))
 	}
 	s.Reuse()
 	require.Equal(t, make([]byte, cap(window.bytes)), window.bytes[:cap(window.bytes)])
+	require.Equal(t, make([]byte, cap(head.bytes)), head.bytes[:cap(head.bytes)])
 	require.Equal(t, texts, read)
+
+	s = NewStream(strings.NewReader(body), 1<<20)
+	require.NoError(t, s.Skip())
+	kept := s.Head()
+	s.Reuse()
+	require.Equal(t, body[:len(kept)], string(kept), "whoever wants the beginning keeps it")
 }
 
 // A buffer that is larger than others need is not kept, and a small answer does not take a large one.
