@@ -29,8 +29,8 @@ func (c *Client) Close(ctx context.Context) error {
 	if ctx == nil {
 		return named(argumentError("the context is nil"), "", "close")
 	}
+	c.unattended.GiveUp() // before runs notice the end, because then they must be told to the hooks
 	c.life.close()
-	c.unattended.GiveUp()
 	err := c.life.wait(ctx)
 	if c.config.httpClient == nil {
 		c.transport.CloseIdleConnections()

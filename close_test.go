@@ -166,6 +166,11 @@ func TestCloseEndsRunsForNobody(t *testing.T) {
 					synctest.Wait()
 					require.Equal(t, 1, c.unattended.Len())
 
+					begin := c.life.begin
+					c.life.begin = func() {
+						begin()
+						synctest.Wait() // runs notice it before Close goes on
+					}
 					began := time.Now()
 					require.NoError(t, c.Close(t.Context()))
 					require.Equal(t, tc.waits, time.Since(began))

@@ -69,6 +69,7 @@ func (g *Group[T, P]) enter(ctx context.Context, key Key, work Work[T, P]) (*Run
 		g.unattended.Go.start(own, func(ctx context.Context) { r.fly(ctx, work) })
 	}
 	r.attend()
+	r.abandoned = 0
 	r.waiting++
 	return r, r.changed
 }

@@ -226,3 +226,32 @@ func TestOnAbandoned(t *testing.T) {
 		require.Equal(t, 8, again)
 	})
 }
+
+// After GiveUp, a run that somebody has come back to has told its caller how it ended, so it was not
+// abandoned. If the caller leaves before, it was.
+func TestRunThatSomebodyComesBackToAfterGiveUp(t *testing.T) {
+	for name, waits := range map[string]time.Duration{"until its end": 2 * time.Hour, "not so long": time.Minute} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, g *Group[int, int]) {
+				var told atomic.Int32
+				work := func(ctx context.Context, r *Run[int, int]) error {
+					r.OnAbandoned = func(context.Context, time.Duration) { told.Add(1) }
+					r.Write().Commit()
+					_ = sleep(ctx, time.Hour)
+					return errBroken
+				}
+				giveUp(t, g, Key{}, time.Second, work)
+				g.unattended.GiveUp()
+				ctx, cancel := context.WithTimeout(t.Context(), waits)
+				defer cancel()
+				r, err := g.Join(ctx, Key{}, work, nil)
+				stays := waits > time.Hour
+				require.Equal(t, stays, err == nil)
+				<-r.done
+				synctest.Wait()
+				require.ErrorIs(t, r.Err, errBroken)
+				require.Equal(t, !stays, told.Load() == 1)
+			})
+		})
+	}
+}
