@@ -168,6 +168,7 @@ type attempt struct {
 	head     http.Header
 	location string // of a redirect
 	unsized  bool   // the answer names no length
+	let      int32  // groups for which the Limiter has let it out and was not told of it yet
 	buffer   *wire.Buffer
 	body     []byte // in the buffer
 	stream   io.ReadCloser
@@ -177,6 +178,7 @@ type attempt struct {
 // run attempts the call until checkRetry says that it is done.
 func (a *attempts) run(ctx context.Context) error {
 	defer a.release() // others wait for the permits, even if a hook panics
+	defer a.tellUnsent()
 	req := http.Request{
 		Method: a.op.method, URL: a.url, Host: a.url.Host, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 	}
@@ -204,7 +206,7 @@ func (a *attempts) ready(req *http.Request) error {
 		a.next = &attempt{}
 	}
 	a.next.number, req.Header = a.begun+1, http.Header{} // only http.Client writes into it: cookies
-	err := a.askLimiter(&a.waiting)
+	err := a.askLimiter(&a.waiting, a.next)
 	if err == nil {
 		err = a.admitAndSign(&a.waiting, a.next)
 	}
@@ -373,13 +375,15 @@ func (a *attempts) settle(ctx context.Context) {
 	if a.token == nil {
 		c.state.note(a.op.api, at.head, now)
 	}
+	var refused []limitGroup
 	switch {
 	case at.status == 0: // without an answer the limits are not known
 	case at.err != nil && at.err.closesGroup():
-		a.closeGroups(ctx, at, now)
+		refused = a.closeGroups(ctx, at, now)
 	default: // any other answer: the request was within the limits
 		a.accepted(at, now)
 	}
+	a.tellLimiter(at, refused, now)
 	if at.err == nil {
 		if !c.budget.Full() {
 			c.budget.Refund(a.budgetKey(), now)

@@ -114,7 +114,7 @@ func TestGateAtTheConnectionOpens(t *testing.T) {
 			WithHooks(Hooks{Wait: func(_ context.Context, w Wait) { waits = append(waits, w) }}))
 		began := time.Now()
 		time.AfterFunc(500*time.Millisecond, func() {
-			c.pace.Refuse(groupsOf(c, linksList)[0].key, pace.Permit{}, time.Now(), 10*time.Second)
+			c.pace.Refuse(groupsOf(c, linksList)[0].Name, pace.Permit{}, time.Now(), 10*time.Second)
 		})
 		var r Response
 		_, err := c.Links.List(t.Context(), WithoutRetry(), WithResponse(&r))
@@ -274,7 +274,7 @@ func TestGateAtTheFirstByteOpens(t *testing.T) {
 		c := clientOf(t, "http://127.0.0.1", "links.list", &http.Client{Transport: &s.Transport})
 		began := time.Now()
 		refuse := sync.OnceFunc(func() {
-			c.pace.Refuse(groupsOf(c, linksList)[0].key, pace.Permit{}, time.Now(), 10*time.Second)
+			c.pace.Refuse(groupsOf(c, linksList)[0].Name, pace.Permit{}, time.Now(), 10*time.Second)
 		})
 		ctx := httptrace.WithClientTrace(t.Context(),
 			&httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { refuse() }})

@@ -238,7 +238,7 @@ func TestProtocolsOfTwoHosts(t *testing.T) {
 		}()
 		<-asked
 		for _, g := range groupsOf(c, linksCreate) {
-			c.pace.Refuse(g.key, pace.Permit{}, time.Now(), time.Millisecond)
+			c.pace.Refuse(g.Name, pace.Permit{}, time.Now(), time.Millisecond)
 		}
 		close(release)
 		require.NoError(t, <-result)

@@ -47,7 +47,7 @@ func TestClosedClient(t *testing.T) {
 // A call that waits ends at once when the client closes, whatever it waits for, and sends nothing
 // more.
 func TestCloseEndsWaits(t *testing.T) {
-	limiter := limiterFunc(func(ctx context.Context, _ string) error {
+	limiter := limiterFunc(func(ctx context.Context, _ Group) error {
 		<-ctx.Done()
 		return ctx.Err()
 	})

@@ -319,8 +319,10 @@ func TestFailedExchangeIsNotHammered(t *testing.T) {
 // stubborn is a limiter that refuses the first token exchange.
 type stubborn struct{ asked int }
 
-func (l *stubborn) Wait(_ context.Context, group string) error {
-	if strings.HasPrefix(group, "auth.token") {
+func (l *stubborn) Report(Group, Answer) {}
+
+func (l *stubborn) Wait(_ context.Context, group Group) error {
+	if group.Operation == "auth.token" {
 		if l.asked++; l.asked == 1 {
 			return context.DeadlineExceeded
 		}

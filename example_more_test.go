@@ -183,3 +183,25 @@ func ExampleClient_Close() {
 	fmt.Println(errors.Is(err, duolink.ErrClosed))
 	// Output: true
 }
+
+// Keep one process within the budgets of the vendors. Here the contract allows more than they publish.
+func ExampleNewLocalLimiter() {
+	limiter, err := duolink.NewLocalLimiter(nil) // nil: what the vendors publish
+	fmt.Println(limiter != nil, err)
+
+	budgets := duolink.PublishedBudgets()
+	requests := duolink.GroupKind{API: duolink.Supermetrics, Scope: duolink.ScopeCredential}
+	fmt.Println(budgets[requests].Requests, "each", budgets[requests].Per)
+	budgets[requests] = duolink.Budget{Requests: 50, Per: time.Second, Burst: 5}
+	limiter, err = duolink.NewLocalLimiter(budgets)
+	if err != nil {
+		log.Print(err)
+		return
+	}
+	client, err := duolink.New(duolink.WithSupermetrics(duolink.BearerToken("key")), duolink.WithLimiter(limiter))
+	fmt.Println(client != nil, err)
+	// Output:
+	// true <nil>
+	// 20 each 1s
+	// true <nil>
+}

@@ -50,9 +50,11 @@ const (
 	WaitReasonRetryAfter WaitReason = "retry-after" // the server asked for it, with another status than 429
 	WaitReasonCooldown   WaitReason = "cooldown"    // the limit group is closed: see Cooldown
 	WaitReasonPace       WaitReason = "pace"        // the limit group has just been reopened
+	WaitReasonLimiter    WaitReason = "limiter"     // the Limiter held the request; told after the wait
 )
 
-// Wait is a wait that is about to start.
+// Wait is a wait that is about to start. Only that of a Limiter is over, because nobody knows before
+// how long it takes.
 type Wait struct {
 	API       API
 	Operation string

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/duolink/duolink/internal/conceal"
 	"github.com/duolink/duolink/internal/pace"
 )
 
@@ -15,9 +14,11 @@ import (
 // limitGroup names requests that a server counts together, and has an attempt's permit for them. A
 // request may belong to several groups.
 type limitGroup struct {
-	key    string
+	Group
+
 	whole  bool // all requests of a credential, or all of its requests of one operation
 	permit pace.Permit
+	closed time.Duration // for how long, by a refusal
 }
 
 // groups names the limit groups of a call, the smallest first.
@@ -27,37 +28,46 @@ type limitGroup struct {
 //     counts some operations for the whole application.
 func (op operation) groups(caller string) []limitGroup {
 	all := make([]limitGroup, 0, len(op.items)+2)
+	add := func(scope Scope, whole bool, name string, parts ...string) *limitGroup {
+		g := Group{API: op.api, Operation: op.name, Scope: scope, Name: pace.Key(name, parts...)}
+		all = append(all, limitGroup{Group: g, whole: whole})
+		return &all[len(all)-1]
+	}
 	own := append(append(make([]string, 0, len(op.args)+2), caller), op.args...)
 	items := op.items
 	if len(items) > 1 {
 		items = slices.Sorted(slices.Values(items)) // always in the same order
 	}
 	for _, item := range items {
-		all = append(all, limitGroup{key: pace.Key(op.name, append(own, item)...)})
+		g := add(op.itemScope(), false, op.name, append(own, item)...)
+		if p := Product(item); g.Scope == ScopeProduct && slices.Contains(documentedProducts, p) {
+			g.Product = p
+		}
 	}
 	switch {
 	case op.api == Supermetrics:
-		return append(all, limitGroup{key: pace.Key(string(op.api), caller), whole: true})
+		add(ScopeCredential, true, string(op.api), caller)
+		return all
 	case len(op.items) == 0:
-		all = append(all, limitGroup{key: pace.Key(op.name, own...)})
+		add(ScopeLink, false, op.name, own...)
 	}
 	if op.perApp {
-		all = append(all, limitGroup{key: pace.Key(op.name+"/all", caller), whole: true})
+		add(ScopeApplication, true, op.name+"/all", caller)
 	}
 	return all
 }
 
-// askLimiter waits for the caller's Limiter.
-func (a *attempts) askLimiter(ctx context.Context) error {
-	if a.client.config.limiter == nil {
-		return nil
+// itemScope says what an operation's items are.
+func (op operation) itemScope() Scope {
+	switch {
+	case op.api == Supermetrics:
+		return ScopeDataSource
+	case op.api == PlaidCompatible:
+		return ScopeLink
+	case op.name == tokenExchangeName:
+		return ScopeCredential
 	}
-	for _, g := range a.op.groups(a.identity()) {
-		if err := a.client.config.limiter.Wait(ctx, g.key); err != nil {
-			return &Error{Outcome: OutcomeNotSent, Message: "the limiter let nothing out", cause: conceal.ValueOf(err)}
-		}
-	}
-	return nil
+	return ScopeProduct
 }
 
 // admit waits until all limit groups of the call admit the attempt.
@@ -72,7 +82,7 @@ func (a *attempts) admit(ctx context.Context, at *attempt) error {
 	at.groups = a.op.groups(a.identity())
 	for i := range at.groups {
 		g := &at.groups[i]
-		permit, err := a.client.pace.Admit(ctx, g.key, a.retry.MaxWait, func(reason pace.Reason, d time.Duration) {
+		permit, err := a.client.pace.Admit(ctx, g.Name, a.retry.MaxWait, func(reason pace.Reason, d time.Duration) {
 			a.waits(ctx, at.number, WaitReason(reason), d)
 		})
 		if err != nil {
@@ -112,7 +122,7 @@ func (a *attempts) allOpen(groups []limitGroup, admitted time.Time) bool {
 	}
 	now := time.Now()
 	return !slices.ContainsFunc(a.groupsOf(groups, admitted), func(g limitGroup) bool {
-		return !a.client.pace.StillOpen(g.key, g.permit, now)
+		return !a.client.pace.StillOpen(g.Name, g.permit, now)
 	})
 }
 
@@ -122,7 +132,7 @@ func (a *attempts) accepted(at *attempt, now time.Time) {
 		return
 	}
 	for _, g := range a.groupsOf(at.groups, at.admitted) {
-		a.client.pace.Accept(g.key, g.permit, now)
+		a.client.pace.Accept(g.Name, g.permit, now)
 	}
 }
 
@@ -166,35 +176,35 @@ func (e *Error) closesGroup() bool {
 // longestWhole bounds how long a MoneyKit application is held back: its limits are per minute.
 const longestWhole = time.Minute
 
-// closeGroups closes limit groups for as long as the server says. If the server does not say, it
-// closes them for a backoff that grows with each refusal.
-func (a *attempts) closeGroups(ctx context.Context, at *attempt, now time.Time) {
-	e, wait := at.err, at.err.RetryAfter
-	if wait == 0 && permanent(e) { // a quota that names no time
-		return
+// closeGroups closes limit groups for as long as the server says, and returns the groups that were
+// refused. If the server does not say, it closes them for a backoff that grows with each refusal.
+func (a *attempts) closeGroups(ctx context.Context, at *attempt, now time.Time) []limitGroup {
+	c, groups, wait := a.client, a.closedBy(at, now), at.err.RetryAfter
+	if wait == 0 && permanent(at.err) { // a quota that names no time
+		return groups
 	}
-	c, groups := a.client, a.closedBy(at, now)
 	if wait == 0 {
 		tries := at.number
 		for _, g := range groups {
-			tries = max(tries, c.pace.Refusals(g.key)+1)
+			tries = max(tries, c.pace.Refusals(g.Name)+1)
 		}
 		wait = c.config.retry.backoff(tries) // by the client's rules, because other calls wait, too
 	}
-	for _, g := range groups {
-		closed := wait
-		if g.whole && a.op.api.vendor() == MoneyKit {
-			closed = min(closed, longestWhole)
+	for i := range groups {
+		g := &groups[i]
+		if g.closed = wait; g.whole && a.op.api.vendor() == MoneyKit {
+			g.closed = min(wait, longestWhole)
 		}
-		c.pace.Refuse(g.key, g.permit, now, closed)
+		c.pace.Refuse(g.Name, g.permit, now, g.closed)
 	}
 	if len(groups) == 0 {
-		return
+		return nil
 	}
 	if a.token == nil {
 		c.state.cool(a.op.api, now.Add(wait))
 	}
 	a.coolsDown(ctx, wait)
+	return groups
 }
 
 // closedBy returns the limit groups that a refusal closes, and none that it does not concern.
@@ -205,8 +215,8 @@ func (a *attempts) closedBy(at *attempt, now time.Time) []limitGroup {
 		daily := same(at.err.Code, CodeLicenseDailyQueryLimitExceeded)
 		return having(at.groups, func(g limitGroup) bool { return g.whole != daily })
 	}
-	narrow := at.groups[0].key
+	narrow := at.groups[0].Name
 	return having(at.groups, func(g limitGroup) bool {
-		return !g.whole || a.client.pace.RefusesWhole(g.key, narrow, g.permit, now)
+		return !g.whole || a.client.pace.RefusesWhole(g.Name, narrow, g.permit, now)
 	})
 }

@@ -120,7 +120,7 @@ func TestNobodyPassesTheProbe(t *testing.T) {
 				s := &answerer{good: answers["links.list"], began: time.Now()}
 				c, err := New(append(slow(s, 3*time.Second), WithHTTPClient(&http.Client{Transport: s}))...)
 				require.NoError(t, err)
-				key := groupsOf(c, linksList)[0].key
+				key := groupsOf(c, linksList)[0].Name
 				time.AfterFunc(time.Second, func() { c.pace.Refuse(key, pace.Permit{}, time.Now(), time.Second) })
 				var wg sync.WaitGroup
 				for range callers {
@@ -146,7 +146,7 @@ func TestProbeThatAsksAgain(t *testing.T) {
 		})
 		c, err := New(WithSupermetrics(slow), WithHTTPClient(&http.Client{Transport: s}))
 		require.NoError(t, err)
-		key := groupsOf(c, linksList)[0].key
+		key := groupsOf(c, linksList)[0].Name
 		c.pace.Refuse(key, pace.Permit{}, time.Now(), time.Second)
 		time.AfterFunc(2*time.Second, func() { c.pace.Refuse(key, pace.Permit{}, time.Now(), time.Second) })
 		require.NoError(t, calls["links.list"](t.Context(), c))
@@ -166,7 +166,7 @@ func TestSecondConnectionOfAClosedGroup(t *testing.T) {
 			return s.RoundTrip(r)
 		})
 		c := clientOf(t, "http://127.0.0.1", "", &http.Client{Transport: twice})
-		key := groupsOf(c, linksList)[0].key
+		key := groupsOf(c, linksList)[0].Name
 		time.AfterFunc(1500*time.Millisecond, func() { c.pace.Refuse(key, pace.Permit{}, time.Now(), 30*time.Second) })
 		var r Response
 		require.NoError(t, calls["links.list"](t.Context(), c, WithResponse(&r)))

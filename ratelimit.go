@@ -2,7 +2,6 @@ package duolink
 
 import (
 	"cmp"
-	"context"
 	"net/http"
 	"sync/atomic"
 	"time"
@@ -89,25 +88,4 @@ func (s limitState) cool(api API, until time.Time) {
 			r.CooldownUntil = until
 		}
 	})
-}
-
-// Limiter can hold requests back, in addition to the client's own pace. For example, several
-// processes may share a limiter.
-type Limiter interface {
-	// Wait returns when a request of the limit group may be sent. It returns an error if the
-	// context ends or the wait would be too long. The name of a group is the same in every process,
-	// and does not show ids or credentials.
-	Wait(ctx context.Context, group string) error
-}
-
-// WithLimiter asks a limiter before each attempt, once for each limit group of the call: a refresh
-// of two products asks twice.
-func WithLimiter(limiter Limiter) Option {
-	return func(cfg *config) error {
-		if limiter == nil {
-			return argumentError("WithLimiter: the limiter is nil")
-		}
-		cfg.limiter = limiter
-		return nil
-	}
 }

@@ -2,7 +2,6 @@ package duolink
 
 import (
 	"context"
-	"errors"
 	"net"
 	"net/http"
 	"net/http/httptrace"
@@ -118,41 +117,10 @@ func refusing(retryAfter string) func(*http.Request) *http.Response {
 	}
 }
 
-type recordingLimiter struct {
-	groups []string
-	err    error
-}
-
-func (l *recordingLimiter) Wait(_ context.Context, group string) error {
-	l.groups = append(l.groups, group)
-	return l.err
-}
-
 // The reasons in package pace are the reasons that a user sees.
 func TestReasonsAreOneSet(t *testing.T) {
 	require.Equal(t, WaitReasonCooldown, WaitReason(pace.ReasonCooldown))
 	require.Equal(t, WaitReasonPace, WaitReason(pace.ReasonRate))
-}
-
-// The client asks a caller's Limiter before each attempt, with a name that shows no id or
-// credential.
-func TestLimiter(t *testing.T) {
-	l := &recordingLimiter{}
-	inBubble(t, nil, []Option{WithLimiter(l)}, func(t *testing.T, c *Client, s *sandbox.Sandbox) {
-		s.Script(sandbox.Fault{Status: 502})
-		_, err := c.Links.Get(t.Context(), "dsll_1")
-		require.NoError(t, err)
-		require.Len(t, l.groups, 2)
-		require.Equal(t, l.groups[0], l.groups[1])
-		require.NotContains(t, l.groups[0], sandbox.APIKey)
-
-		l.err = errors.New("no room")
-		_, err = c.Links.Get(t.Context(), "dsll_1")
-		require.ErrorIs(t, err, l.err)
-		e, _ := errors.AsType[*Error](err)
-		require.Equal(t, OutcomeNotSent, e.Outcome)
-		require.Equal(t, 2, s.Count(""))
-	})
 }
 
 // RateLimit keeps what the answers say. A missing or invalid header changes nothing, and 0 is a

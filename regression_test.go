@@ -24,9 +24,11 @@ func overAll(t *testing.T, answer func(*http.Request) (*http.Response, error), o
 	return sandboxClient(t, roundTrip(answer), opts...)
 }
 
-type limiterFunc func(context.Context, string) error
+type limiterFunc func(context.Context, Group) error
 
-func (f limiterFunc) Wait(ctx context.Context, group string) error { return f(ctx, group) }
+func (f limiterFunc) Wait(ctx context.Context, group Group) error { return f(ctx, group) }
+
+func (f limiterFunc) Report(Group, Answer) {}
 
 // A transport that does not report its connections may have sent a create: it is not sent again,
 // and the outcome is unknown.
@@ -52,7 +54,7 @@ func TestGroupClosesMeanwhile(t *testing.T) {
 	for name, opts := range map[string][]Option{
 		"limiter": {
 			WithSupermetrics(BearerToken(testKey)),
-			WithLimiter(limiterFunc(func(ctx context.Context, _ string) error { dawdle(ctx); return nil })),
+			WithLimiter(limiterFunc(func(ctx context.Context, _ Group) error { dawdle(ctx); return nil })),
 		},
 		"provider": {WithSupermetrics(BearerTokenFunc(func(ctx context.Context) (string, error) {
 			dawdle(ctx)
@@ -199,7 +201,7 @@ func TestErrorsOfTheCallers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		asked := 0
 		c := overAll(t, func(*http.Request) (*http.Response, error) { return reply(503, ""), nil },
-			WithLimiter(limiterFunc(func(context.Context, string) error {
+			WithLimiter(limiterFunc(func(context.Context, Group) error {
 				if asked++; asked > 1 {
 					return mine
 				}

@@ -115,7 +115,12 @@ type canaryLimiter struct {
 	s situation
 }
 
-func (l canaryLimiter) Wait(ctx context.Context, group string) error {
+func (l canaryLimiter) Report(group duolink.Group, answer duolink.Answer) {
+	l.w.value("limiter", group)
+	l.w.value("limiter", answer)
+}
+
+func (l canaryLimiter) Wait(ctx context.Context, group duolink.Group) error {
 	l.w.value("limiter", group)
 	if !l.s.brief {
 		l.w.value("limiter", hiddenValue{group})

@@ -333,7 +333,7 @@ func (l laterAttempts) client(t *testing.T, transport *sandbox.Transport, later 
 		}
 		return sandbox.APIKey, nil
 	}
-	limiter := limiterFunc(func(context.Context, string) error {
+	limiter := limiterFunc(func(context.Context, duolink.Group) error {
 		if l.closed && ended > 0 {
 			return later
 		}
@@ -353,9 +353,11 @@ func (l laterAttempts) client(t *testing.T, transport *sandbox.Transport, later 
 	return c
 }
 
-type limiterFunc func(context.Context, string) error
+type limiterFunc func(context.Context, duolink.Group) error
 
-func (f limiterFunc) Wait(ctx context.Context, group string) error { return f(ctx, group) }
+func (f limiterFunc) Wait(ctx context.Context, group duolink.Group) error { return f(ctx, group) }
+
+func (f limiterFunc) Report(duolink.Group, duolink.Answer) {}
 
 // A token that was refused as expired serves no other call, also where the call that learned of it
 // is not repeated.
