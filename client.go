@@ -91,6 +91,7 @@ type config struct {
 	hooks        Hooks
 	logger       *slog.Logger
 	limiter      Limiter
+	locker       Locker
 
 	redirectParameter string
 	moneyKitVersion   string

@@ -295,3 +295,14 @@ var statusKinds = map[int]error{
 	401: ErrUnauthorized, 403: ErrForbidden, 404: ErrNotFound, 409: ErrConflict, 410: ErrDeleted,
 	422: ErrValidation, 429: ErrRateLimited,
 }
+
+// passes reports whether a link error may pass by itself.
+func (c BankLinkErrorCode) passes() bool {
+	return same(c, BankLinkErrorSystem) || same(c, BankLinkErrorProvider) || same(c, BankLinkErrorInstitution)
+}
+
+// passes reports whether the cause of a failed refresh may pass by itself.
+func (c ProductErrorCode) passes() bool {
+	return same(c, ProductErrorRateLimit) || same(c, ProductErrorTimeout) || same(c, ProductErrorInstitution) ||
+		same(c, ProductErrorUnknown)
+}

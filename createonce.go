@@ -37,7 +37,8 @@ const mostListed = 1000
 // makes it again, Retry.MaxAttempts times at most. So a server that keeps failing holds it for about
 // two minutes. A deadline of the context ends it earlier. If the first one appears later, the next
 // call closes the surplus link. After any other error you can call again. Two processes that begin
-// at the same moment may each make a link. The next call then closes one of them.
+// at the same moment may each make a link, unless they share a [Locker]. The next call then closes
+// one of them.
 //
 // Callers in one process share a run, with the first caller's options and headers. If all have
 // given up and a link may have been made, the run goes on.
@@ -57,8 +58,8 @@ func (s *LinksService) CreateOnce(
 	if err != nil {
 		return nil, err
 	}
-	o.asked = p
-	f, err := s.client.creates.Join(ctx, flight.KeyOf(tenant, marker), o.run, nil)
+	o.asked, o.key = p, flight.KeyOf(tenant, marker)
+	f, err := s.client.creates.Join(ctx, o.key, o.run, nil)
 	if err != nil {
 		ended := endOf(ctx, err)
 		e := p.newError(nil, transportText(ended))
@@ -170,6 +171,7 @@ type creating struct {
 	marker  string
 	private []string // the arguments
 	asked   *prepared
+	key     flight.Key // of the run, and of the fleet's lock
 	with    CallOption // on each request
 
 	response *Response // of the latest
@@ -179,13 +181,41 @@ type creating struct {
 func (o *creating) run(ctx context.Context, f *flight.Run[creation, struct{}]) (err error) {
 	f.OnAbandoned = o.asked.abandoned
 	o.with, o.response = o.asked.inherit(&f.Result.response), &f.Result.response
-	f.Result.marked, err = o.findOrMake(ctx, f)
+	lock, err := o.lock(ctx, f)
+	if lock == nil {
+		return err
+	}
+	err = flight.ErrUnfinished // if a hook panics
+	defer func() { unlock(lock, f.Committed(), err) }()
+	f.Result.marked, err = o.findOrMake(ctx, f, lock)
 	return err
+}
+
+// lock takes the fleet's lock. It returns none if another process has made the link meanwhile.
+func (o *creating) lock(ctx context.Context, f *flight.Run[creation, struct{}]) (Lock, error) {
+	return o.asked.lock(ctx, lockWait{
+		key: o.key, expiry: createLockExpiry, tell: func(error, time.Duration) {},
+		look: func() (pace.Look, error) {
+			link, err := o.findMarked(ctx)
+			if link != nil {
+				f.Result.marked = markedAs(link)
+			}
+			return pace.Look{Over: link != nil, Promised: promisedPause(o.response)}, err
+		},
+		lapsed: func(ended error, more string) *Error {
+			e := o.asked.newError(nil, "another process is making the login link"+more)
+			e.Outcome = OutcomeNotSent
+			e.because(ended)
+			return e
+		},
+	})
 }
 
 // findOrMake looks for the link, makes it if there is none, and looks again if it is unclear
 // whether there is one now.
-func (o *creating) findOrMake(ctx context.Context, f *flight.Run[creation, struct{}]) (marked, error) {
+func (o *creating) findOrMake(
+	ctx context.Context, f *flight.Run[creation, struct{}], lock Lock,
+) (marked, error) {
 	var unclear error
 	for attempt := 1; ; attempt++ {
 		link, err := o.find(ctx, unclear != nil)
@@ -200,10 +230,11 @@ func (o *creating) findOrMake(ctx context.Context, f *flight.Run[creation, struc
 		op := o.link.operation(nil)
 		op.private = append(op.private, o.private...) // a server may quote a part of the description
 		made, err := call(ctx, o.service.client, op, one[LoginLink],
-			[]CallOption{o.with, sharedWrite(f.Write())})
+			[]CallOption{o.with, lockedWrite(f.Write(), lock)})
 		if err == nil {
 			return o.confirm(ctx, made, unclear != nil)
 		}
+		err = o.asked.lostLock(lock, err)
 		if e, ok := errors.AsType[*Error](err); !ok || e.Outcome != OutcomeUnknown {
 			return marked{}, afterUnclear(unclear, err)
 		}

@@ -222,9 +222,7 @@ func (c *tokenCache) secrets() []string {
 	return append(c.pair.secrets(), c.tokens.Latest().Reveal())
 }
 
-const tokenExchangeName = "auth.token"
-
-var tokenExchange = endpoint(MoneyKit, tokenExchangeName, "POST /auth/token", readOnly)
+var tokenExchange = endpoint(MoneyKit, "auth.token", "POST /auth/token", readOnly)
 
 // exchange trades id and secret for a token. It reports whether it made an attempt.
 func (c *tokenCache) exchange(ctx context.Context) (token Secret, life time.Duration, tried bool, err error) {

@@ -64,7 +64,7 @@ func (op operation) itemScope() Scope {
 		return ScopeDataSource
 	case op.api == PlaidCompatible:
 		return ScopeLink
-	case op.name == tokenExchangeName:
+	case op.name == tokenExchange.name:
 		return ScopeCredential
 	}
 	return ScopeProduct

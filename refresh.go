@@ -62,8 +62,8 @@ const defaultRefreshTimeout = 10 * time.Minute
 // The error is ErrRefreshPending if Timeout or the context ends, or if the server asks for a longer
 // pause than WithMaxWait allows. If no refresh has begun, and none will, its Outcome is
 // OutcomeNotSent or OutcomeRejected. Otherwise this client watches the refresh for ten minutes
-// more: call again, with a MaxAge, and no second refresh is billed. Another process does not know
-// of the refresh.
+// more: call again, with a MaxAge, and no second refresh is billed. Another process knows of the
+// refresh if they share a [Locker].
 //
 // Callers for the same link at the same time, with the same credential and tenant, share one
 // refresh. A caller who joins waits for it, even if older data would do for this caller, and gets
@@ -113,7 +113,8 @@ type fetching struct {
 	product Product
 	options RefreshOptions
 	read    func(context.Context, CallOption) error
-	asked   *prepared // never sent; it has the options
+	asked   *prepared  // never sent; it has the options
+	key     flight.Key // of the run, and of the fleet's lock
 }
 
 // refreshResult is the result of a run of a refresh.
@@ -160,7 +161,8 @@ func refreshAndRead[T any](
 	}
 	r.asked = p
 	for {
-		body, again, err := r.fetch(ctx, flight.KeyOf(tenant, r.op.args[0], string(r.product)))
+		r.key = flight.KeyOf(tenant, r.op.args[0], string(r.product))
+		body, again, err := r.fetch(ctx)
 		switch {
 		case again:
 		case err != nil:
@@ -175,11 +177,11 @@ func refreshAndRead[T any](
 // share. It returns again if the run was content with data that is too old for this caller. Each
 // run serves at least the caller who began it, so nobody waits for more runs than there are
 // callers.
-func (r *fetching) fetch(ctx context.Context, key flight.Key) (body []byte, again bool, err error) {
+func (r *fetching) fetch(ctx context.Context) (body []byte, again bool, err error) {
 	waiting, cancel := context.WithCancelCause(ctx) // not for the reading: the run may have ended meanwhile
 	defer cancel(nil)
 	var latest RefreshProgress
-	f, err := r.client.refreshes.Hold(waiting, key, r.run, func(p RefreshProgress) {
+	f, err := r.client.refreshes.Hold(waiting, r.key, r.run, func(p RefreshProgress) {
 		if r.options.Progress != nil {
 			r.options.Progress(p)
 		}
@@ -278,7 +280,7 @@ func (r *fetching) run(ctx context.Context, f *refreshRun) error {
 	var did freshness
 	if did.age, did.known = run.age(link); !did.serves(r.options.MaxAge) {
 		if err = run.hopeless(link); err == nil {
-			err = run.refresh(ctx)
+			err = run.refreshAlone(ctx)
 		}
 		did.refreshed = err == nil
 		did.age += time.Since(run.began)
@@ -312,31 +314,58 @@ func (r *refreshing) heed() {
 	}
 }
 
+// refreshAlone refreshes while no other process of the fleet does. If another process refreshes, it waits
+// for that refresh.
+func (r *refreshing) refreshAlone(ctx context.Context) (err error) {
+	lock, err := r.asked.lock(ctx, lockWait{
+		key: r.key, expiry: refreshLockExpiry, tell: r.tell, lapsed: r.asked.refreshPending,
+		look: func() (pace.Look, error) { return r.look(ctx) },
+	})
+	if lock == nil {
+		return err
+	}
+	err = flight.ErrUnfinished // if a hook panics
+	defer func() { unlock(lock, r.shared.Committed(), err) }()
+	if r.client.config.locker != nil { // another process may have refreshed since the first look
+		if link, err := r.poll(ctx); err != nil {
+			return err
+		} else if seen := r.classify(link); seen.Over || seen.End != nil {
+			return seen.End
+		}
+	}
+	return r.refresh(ctx, lock)
+}
+
 // refresh asks for the refresh, once, and waits until it is done.
-func (r *refreshing) refresh(ctx context.Context) error {
-	_, err := r.client.Identity.Refresh(ctx, r.op.args[0], []Product{r.product}, r.with, sharedWrite(r.shared.Write()))
+func (r *refreshing) refresh(ctx context.Context, lock Lock) error {
+	products, write := []Product{r.product}, lockedWrite(r.shared.Write(), lock)
+	_, err := r.client.Identity.Refresh(ctx, r.op.args[0], products, r.with, write)
 	r.heed()
-	if err != nil {
+	if err = r.asked.lostLock(lock, err); err != nil {
 		e, ok := errors.AsType[*Error](err)
 		if !ok || e.Outcome != OutcomeUnknown || e.Operation != identityRefresh.name {
 			return err
 		}
 		r.unclear, r.failing = err, time.Now() // the refresh may be under way: the link will show it
 	}
-	w := pace.Poll{Pause: time.Until(r.next)}
-	w.Look = func() (pace.Look, error) {
-		link, err := r.poll(ctx, WithoutRetry())
-		if err != nil {
-			return pace.Look{}, err
-		}
-		seen := r.classify(link)
-		seen.Promised = time.Until(r.next)
-		return seen, nil
-	}
-	w.Tell = func(err error, next time.Duration) {
-		r.shared.Tell(RefreshProgress{r.product, r.now, err, r.requests, time.Since(r.began), next})
-	}
+	w := pace.Poll{Pause: time.Until(r.next), Tell: r.tell}
+	w.Look = func() (pace.Look, error) { return r.look(ctx) }
 	return r.asked.poll(ctx, w, r.asked.refreshPending)
+}
+
+// look looks at the link once.
+func (r *refreshing) look(ctx context.Context) (pace.Look, error) {
+	link, err := r.poll(ctx, WithoutRetry())
+	if err != nil {
+		return pace.Look{}, err
+	}
+	seen := r.classify(link)
+	seen.Promised = time.Until(r.next)
+	return seen, nil
+}
+
+func (r *refreshing) tell(err error, next time.Duration) {
+	r.shared.Tell(RefreshProgress{r.product, r.now, err, r.requests, time.Since(r.began), next})
 }
 
 // classify says whether the refresh is done, or has failed.
@@ -388,7 +417,7 @@ func (r *refreshing) patient(trouble error) pace.Look {
 	if left <= 0 {
 		return pace.Look{Over: true, End: trouble}
 	}
-	return pace.Look{Most: left}
+	return pace.Look{Most: left, End: trouble}
 }
 
 // hopeless returns an error if the link is in a state that no waiting changes.
@@ -417,15 +446,4 @@ func (p *prepared) refreshPending(ended error, more string) *Error {
 	e.Outcome = OutcomeUnknown
 	e.because(ended)
 	return e
-}
-
-// passes reports whether a link error may pass by itself.
-func (c BankLinkErrorCode) passes() bool {
-	return same(c, BankLinkErrorSystem) || same(c, BankLinkErrorProvider) || same(c, BankLinkErrorInstitution)
-}
-
-// passes reports whether the cause of a failed refresh may pass by itself.
-func (c ProductErrorCode) passes() bool {
-	return same(c, ProductErrorRateLimit) || same(c, ProductErrorTimeout) || same(c, ProductErrorInstitution) ||
-		same(c, ProductErrorUnknown)
 }

@@ -41,6 +41,13 @@ func (r *Run[T, P]) uncommit(earlier, refused bool) {
 	}
 }
 
+// Committed reports whether a write of the run may have been carried out.
+func (r *Run[T, P]) Committed() bool {
+	r.lock()
+	defer r.unlock()
+	return r.committed
+}
+
 // Outcome says what is known of the writes of a run.
 type Outcome int
 

@@ -30,7 +30,7 @@ type Poll struct {
 // Look is the result of one look.
 type Look struct {
 	Over     bool          // the wait has ended
-	End      error         // the error with which it ended, if any
+	End      error         // the error with which it ended, or would end if nothing changed
 	Most     time.Duration // bounds the wait for the next look, if not 0
 	Promised time.Duration // the shortest wait, because a good answer asked for it
 }
