@@ -63,9 +63,12 @@ func (c *Client) do(
 		return nil, a.closed()
 	}
 	defer c.life.leave()
+	ctx, err := a.callStarts(ctx), errPanicked
+	defer func(began time.Time) { a.callEnds(ctx, began, err) }(a.endedAt)
 	a.waiting.Context, a.waiting.closing = ctx, c.life.closing
 	defer a.waiting.release()
-	return a, a.result(&a.waiting, a.run(ctx))
+	err = a.result(&a.waiting, a.run(ctx))
+	return a, err
 }
 
 // prepared is a call's operation and options, checked and encoded. It never changes. A flow has
@@ -261,12 +264,13 @@ func (a *attempts) RoundTrip(req *http.Request) (*http.Response, error) {
 	ctx, at := req.Context(), a.next
 	at.began, a.latest = time.Now(), at
 	a.started(ctx, at)
-	userAgent := a.client.config.userAgent
-	rules := send.Rules{Body: a.payload, UserAgent: userAgent, Limit: a.timeout()}
+	var added http.Header
+	rules := send.Rules{Body: a.payload, UserAgent: a.client.config.userAgent, Limit: a.timeout()}
 	for {
 		if cookies := req.Header["Cookie"]; cookies != nil { // http.Client has set them
 			at.header["Cookie"] = cookies
 		}
+		added = a.addHeaders(ctx, at, added)
 		rules.Header, rules.Gate = at.header, &gate{a, at.groups, at.admitted}
 		if ctx.Err() != nil || a.waiting.Err() != nil { // net/http would not ask for a connection
 			return nil, endOf(ctx, endOf(&a.waiting, nil))

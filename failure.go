@@ -192,6 +192,11 @@ func (p *prepared) confidential(header http.Header) *redact.Redactor {
 	for _, values := range p.extra {
 		private = append(private, values...)
 	}
+	for name, values := range header { // those of a hook
+		if !slices.Contains(ownHeaders, name) && !slices.Contains(credentialHeaders, name) {
+			private = append(private, values...)
+		}
+	}
 	secrets := slices.Clone(p.op.secrets)
 	// The vendor's credential, and the call's own, which a flow never puts into a header.
 	for _, c := range []authorizer{p.client.auth[p.op.api.vendor()], p.auth} {

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/http"
+	"net/url"
+	"strconv"
 	"time"
 )
 
@@ -19,8 +22,17 @@ import (
 // waits. A hook must not call the flow that it is told of, because the flow would wait for itself. Neither
 // must it call [Client.Close], which waits for the call of the hook.
 type Hooks struct {
+	// CallStart is called before a request of a call. It returns the context that the call goes on
+	// with, derived from the one that it gets: with a span, for example. CallEnd gets it back.
+	CallStart func(context.Context, Call) context.Context // only names are set
+	CallEnd   func(context.Context, Call)
+
 	AttemptStart func(context.Context, Attempt) // only names, Number and Wait are set
 	AttemptEnd   func(context.Context, Attempt)
+	// AttemptHeader adds headers to an attempt that has started, such as those of a trace. What
+	// WithHeader refuses is left out.
+	AttemptHeader func(context.Context, http.Header)
+
 	Wait         func(context.Context, Wait)     // before it starts
 	Cooldown     func(context.Context, Cooldown) // a limit group was closed
 	TokenRenewal func(context.Context, TokenRenewal)
@@ -28,18 +40,37 @@ type Hooks struct {
 	Drift        func(context.Context, Drift)     // an answer differs from its documentation; once per place
 }
 
+// Call is one call of an operation, with all of its attempts. A flow makes several. What is refused
+// before anything is sent, such as a wrong argument, is no call.
+type Call struct {
+	API       API
+	Operation string        // such as "links.get"
+	Method    string        // such as "GET"
+	Route     string        // such as "/ds/login/link/{loginLinkID}"
+	Attempts  int           // how often a request was sent
+	Duration  time.Duration // until the answer was read (of a stream: began)
+	Status    int           // of the latest attempt; 0 if no answer arrived
+	Code      Code
+	Failure   string  // what went wrong, in a word or two; "" for a good answer
+	Outcome   Outcome // of a call that failed
+}
+
 // Attempt is one time that a request was sent.
 type Attempt struct {
 	API       API
 	Operation string        // such as "links.get"
+	Method    string        // such as "GET"
 	Route     string        // such as "/ds/login/link/{loginLinkID}"
+	Host      string        // of the server, or of the gateway before it, such as "api.moneykit.com"
+	Port      int           // 443, unless the base URL names another
 	Number    int           // from 1
 	Wait      time.Duration // since the previous attempt ended, or the call began
 	Duration  time.Duration // until the answer was read (of a stream: began), with the queue for a connection
 	Status    int           // 0 if no answer arrived
 	Code      Code
 	RequestID string
-	Failure   string // what went wrong, in a word or two; "" for a good answer
+	RateLimit RateLimit // what the answer says
+	Failure   string    // what went wrong, in a word or two; "" for a good answer
 }
 
 // WaitReason is why a call waits.
@@ -112,6 +143,69 @@ func WithLogger(logger *slog.Logger) Option {
 	}
 }
 
+// callStarts tells the hook that a call begins, and returns the context that the call goes on with.
+func (p *prepared) callStarts(ctx context.Context) context.Context {
+	if h := p.client.config.hooks.CallStart; h != nil {
+		if own := h(ctx, p.publicCall()); own != nil {
+			return own
+		}
+	}
+	return ctx
+}
+
+func (p *prepared) publicCall() Call {
+	return Call{API: p.op.api, Operation: p.op.name, Method: p.op.method, Route: p.op.route}
+}
+
+// errPanicked is the error of a call that another hook, or a function of the caller's, has ended.
+var errPanicked error = &Error{Outcome: OutcomeUnknown, Message: "panicked"}
+
+// callEnds tells the hook that a call has ended.
+func (a *attempts) callEnds(ctx context.Context, began time.Time, err error) {
+	h := a.client.config.hooks.CallEnd
+	if h == nil {
+		return
+	}
+	public := a.publicCall()
+	public.Attempts, public.Duration, public.Status = a.begun, time.Since(began), a.latest.status
+	if e, ok := errors.AsType[*Error](err); ok {
+		public.Code, public.Failure, public.Outcome = e.Code, e.class(), e.Outcome
+	}
+	h(ctx, public)
+}
+
+// portOf is the port of a URL, also if the URL does not name it.
+func portOf(u *url.URL) int {
+	if port, err := strconv.Atoi(u.Port()); err == nil {
+		return port
+	}
+	if u.Scheme == "http" {
+		return 80
+	}
+	return 443
+}
+
+// addHeaders adds the headers of the hook to an attempt.
+func (a *attempts) addHeaders(ctx context.Context, at *attempt, added http.Header) http.Header {
+	h := a.client.config.hooks.AttemptHeader
+	if h == nil {
+		return nil
+	}
+	if added == nil {
+		added = http.Header{}
+		h(ctx, added)
+	}
+	for name, values := range added {
+		name = http.CanonicalHeaderKey(name)
+		for _, value := range values {
+			if checkHeader("", name, value) == nil {
+				at.header[name] = append(at.header[name], value)
+			}
+		}
+	}
+	return added
+}
+
 // started counts an attempt and tells the hook. If nobody is told of attempts, there is no history.
 func (a *attempts) started(ctx context.Context, at *attempt) {
 	a.begun++
@@ -120,7 +214,8 @@ func (a *attempts) started(ctx context.Context, at *attempt) {
 		return
 	}
 	public := Attempt{
-		API: a.op.api, Operation: a.op.name, Route: a.op.route, Number: at.number, Wait: at.began.Sub(a.endedAt),
+		API: a.op.api, Operation: a.op.name, Method: a.op.method, Route: a.op.route,
+		Host: a.url.Hostname(), Port: portOf(a.url), Number: at.number, Wait: at.began.Sub(a.endedAt),
 	}
 	a.history = append(a.history, public)
 	if h := hooks.AttemptStart; h != nil {
@@ -136,6 +231,7 @@ func (a *attempts) finished(ctx context.Context, at *attempt) {
 	public, log := &a.history[at.number-1], a.client.config.logger
 	logged := log != nil && log.Enabled(ctx, slog.LevelDebug)
 	public.Duration, public.Status = a.endedAt.Sub(at.began), at.status
+	public.RateLimit = rateLimit(at.head, a.endedAt)
 	switch {
 	case at.err != nil:
 		public.Code, public.Failure, public.RequestID = at.err.Code, at.err.class(), at.err.RequestID

@@ -113,7 +113,10 @@ func TestHooksTellTheStory(t *testing.T) {
 			require.Equal(t, Supermetrics, a.API)
 			require.Equal(t, "/ds/login/link/{loginLinkID}", a.Route)
 			require.Equal(t, i+1, a.Number)
-			start := Attempt{API: a.API, Operation: a.Operation, Route: a.Route, Number: a.Number, Wait: a.Wait}
+			start := Attempt{
+				API: a.API, Operation: a.Operation, Method: "GET", Route: a.Route, Host: "sandbox.test", Port: 80,
+				Number: a.Number, Wait: a.Wait,
+			}
 			require.Equal(t, start, d.starts[i],
 				"the start knows the number and the wait, and nothing of the end")
 		}

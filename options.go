@@ -48,11 +48,8 @@ func WithHeader(name, value string) CallOption { return header("WithHeader", nam
 func header(option, name, value string) CallOption {
 	name = http.CanonicalHeaderKey(name)
 	return func(o *callOptions) error {
-		if slices.Contains(ownHeaders, name) || slices.Contains(credentialHeaders, name) {
-			return argumentError("%s: %s is not the caller's to set", option, name)
-		}
-		if !send.IsHeaderName(name) || !send.IsHeaderText(value) {
-			return argumentError("%s: not a header", option)
+		if err := checkHeader(option, name, value); err != nil {
+			return err
 		}
 		if o.extra == nil {
 			o.extra = http.Header{}
@@ -60,6 +57,17 @@ func header(option, name, value string) CallOption {
 		o.extra.Add(name, value)
 		return nil
 	}
+}
+
+// checkHeader refuses a header that is not the caller's to set, or that is none.
+func checkHeader(option, name, value string) error {
+	if slices.Contains(ownHeaders, name) || slices.Contains(credentialHeaders, name) {
+		return argumentError("%s: %s is not the caller's to set", option, name)
+	}
+	if !send.IsHeaderName(name) || !send.IsHeaderText(value) {
+		return argumentError("%s: not a header", option)
+	}
+	return nil
 }
 
 // WithTenantHeader adds a header that tells a gateway of many tenants who calls. It refuses what

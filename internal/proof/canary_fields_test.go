@@ -52,7 +52,8 @@ var canaryPlain = map[string]string{
 
 	// What may be logged.
 	"Abandoned": "API Operation",
-	"Attempt":   "API Code Failure Operation RequestID Route",
+	"Attempt":   "API Code Failure Host Method Operation RequestID Route",
+	"Call":      "API Code Failure Method Operation Outcome Route",
 	"Cooldown":  "API Operation Route",
 	"Drift":     "API Kind Operation Path Route",
 	"Error": "API BankLinkErrorCode Code Description DisplayMessage DocumentationURL Message Operation " +

@@ -168,7 +168,7 @@ const hookPanic = "a hook's own words"
 func (w *canaryWorld) hooks(s situation) duolink.Hooks {
 	told := func(name string, ctx context.Context, v any) {
 		w.value("hook", v)
-		if name != "AttemptEnd" && !s.brief {
+		if name != "AttemptEnd" && name != "CallEnd" && !s.brief {
 			w.value("hook", hiddenValue{v})
 			w.carried("hook", ctx)
 		}
@@ -177,6 +177,14 @@ func (w *canaryWorld) hooks(s situation) duolink.Hooks {
 		}
 	}
 	return duolink.Hooks{
+		CallStart: func(ctx context.Context, c duolink.Call) context.Context {
+			told("CallStart", ctx, c)
+			return ctx
+		},
+		CallEnd: func(ctx context.Context, c duolink.Call) { told("CallEnd", ctx, c) },
+		AttemptHeader: func(_ context.Context, h http.Header) {
+			h.Set("Baggage", w.secretAt("header of a hook", ""))
+		},
 		AttemptStart: func(ctx context.Context, a duolink.Attempt) { told("AttemptStart", ctx, a) },
 		AttemptEnd:   func(ctx context.Context, a duolink.Attempt) { told("AttemptEnd", ctx, a) },
 		Wait:         func(ctx context.Context, v duolink.Wait) { told("Wait", ctx, v) },
