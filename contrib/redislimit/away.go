@@ -86,7 +86,7 @@ func ask[T any](
 		value, err := question(bounded)
 		switch {
 		case !isAnswer(err):
-			n.isAway()
+			f.lost(ctx, n)
 			err = ErrAway
 		case time.Since(began) < patience: // a later answer is of no use
 			n.isThere()
@@ -100,7 +100,7 @@ func ask[T any](
 	case a := <-answers:
 		return a.value, a.err
 	case <-timer.C:
-		asked.Load().isAway()
+		f.lost(ctx, asked.Load())
 	case <-ctx.Done():
 		err = ctx.Err()
 	}
@@ -112,6 +112,15 @@ func ask[T any](
 		}()
 	}
 	return none, err
+}
+
+// lost notes that a node is away. In a cluster another node may have its keys now. The client of Redis
+// would find that out by itself only after a minute.
+func (f *Fleet) lost(ctx context.Context, n *node) {
+	n.isAway()
+	if cluster, ok := f.redis.(*redis.ClusterClient); ok {
+		cluster.ReloadState(context.WithoutCancel(ctx)) // in the background
+	}
 }
 
 // isAnswer reports whether Redis has answered the question. Other errors, such as that it loads its data

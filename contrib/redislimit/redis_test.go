@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -105,7 +106,7 @@ func startCluster(t *testing.T) (addresses []string, servers map[string]*redisSe
 	t.Helper()
 	servers = map[string]*redisServer{}
 	for range 6 {
-		s := startRedis(t, "--cluster-enabled", "yes", "--cluster-node-timeout", "1000")
+		s := startRedis(t, "--cluster-enabled", "yes", "--cluster-node-timeout", "1000", "--repl-diskless-sync-delay", "0")
 		addresses, servers[s.addr] = append(addresses, s.addr), s
 	}
 	args := append([]string{"--cluster", "create", "--cluster-replicas", "1", "--cluster-yes"}, addresses...)
@@ -113,17 +114,39 @@ func startCluster(t *testing.T) (addresses []string, servers map[string]*redisSe
 	require.NoError(t, err, string(out))
 	c := redis.NewClusterClient(&redis.ClusterOptions{Addrs: addresses})
 	defer func() { _ = c.Close() }()
-	require.Eventually(t, func() bool { return clusterIsWell(c) }, 30*time.Second, 50*time.Millisecond)
+	require.Eventually(t, func() bool { return clusterIsWell(c, servers) }, 30*time.Second, 50*time.Millisecond)
 	return addresses, servers
 }
 
-// clusterIsWell reports whether every slot has a master, and every master takes writes.
-func clusterIsWell(c *redis.ClusterClient) bool {
+// clusterIsWell reports whether every slot has a master that takes writes, and every replica follows its
+// master.
+func clusterIsWell(c *redis.ClusterClient, servers map[string]*redisServer) bool {
 	ctx := context.Background()
 	for i := range 50 {
 		if c.Set(ctx, "probe:"+strconv.Itoa(i), "", time.Minute).Err() != nil {
 			return false
 		}
 	}
-	return true
+	replicas := 0
+	for _, s := range servers {
+		info := s.client().Info(ctx, "replication").Val()
+		if strings.Contains(info, "role:slave") && strings.Contains(info, "master_link_status:up") {
+			replicas++
+		}
+	}
+	return replicas == len(servers)/2
 }
+
+// tagOf is the hash tag of a key.
+func tagOf(key string) string {
+	_, rest, _ := strings.Cut(key, "{")
+	tag, _, _ := strings.Cut(rest, "}")
+	return tag
+}
+
+// quiet keeps the Redis client from logging each dial that fails.
+type quiet struct{}
+
+func (quiet) Printf(context.Context, string, ...any) {}
+
+func init() { redis.SetLogger(quiet{}) }

@@ -33,12 +33,16 @@ type job struct {
 
 // result is what a process says in the end.
 type result struct {
-	Good      int
-	Refused   int // calls that the client or the server refused
-	Away      int // calls that ended with ErrAway
-	Other     map[string]int
-	Longest   time.Duration // a Wait of the fleet
-	LongAfter time.Duration // from the beginning until the longest began
+	Good    int
+	Refused int // calls that the client or the server refused
+	Away    int // calls that ended with ErrAway
+	Other   map[string]int
+	Waits   []wait // for the fleet
+}
+
+type wait struct {
+	Began time.Time
+	Took  time.Duration
 }
 
 func TestMain(m *testing.M) {
@@ -57,20 +61,20 @@ func TestMain(m *testing.M) {
 	_ = json.NewEncoder(os.Stdout).Encode(r)
 }
 
-// timed measures how long the fleet takes to say that it is away.
+// timed measures how long the fleet holds requests.
 type timed struct {
 	*Fleet
-	mu    sync.Mutex
-	began time.Time
-	r     *result
+	mu sync.Mutex
+	r  *result
 }
 
-func (l *timed) turnless(d time.Duration) {
+func (l *timed) Wait(ctx context.Context, group duolink.Group) error {
+	began := time.Now()
+	err := l.Fleet.Wait(ctx, group)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if d > l.r.Longest {
-		l.r.Longest, l.r.LongAfter = d, time.Since(l.began)-d
-	}
+	l.r.Waits = append(l.r.Waits, wait{began, time.Since(began)})
+	return err
 }
 
 func (j job) fleet() (*Fleet, error) {
@@ -88,7 +92,7 @@ func (j job) run(ctx context.Context) (*result, error) {
 		return nil, err
 	}
 	r := &result{Other: map[string]int{}}
-	limiter := &timed{Fleet: fleet, began: time.Now(), r: r}
+	limiter := &timed{Fleet: fleet, r: r}
 	opts := []duolink.Option{
 		duolink.WithSupermetrics(duolink.BearerToken(j.Key)),
 		duolink.WithBaseURL(duolink.Supermetrics, j.Server+"/v2"), duolink.WithBaseURL(duolink.MoneyKit, j.Server),
