@@ -12,7 +12,8 @@ import (
 // Budget is how many requests of a limit group may be sent in a time.
 //
 // In no time of that length are there more, whenever it begins. Burst of them may go at once. The
-// others go evenly, one in each Interval. So a larger Burst makes the others slower.
+// others go evenly, one in each Interval. So a larger Burst makes the others slower: three a minute
+// with a Burst of 1 go every 20 seconds; with a Burst of 3 three go at once, and then one a minute.
 type Budget struct {
 	Requests int
 	Per      time.Duration
@@ -70,9 +71,9 @@ func PublishedBudgets() Budgets {
 
 		state:      {Requests: 15, Per: time.Minute, Burst: 5},
 		allStates:  {Requests: 1000, Per: time.Minute, Burst: 50},
-		owners:     {Requests: 3, Per: time.Minute, Burst: 2},
+		owners:     {Requests: 3, Per: time.Minute, Burst: 3},
 		allOwners:  {Requests: 600, Per: time.Minute, Burst: 30},
-		numbers:    {Requests: 3, Per: time.Minute, Burst: 2},
+		numbers:    {Requests: 3, Per: time.Minute, Burst: 3},
 		allNumbers: {Requests: 600, Per: time.Minute, Burst: 30},
 
 		{MoneyKit, ScopeProduct, "", ProductAccounts}: {Requests: 1, Per: time.Hour},

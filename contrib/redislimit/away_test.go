@@ -18,6 +18,7 @@ import (
 func TestRedisIsAway(t *testing.T) {
 	for name, closed := range map[string]bool{"open": false, "closed": true} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			s := startRedis(t)
 			server := newLimitedServer(t, limit)
 			j := job{

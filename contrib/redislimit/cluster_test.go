@@ -13,6 +13,7 @@ import (
 // A cluster of three masters loses the one that has the budget. Within the cluster's own failover time the
 // budget holds again. Nothing hangs meanwhile.
 func TestClusterLosesAMaster(t *testing.T) {
+	t.Parallel()
 	addresses, servers := startCluster(t)
 	server := newLimitedServer(t, limit)
 	groups := &watching{}

@@ -106,7 +106,8 @@ func startCluster(t *testing.T) (addresses []string, servers map[string]*redisSe
 	t.Helper()
 	servers = map[string]*redisServer{}
 	for range 6 {
-		s := startRedis(t, "--cluster-enabled", "yes", "--cluster-node-timeout", "1000", "--repl-diskless-sync-delay", "0")
+		s := startRedis(t,
+			"--cluster-enabled", "yes", "--cluster-node-timeout", "1000", "--repl-diskless-sync-delay", "0")
 		addresses, servers[s.addr] = append(addresses, s.addr), s
 	}
 	args := append([]string{"--cluster", "create", "--cluster-replicas", "1", "--cluster-yes"}, addresses...)
