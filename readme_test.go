@@ -12,7 +12,8 @@ import (
 
 // The files with the code of the snippets. Each of them is compiled, by the tests of this module or
 // of the consumer's.
-var compiledFiles = []string{"example*_test.go", "examples/first/main.go", "internal/consumer/*_test.go"}
+var compiledFiles = []string{"example*_test.go", "examples/first/main.go", "internal/consumer/*_test.go",
+	"examples/fleet/client.go"}
 
 // Every Go snippet of the README and of docs is compiled: its lines stand together in one of the
 // files.

@@ -100,7 +100,9 @@ func ask[T any](
 	case a := <-answers:
 		return a.value, a.err
 	case <-timer.C:
-		f.lost(ctx, asked.Load())
+		if time.Since(began) < 2*patience { // otherwise this process was held up, and not Redis
+			f.lost(ctx, asked.Load())
+		}
 	case <-ctx.Done():
 		err = ctx.Err()
 	}
