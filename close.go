@@ -103,6 +103,11 @@ func (l *lifetime) wait(ctx context.Context) error {
 	case <-l.idle:
 		return nil
 	case <-ctx.Done():
+		select {
+		case <-l.idle: // both have ended, and a late call may have hidden it above
+			return nil
+		default:
+		}
 		l.end()
 		return ctx.Err()
 	}

@@ -30,14 +30,18 @@ func (gs *Groups) find(key string, now time.Time) *group {
 	if g := gs.groups[key]; g != nil {
 		return g
 	}
-	opens := gs.closedUntil(key)
-	if !opens.After(now) {
+	hash := hashOf(key)
+	c, ok := gs.closed[hash]
+	if !ok {
 		return nil
 	}
-	delete(gs.closed, hashOf(key))
-	gs.refused.drop(slotOf(key))
-	g := gs.add(key, now)
-	g.opensAt, g.waitedAt, g.probing = opens, opens, true
+	var g *group
+	if c.opens.After(now) {
+		g = gs.add(key, now) // before the entry is dropped: who takes no lock must not see a gap
+		g.opensAt, g.waitedAt, g.probing = c.opens, c.opens, true
+	}
+	delete(gs.closed, hash)
+	gs.refused.drop(c.slot)
 	return g
 }
 

@@ -126,7 +126,7 @@ func (all *items) resize(n int) {
 // done wipes the room and keeps it for another list.
 func (l *list) done(all *items) {
 	if uintptr(all.cap)*l.size <= largestItems {
-		all.room.SetLen(all.n)
+		all.room.SetLen(min(all.n+1, all.cap)) // a panic may have left half an item behind
 		all.room.Clear()
 		all.room.SetLen(all.cap)
 		all.n = 0

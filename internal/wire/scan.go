@@ -93,7 +93,7 @@ func (s *Scanner) Bytes() ([]byte, error) {
 	case String:
 		text, plain, err := s.str()
 		if err == nil && !plain {
-			s.plain = unescaped(s.plain[:0], text)
+			s.plain = unescaped(s.plain[:0], text) // never a part of the document, which stays as it is
 			text = s.plain
 		}
 		return text, err
@@ -199,7 +199,7 @@ func (s *Scanner) Nothing() bool { return s.atEnd() }
 
 // Blank reports whether a whole document says nothing: it is empty, null or {}. Then it is taken.
 func (s *Scanner) Blank() (blank bool) {
-	before := s.at
+	before, depth := s.at, s.depth
 	members := 0
 	var err error
 	switch s.Next() {
@@ -212,7 +212,7 @@ func (s *Scanner) Blank() (blank bool) {
 		})
 	}
 	if blank = err == nil && members == 0 && s.atEnd(); !blank {
-		s.at = before
+		s.at, s.depth = before, depth
 	}
 	return blank
 }

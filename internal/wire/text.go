@@ -14,11 +14,10 @@ var unescape = [256]byte{
 }
 
 // unescaped appends the text of a string to b. What is not UTF-8 becomes U+FFFD, byte by byte, and so
-// does half of a surrogate pair. If there is no escape and nothing to replace, it returns the string
-// itself.
+// does half of a surrogate pair.
 func unescaped(b, inner []byte) []byte {
 	if bytes.IndexByte(inner, '\\') < 0 {
-		return validUTF8(inner)
+		return append(b, validUTF8(inner)...)
 	}
 	for len(inner) > 0 {
 		if c := inner[0]; c == '\\' {
