@@ -139,6 +139,9 @@ func TestFleetSharesFlows(t *testing.T) {
 func TestFleetOutlivesAProcess(t *testing.T) {
 	for name, f := range sharedFlows {
 		expiry, opts := refreshLockExpiry, RefreshOptions{Timeout: time.Hour}
+		if f.write == "links.create" {
+			expiry = createLockExpiry
+		}
 		call := func(ctx context.Context, c *Client) error {
 			var err error
 			switch name {
@@ -147,7 +150,7 @@ func TestFleetOutlivesAProcess(t *testing.T) {
 			case "RefreshAndNumbers":
 				_, err = c.Auth.RefreshAndNumbers(ctx, sandbox.LinkID, opts)
 			default:
-				expiry, err = createLockExpiry, f.call(ctx, c)
+				err = f.call(ctx, c)
 			}
 			return err
 		}
@@ -158,10 +161,6 @@ func TestFleetOutlivesAProcess(t *testing.T) {
 					require.NoError(t, linkOf(t.Context(), all[0])) // for the tokens
 					require.NoError(t, linkOf(t.Context(), all[1]))
 					began := time.Now()
-					expiry = refreshLockExpiry
-					if f.write == "links.create" {
-						expiry = createLockExpiry
-					}
 					l.began, l.dead = began, expiry
 					var calls sync.WaitGroup
 					for _, c := range all {
