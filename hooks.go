@@ -130,8 +130,8 @@ func WithHooks(hooks Hooks) Option {
 	}
 }
 
-// WithLogger logs each attempt and token renewal at debug level, and each wait, cooldown and
-// abandoned flow as a warning. The log has what [Hooks] are told, except for drift, and nothing
+// WithLogger logs each attempt, token renewal and wait for a [Limiter] at debug level, and each other
+// wait, cooldown and abandoned flow as a warning. The log has what [Hooks] are told, except for drift, and nothing
 // else.
 func WithLogger(logger *slog.Logger) Option {
 	return func(cfg *config) error {
@@ -251,7 +251,11 @@ func (a *attempts) finished(ctx context.Context, at *attempt) {
 
 // waits tells the hook and the log of a wait before an attempt, or at its connection.
 func (p *prepared) waits(ctx context.Context, attempt int, reason WaitReason, d time.Duration) {
-	p.warn(ctx, "wait", slog.Int("attempt", attempt), slog.String("reason", string(reason)), readable("wait", d))
+	level := slog.LevelWarn
+	if reason == WaitReasonLimiter { // it is there to make requests wait
+		level = slog.LevelDebug
+	}
+	p.log(ctx, level, "wait", slog.Int("attempt", attempt), slog.String("reason", string(reason)), readable("wait", d))
 	if h := p.client.config.hooks.Wait; h != nil {
 		h(ctx, Wait{
 			API: p.op.api, Operation: p.op.name, Route: p.op.route, Attempt: attempt, Reason: reason, Duration: d,
@@ -260,7 +264,7 @@ func (p *prepared) waits(ctx context.Context, attempt int, reason WaitReason, d 
 }
 
 func (p *prepared) coolsDown(ctx context.Context, d time.Duration) {
-	p.warn(ctx, "cooldown", readable("wait", d))
+	p.log(ctx, slog.LevelWarn, "cooldown", readable("wait", d))
 	if h := p.client.config.hooks.Cooldown; h != nil {
 		h(ctx, Cooldown{API: p.op.api, Operation: p.op.name, Route: p.op.route, Duration: d})
 	}
@@ -277,10 +281,9 @@ func (p *prepared) abandoned(ctx context.Context, after time.Duration) {
 	}
 }
 
-// warn logs at warning level.
-func (p *prepared) warn(ctx context.Context, what string, attrs ...slog.Attr) {
+func (p *prepared) log(ctx context.Context, level slog.Level, what string, attrs ...slog.Attr) {
 	if l := p.client.config.logger; l != nil {
-		l.LogAttrs(ctx, slog.LevelWarn, "duolink: "+what, filled(append(p.attrs(), attrs...)...)...)
+		l.LogAttrs(ctx, level, "duolink: "+what, filled(append(p.attrs(), attrs...)...)...)
 	}
 }
 

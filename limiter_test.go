@@ -1,9 +1,11 @@
 package duolink
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
@@ -218,7 +220,10 @@ func TestWaitsForLimiters(t *testing.T) {
 	takes := time.Duration(0)
 	l := limiterFunc(func(context.Context, Group) error { time.Sleep(takes); return nil })
 	hooks := Hooks{Wait: func(_ context.Context, w Wait) { waits = append(waits, w) }}
-	inBubble(t, nil, []Option{WithLimiter(l), WithHooks(hooks)}, func(t *testing.T, c *Client, _ *sandbox.Sandbox) {
+	var logged bytes.Buffer
+	logger := slog.New(slog.NewTextHandler(&logged, nil))
+	opts := []Option{WithLimiter(l), WithHooks(hooks), WithLogger(logger)}
+	inBubble(t, nil, opts, func(t *testing.T, c *Client, _ *sandbox.Sandbox) {
 		_, err := c.Links.Get(t.Context(), "dsll_1")
 		require.NoError(t, err)
 		require.Empty(t, waits)
@@ -229,5 +234,6 @@ func TestWaitsForLimiters(t *testing.T) {
 			API: Supermetrics, Operation: "links.get", Route: "/ds/login/link/{loginLinkID}", Attempt: 1,
 			Reason: WaitReasonLimiter, Duration: takes,
 		}}, waits)
+		require.Empty(t, logged.String(), "no warning: the limiter does what it is for")
 	})
 }

@@ -35,6 +35,18 @@ func needRedis(t *testing.T) {
 	}
 }
 
+// ownRedis starts a Redis for a test.
+func ownRedis(t *testing.T) (address string, client *redis.Client) {
+	t.Helper()
+	needRedis(t)
+	address, stop, err := startRedis(t.Context())
+	require.NoError(t, err)
+	t.Cleanup(stop)
+	client = redis.NewClient(&redis.Options{Addr: address})
+	t.Cleanup(func() { _ = client.Close() })
+	return address, client
+}
+
 // writer is an output that several goroutines may write to.
 type writer struct {
 	mu   sync.Mutex
@@ -112,12 +124,7 @@ func TestMetrics(t *testing.T) {
 
 // The whole program is killed, and goes on where it was when it is started again.
 func TestFleetGoesOn(t *testing.T) {
-	needRedis(t)
-	address, stop, err := startRedis(t.Context())
-	require.NoError(t, err)
-	defer stop()
-	client := redis.NewClient(&redis.Options{Addr: address})
-	defer func() { _ = client.Close() }()
+	address, client := ownRedis(t)
 	q := queue{client, "identities"}
 	args := []string{"-links", "80", "-redis", address, "-workers", "4"}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -147,28 +154,18 @@ func TestFleetGoesOn(t *testing.T) {
 
 // A link that cannot be read does not hold the others up.
 func TestLinkThatCannotBeRead(t *testing.T) {
-	needRedis(t)
-	address, stop, err := startRedis(t.Context())
-	require.NoError(t, err)
-	defer stop()
-	client := redis.NewClient(&redis.Options{Addr: address})
-	defer func() { _ = client.Close() }()
+	address, client := ownRedis(t)
 	q := queue{client, "identities"}
 	require.NoError(t, q.fill(t.Context(), []string{"mk_fleet_0", "mk_of_nobody", "mk_fleet_1"}))
 	var out writer
-	err = run(t.Context(), []string{"-links", "2", "-redis", address}, &out, io.Discard)
+	err := run(t.Context(), []string{"-links", "2", "-redis", address}, &out, io.Discard)
 	require.EqualError(t, err, "1 bank links could not be read")
 	require.Contains(t, out.String(), "2 identities read, 1 failed")
 }
 
 // Every key of the work expires.
 func TestKeysExpire(t *testing.T) {
-	needRedis(t)
-	address, stop, err := startRedis(t.Context())
-	require.NoError(t, err)
-	defer stop()
-	client := redis.NewClient(&redis.Options{Addr: address})
-	defer func() { _ = client.Close() }()
+	_, client := ownRedis(t)
 	q := queue{client, "job"}
 	require.NoError(t, q.fill(t.Context(), []string{"a", "b", "c"}))
 	link, err := q.take(t.Context(), 1)
